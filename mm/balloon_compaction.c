@@ -1,0 +1,272 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Balloon mappings: the pages of a memory balloon as mm compaction sees them.
+ *
+ * include/linux/balloon_compaction.h has the states, the locks and the rules
+ * of lifetime.
+ */
+
+#include <linux/balloon_compaction.h>
+#include <linux/export.h>
+#include <linux/lockdep.h>
+#include <linux/mm.h>
+
+/*
+ * The bridge: mm knows a movable page by its struct movable_operations, of
+ * which there is one for all balloons; page->private tells which of them, and
+ * the hook is the one that its address_space was registered with.
+ */
+static bool balloon_bridge_isolate(struct page *page, isolate_mode_t mode)
+{
+	struct address_space *mapping = &balloon_page_mapping(page)->mapping;
+
+	return balloon_aops(mapping)->isolate_page(mapping, page);
+}
+
+static int balloon_bridge_migrate(struct page *dst, struct page *src,
+				  enum migrate_mode mode)
+{
+	struct address_space *mapping = &balloon_page_mapping(src)->mapping;
+
+	return mapping->a_ops->migrate_folio(mapping, page_folio(dst),
+					     page_folio(src), mode);
+}
+
+static void balloon_bridge_putback(struct page *page)
+{
+	struct address_space *mapping = &balloon_page_mapping(page)->mapping;
+
+	balloon_aops(mapping)->putback_page(mapping, page);
+}
+
+static const struct movable_operations balloon_bridge = {
+	.isolate_page = balloon_bridge_isolate,
+	.migrate_page = balloon_bridge_migrate,
+	.putback_page = balloon_bridge_putback,
+};
+
+/* GFP_HIGHUSER_MOVABLE only where the pages really can be moved. */
+static gfp_t balloon_default_gfp_mask(void)
+{
+	return IS_ENABLED(CONFIG_BALLOON_COMPACTION) ? GFP_HIGHUSER_MOVABLE :
+						       GFP_HIGHUSER;
+}
+
+/**
+ * balloon_mapping_init - set up an empty mapping, open for isolation
+ * @bm: the mapping, in memory of any content
+ * @ops: the hooks; must outlive @bm
+ *
+ * Context: any.
+ */
+void balloon_mapping_init(struct balloon_mapping *bm,
+			  const struct balloon_aops *ops)
+{
+	memset(bm, 0, sizeof(*bm));
+	address_space_init_once(&bm->mapping);
+	bm->mapping.a_ops = &ops->aops;
+	mapping_set_gfp_mask(&bm->mapping, balloon_default_gfp_mask());
+	spin_lock_init(&bm->pages_lock);
+	INIT_LIST_HEAD(&bm->pages);
+}
+EXPORT_SYMBOL_GPL(balloon_mapping_init);
+
+/**
+ * balloon_mapping_open - allow isolation again after balloon_mapping_close()
+ * @bm: the mapping
+ *
+ * Context: process, takes pages_lock.
+ */
+void balloon_mapping_open(struct balloon_mapping *bm)
+{
+	spin_lock(&bm->pages_lock);
+	bm->closed = false;
+	spin_unlock(&bm->pages_lock);
+}
+EXPORT_SYMBOL_GPL(balloon_mapping_open);
+
+/**
+ * balloon_mapping_close - refuse isolation from here on
+ * @bm: the mapping
+ *
+ * Pages that are isolated already come back through the hooks; the number of
+ * isolated pages does not grow any more.
+ *
+ * Context: process, takes pages_lock.
+ */
+void balloon_mapping_close(struct balloon_mapping *bm)
+{
+	spin_lock(&bm->pages_lock);
+	bm->closed = true;
+	spin_unlock(&bm->pages_lock);
+}
+EXPORT_SYMBOL_GPL(balloon_mapping_close);
+
+static void balloon_page_mark(struct balloon_mapping *bm, struct page *page)
+{
+	__folio_set_offline(page_folio(page));
+	if (IS_ENABLED(CONFIG_BALLOON_COMPACTION))
+		__SetPageMovable(page, &balloon_bridge);
+	set_page_private(page, (unsigned long)bm);
+}
+
+/* mm still tells the page for a movable one until it is freed. */
+static void balloon_page_unmark(struct page *page)
+{
+	set_page_private(page, 0);
+	if (IS_ENABLED(CONFIG_BALLOON_COMPACTION))
+		__ClearPageMovable(page);
+	__folio_clear_offline(page_folio(page));
+}
+
+/**
+ * balloon_mapping_insert - make a page resident
+ * @bm: the mapping
+ * @page: a locked page that is on no list and carries no marks
+ *
+ * Context: page lock and pages_lock held.
+ */
+void balloon_mapping_insert(struct balloon_mapping *bm, struct page *page)
+{
+	lockdep_assert_held(&bm->pages_lock);
+	balloon_page_mark(bm, page);
+	list_add_tail(&page->lru, &bm->pages);
+	bm->nr_resident++;
+}
+EXPORT_SYMBOL_GPL(balloon_mapping_insert);
+
+/**
+ * balloon_mapping_isolate - hand a resident page over to mm
+ * @bm: the mapping
+ * @page: a locked page, resident
+ *
+ * Context: page lock and pages_lock held.
+ * Return: false once the mapping is closed.
+ */
+bool balloon_mapping_isolate(struct balloon_mapping *bm, struct page *page)
+{
+	lockdep_assert_held(&bm->pages_lock);
+	if (bm->closed)
+		return false;
+	list_del(&page->lru);
+	bm->nr_resident--;
+	bm->nr_isolated++;
+	return true;
+}
+EXPORT_SYMBOL_GPL(balloon_mapping_isolate);
+
+/**
+ * balloon_mapping_putback - make an isolated page resident again
+ * @bm: the mapping
+ * @page: a locked page, isolated
+ *
+ * The page stays out of balloon_mapping_take()'s reach until the caller's
+ * caller drops the page lock: mm clears PG_isolated after this.
+ *
+ * Context: page lock and pages_lock held.
+ */
+void balloon_mapping_putback(struct balloon_mapping *bm, struct page *page)
+{
+	lockdep_assert_held(&bm->pages_lock);
+	list_add_tail(&page->lru, &bm->pages);
+	bm->nr_isolated--;
+	bm->nr_resident++;
+}
+EXPORT_SYMBOL_GPL(balloon_mapping_putback);
+
+/**
+ * balloon_mapping_forget - an isolated page was replaced by another one
+ * @bm: the mapping
+ * @page: a locked page, isolated; loses its marks and stays on mm's list
+ *
+ * Context: page lock and pages_lock held.
+ */
+void balloon_mapping_forget(struct balloon_mapping *bm, struct page *page)
+{
+	lockdep_assert_held(&bm->pages_lock);
+	balloon_page_unmark(page);
+	bm->nr_isolated--;
+}
+EXPORT_SYMBOL_GPL(balloon_mapping_forget);
+
+static void balloon_mapping_remove(struct balloon_mapping *bm,
+				   struct page *page)
+{
+	list_del(&page->lru);
+	bm->nr_resident--;
+	balloon_page_unmark(page);
+}
+
+/**
+ * balloon_mapping_take - take resident pages out of the mapping
+ * @bm: the mapping
+ * @pages: where to store them, the newest first
+ * @max: guest pages of PAGE_SIZE wanted
+ *
+ * A page whose lock is taken is passed over and moved to the far end of the
+ * list, so that the next walk does not meet it first again.
+ *
+ * Context: pages_lock held; does not sleep.
+ * Return: guest pages stored. Less than @max does not mean that the list is
+ * empty, see balloon_mapping_take_locked().
+ */
+unsigned int balloon_mapping_take(struct balloon_mapping *bm,
+				  struct page **pages, unsigned int max)
+{
+	unsigned long walk = bm->nr_resident;
+	unsigned int taken = 0;
+	struct page *page;
+
+	lockdep_assert_held(&bm->pages_lock);
+	while (taken < max && walk--) {
+		page = list_last_entry(&bm->pages, struct page, lru);
+		if (!trylock_page(page)) {
+			list_move(&page->lru, &bm->pages);
+			continue;
+		}
+		balloon_mapping_remove(bm, page);
+		unlock_page(page);
+		pages[taken++] = page;
+	}
+	return taken;
+}
+EXPORT_SYMBOL_GPL(balloon_mapping_take);
+
+/**
+ * balloon_mapping_take_locked - take one page although its lock is taken
+ * @bm: the mapping
+ * @pages: where to store it
+ *
+ * For the caller that found resident pages and could take none of them. Waits
+ * for the page lock of one; its holder may have isolated the page meanwhile.
+ *
+ * Context: pages_lock held, is dropped and taken again; sleeps.
+ * Return: 1, or 0 if the page is not resident any more.
+ */
+unsigned int balloon_mapping_take_locked(struct balloon_mapping *bm,
+					 struct page **pages)
+	__must_hold(&bm->pages_lock)
+{
+	unsigned int taken = 0;
+	struct page *page;
+
+	lockdep_assert_held(&bm->pages_lock);
+	page = list_first_entry_or_null(&bm->pages, struct page, lru);
+	if (!page)
+		return 0;
+
+	get_page(page);
+	spin_unlock(&bm->pages_lock);
+	lock_page(page);
+	spin_lock(&bm->pages_lock);
+
+	/* Unmarked: taken by another; PG_isolated: in the hands of mm. */
+	if (balloon_page_mapping(page) == bm && !PageIsolated(page)) {
+		balloon_mapping_remove(bm, page);
+		pages[taken++] = page;
+	}
+	unlock_page(page);
+	put_page(page);
+	return taken;
+}
+EXPORT_SYMBOL_GPL(balloon_mapping_take_locked);
