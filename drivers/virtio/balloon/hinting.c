@@ -1,0 +1,387 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Free page hinting, F_FREE_PAGE_HINT (virtio 1.2, 5.5.6.6).
+ *
+ * A host that migrates the guest asks, by a command id in the configuration,
+ * for blocks of free memory that it need not send. The driver answers with the
+ * id, the blocks, and a stop. The blocks are lent: allocated, and held until
+ * the host says that it is done, or until the guest needs them.
+ *
+ * A block that the host has not acknowledged is not given back, whoever asks.
+ * The hint would be applied late, to the data of the next owner.
+ */
+
+#include <linux/mm.h>
+#include <linux/pageblock-flags.h>
+#include <linux/scatterlist.h>
+#include <linux/shrinker.h>
+#include <linux/slab.h>
+#include <linux/virtio_config.h>
+#include <kunit/static_stub.h>
+
+#include "virtio_balloon.h"
+
+/* So many blocks are worth a notification. */
+#define BALLOON_HINTS_PER_KICK	16
+
+static unsigned int hint_order(const struct page *block)
+{
+	return page_private(block);
+}
+
+static void balloon_hint_free(struct page *block)
+{
+	unsigned int order = hint_order(block);
+
+	set_page_private(block, 0);
+	__free_pages(block, order);
+}
+
+/* Frees blocks until @nr guest pages are free. Returns how many are. */
+static unsigned long balloon_hints_give_back(struct balloon_device *bd,
+					     unsigned long nr)
+{
+	struct balloon_hinting *hinting = &bd->hinting;
+	unsigned long given = 0;
+	struct page *block;
+
+	while (given < nr) {
+		spin_lock(&hinting->lock);
+		block = list_first_entry_or_null(&hinting->blocks, struct page,
+						 lru);
+		if (block) {
+			list_del(&block->lru);
+			hinting->nr_lent -= 1UL << hint_order(block);
+		}
+		spin_unlock(&hinting->lock);
+		if (!block)
+			break;
+		given += 1UL << hint_order(block);
+		balloon_hint_free(block);
+	}
+	return given;
+}
+
+static unsigned long balloon_hints_count(struct shrinker *shrinker,
+					 struct shrink_control *sc)
+{
+	struct balloon_device *bd = shrinker->private_data;
+
+	return READ_ONCE(bd->hinting.nr_lent);
+}
+
+static unsigned long balloon_hints_scan(struct shrinker *shrinker,
+					struct shrink_control *sc)
+{
+	struct balloon_device *bd = shrinker->private_data;
+	unsigned long given = balloon_hints_give_back(bd, sc->nr_to_scan);
+
+	return given ?: SHRINK_STOP;
+}
+
+/* Messages are told from blocks by their token. */
+static void balloon_hints_reap(struct balloon_device *bd)
+{
+	struct balloon_hinting *hinting = &bd->hinting;
+	unsigned int unused_length;
+	struct page *block;
+	void *token;
+
+	while ((token = virtqueue_get_buf(hinting->vq, &unused_length))) {
+		hinting->posted--;
+		if (token == hinting->commands)
+			continue;
+		block = token;
+		spin_lock(&hinting->lock);
+		list_add_tail(&block->lru, &hinting->blocks);
+		hinting->nr_lent += 1UL << hint_order(block);
+		spin_unlock(&hinting->lock);
+	}
+}
+
+/*
+ * Waits until at most @posted buffers are unacknowledged. Returns false if
+ * that does not come to pass, or is not worth a wait: removal resets the device.
+ */
+static bool balloon_hints_wait(struct balloon_device *bd, unsigned int posted)
+{
+	unsigned long patience = msecs_to_jiffies(BALLOON_HOST_PATIENCE_MS);
+	struct balloon_hinting *hinting = &bd->hinting;
+	unsigned long since = jiffies;
+	unsigned int before;
+	int seen;
+
+	virtqueue_kick(hinting->vq);
+	for (;;) {
+		seen = atomic_read(&bd->events);
+		before = hinting->posted;
+		balloon_hints_reap(bd);
+		if (hinting->posted <= posted)
+			return true;
+		if (virtqueue_is_broken(hinting->vq) || READ_ONCE(bd->dying))
+			return false;
+		if (hinting->posted != before)
+			since = jiffies;
+		else if (time_after(jiffies, since + patience))
+			return false;
+		wait_event_timeout(bd->wait, atomic_read(&bd->events) != seen,
+				   BALLOON_LOOK_AGAIN);
+	}
+}
+
+static bool balloon_hints_stopped(struct balloon_device *bd)
+{
+	return READ_ONCE(bd->dying) || READ_ONCE(bd->dead);
+}
+
+static u32 balloon_hints_wanted(struct balloon_device *bd)
+{
+	u32 id;
+
+	virtio_cread_le(bd->vdev, struct virtio_balloon_config,
+			free_page_hint_cmd_id, &id);
+	return id;
+}
+
+/* Has the host changed its mind, and not just the target? Or the guest? */
+static bool balloon_hints_over(struct balloon_device *bd)
+{
+	struct balloon_hinting *hinting = &bd->hinting;
+
+	if (balloon_hints_stopped(bd))
+		return true;
+	if (!xchg(&hinting->changed, false) ||
+	    balloon_hints_wanted(bd) == hinting->answered)
+		return false;
+	WRITE_ONCE(hinting->changed, true);
+	return true;
+}
+
+static int balloon_hint_command(struct balloon_device *bd, unsigned int which,
+				u32 id)
+{
+	struct balloon_hinting *hinting = &bd->hinting;
+	struct scatterlist sg;
+	int err;
+
+	hinting->commands[which] = cpu_to_virtio32(bd->vdev, id);
+	sg_init_one(&sg, &hinting->commands[which],
+		    sizeof(hinting->commands[which]));
+	err = virtqueue_add_outbuf(hinting->vq, &sg, 1, hinting->commands,
+				   GFP_KERNEL);
+	if (!err)
+		hinting->posted++;
+	return err;
+}
+
+static struct page *balloon_hint_alloc(struct balloon_device *bd)
+{
+	gfp_t gfp = (GFP_HIGHUSER_MOVABLE & ~__GFP_RECLAIM) | __GFP_NOWARN |
+		    __GFP_NORETRY | __GFP_NOMEMALLOC;
+	int order = MAX_PAGE_ORDER;
+	struct page *block = NULL;
+
+	if (!balloon_affordable(bd))
+		return NULL;
+	for (; !block && order >= (int)pageblock_order; order--) {
+		block = alloc_pages(gfp, order);
+		if (block)
+			set_page_private(block, order);
+	}
+	return block;
+}
+
+static int balloon_hint_block(struct balloon_device *bd, struct page *block)
+{
+	struct balloon_hinting *hinting = &bd->hinting;
+	struct scatterlist sg;
+	int err;
+
+	sg_init_table(&sg, 1);
+	sg_set_page(&sg, block, PAGE_SIZE << hint_order(block), 0);
+	err = virtqueue_add_inbuf(hinting->vq, &sg, 1, block, GFP_KERNEL);
+	if (!err && !(++hinting->posted % BALLOON_HINTS_PER_KICK))
+		virtqueue_kick(hinting->vq);
+	return err;
+}
+
+/*
+ * One descriptor stays free for the stop. Returns false if the host does not
+ * answer.
+ */
+static bool balloon_hint_blocks(struct balloon_device *bd)
+{
+	struct balloon_hinting *hinting = &bd->hinting;
+	struct page *block;
+
+	while (!balloon_hints_over(bd)) {
+		balloon_hints_reap(bd);
+		if (hinting->vq->num_free < 2 &&
+		    !balloon_hints_wait(bd, hinting->posted - 1))
+			return false;
+		block = balloon_hint_alloc(bd);
+		if (!block)
+			return true;
+		if (balloon_hint_block(bd, block)) {
+			balloon_hint_free(block);
+			return true;
+		}
+	}
+	return true;
+}
+
+/* What the host never acknowledges comes back with a reset of the device. */
+static void balloon_hints_answer(struct balloon_device *bd, u32 id)
+{
+	if (balloon_hint_command(bd, 0, id))
+		return;
+	if (balloon_hint_blocks(bd)) {
+		balloon_hint_command(bd, 1, VIRTIO_BALLOON_CMD_ID_STOP);
+		if (balloon_hints_wait(bd, 0))
+			return;
+	}
+	if (READ_ONCE(bd->dying))
+		return;
+	balloon_device_fail(bd);
+	balloon_hinting_abandon(bd);
+}
+
+static void balloon_hinting_work(struct work_struct *work)
+{
+	struct balloon_device *bd = container_of(work, struct balloon_device,
+						 hinting.work);
+	struct balloon_hinting *hinting = &bd->hinting;
+	u32 id, answered;
+
+	while (xchg(&hinting->changed, false) && !balloon_hints_stopped(bd)) {
+		id = balloon_hints_wanted(bd);
+		answered = hinting->answered;
+		hinting->answered = id;
+		if (id == VIRTIO_BALLOON_CMD_ID_DONE)
+			balloon_hints_give_back(bd, ULONG_MAX);
+		else if (id != VIRTIO_BALLOON_CMD_ID_STOP && id != answered)
+			balloon_hints_answer(bd, id);
+	}
+	/* A dead device is not asked whether it is done. */
+	if (READ_ONCE(bd->dead))
+		balloon_hints_give_back(bd, ULONG_MAX);
+}
+
+/* The callback of the hinting queue, in interrupt context. */
+void balloon_hinting_acked(struct virtqueue *vq)
+{
+	balloon_event(vq->vdev->priv);
+}
+
+/**
+ * balloon_hinting_changed - the host may have a command
+ * @bd: the balloon
+ *
+ * Context: any.
+ */
+void balloon_hinting_changed(struct balloon_device *bd)
+{
+	if (!bd->hinting.vq)
+		return;
+	WRITE_ONCE(bd->hinting.changed, true);
+	queue_work(system_freezable_wq, &bd->hinting.work);
+}
+
+/**
+ * balloon_hinting_alloc - prepare for the hinting queue
+ * @bd: the balloon
+ *
+ * Context: probe.
+ * Return: 0 or -ENOMEM; balloon_hinting_free() cleans up after both.
+ */
+int balloon_hinting_alloc(struct balloon_device *bd)
+{
+	struct balloon_hinting *hinting = &bd->hinting;
+
+	KUNIT_STATIC_STUB_REDIRECT(balloon_hinting_alloc, bd);
+
+	spin_lock_init(&hinting->lock);
+	INIT_LIST_HEAD(&hinting->blocks);
+	INIT_WORK(&hinting->work, balloon_hinting_work);
+	disable_work(&hinting->work);
+	hinting->commands = kcalloc(2, sizeof(*hinting->commands), GFP_KERNEL);
+	return hinting->commands ? 0 : -ENOMEM;
+}
+
+/**
+ * balloon_hinting_free - free what balloon_hinting_alloc() has allocated
+ * @bd: the balloon, hinting stopped
+ */
+void balloon_hinting_free(struct balloon_device *bd)
+{
+	kfree(bd->hinting.commands);
+}
+
+/**
+ * balloon_hinting_start - answer the host's commands from here on
+ * @bd: the balloon, its device ready
+ *
+ * Context: probe or restore.
+ * Return: 0 or -ENOMEM.
+ */
+int balloon_hinting_start(struct balloon_device *bd)
+{
+	struct balloon_hinting *hinting = &bd->hinting;
+
+	KUNIT_STATIC_STUB_REDIRECT(balloon_hinting_start, bd);
+
+	if (!hinting->vq)
+		return 0;
+	hinting->shrinker = shrinker_alloc(0, "virtio-balloon-hints");
+	if (!hinting->shrinker)
+		return -ENOMEM;
+	hinting->shrinker->count_objects = balloon_hints_count;
+	hinting->shrinker->scan_objects = balloon_hints_scan;
+	hinting->shrinker->private_data = bd;
+	shrinker_register(hinting->shrinker);
+
+	hinting->answered = VIRTIO_BALLOON_CMD_ID_STOP;
+	enable_work(&hinting->work);
+	balloon_hinting_changed(bd);
+	return 0;
+}
+
+/**
+ * balloon_hinting_stop - have no more hints, give acknowledged blocks back
+ * @bd: the balloon, dying
+ *
+ * What is not acknowledged is given back by balloon_hinting_abandon().
+ *
+ * Context: remove or freeze; sleeps.
+ */
+void balloon_hinting_stop(struct balloon_device *bd)
+{
+	struct balloon_hinting *hinting = &bd->hinting;
+
+	if (!hinting->shrinker)
+		return;
+	disable_work_sync(&hinting->work);
+	shrinker_free(hinting->shrinker);
+	hinting->shrinker = NULL;
+	balloon_hints_give_back(bd, ULONG_MAX);
+}
+
+/**
+ * balloon_hinting_abandon - give back what a device that was reset still had
+ * @bd: the balloon, its device reset
+ *
+ * Context: the work itself, or remove or freeze after it.
+ */
+void balloon_hinting_abandon(struct balloon_device *bd)
+{
+	struct balloon_hinting *hinting = &bd->hinting;
+	void *token;
+
+	if (!hinting->vq)
+		return;
+	while ((token = virtqueue_detach_unused_buf(hinting->vq)))
+		if (token != hinting->commands)
+			balloon_hint_free(token);
+	hinting->posted = 0;
+	balloon_hints_give_back(bd, ULONG_MAX);
+}

@@ -1,0 +1,663 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Inflate and deflate: allocate, account, release.
+ *
+ * virtio_balloon.h has a page's states and the locks.
+ */
+
+#include <linux/gfp.h>
+#include <linux/log2.h>
+#include <linux/mm.h>
+#include <linux/pageblock-flags.h>
+#include <linux/vmstat.h>
+#include <kunit/static_stub.h>
+
+#include "trace.h"
+#include "virtio_balloon.h"
+
+/**
+ * balloon_counts_add_up - do the page states account for every reference?
+ * @bd: the balloon
+ *
+ * Context: pages_lock held.
+ */
+bool balloon_counts_add_up(struct balloon_device *bd)
+{
+	unsigned long sum = bd->bm.nr_resident + bd->bm.nr_isolated;
+	unsigned int state;
+
+	lockdep_assert_held(&bd->bm.pages_lock);
+	for (state = 0; state < BALLOON_PAGE_STATES; state++)
+		sum += bd->nr_pages[state];
+	return sum == bd->nr_held;
+}
+
+static void balloon_counts_unlock(struct balloon_device *bd)
+	__releases(&bd->bm.pages_lock)
+{
+	VM_WARN_ON_ONCE(!balloon_counts_add_up(bd));
+	spin_unlock(&bd->bm.pages_lock);
+}
+
+static unsigned long __balloon_size(struct balloon_device *bd)
+{
+	return bd->nr_held - bd->nr_pages[BALLOON_PAGE_LEAVING] - bd->nr_canary;
+}
+
+/**
+ * balloon_size - how large the balloon is, to be compared with the target
+ * @bd: the balloon
+ *
+ * Every page that was taken and is not leaving. A page that only the canary
+ * names does not count before the canary is acknowledged, as that may never
+ * happen.
+ *
+ * Context: process, takes pages_lock.
+ * Return: guest pages.
+ */
+unsigned long balloon_size(struct balloon_device *bd)
+{
+	unsigned long size;
+
+	spin_lock(&bd->bm.pages_lock);
+	size = __balloon_size(bd);
+	spin_unlock(&bd->bm.pages_lock);
+	return size;
+}
+
+/**
+ * balloon_actual - what the host may count on (virtio 1.2, 5.5.6: actual)
+ * @bd: the balloon
+ *
+ * The balloon's size less what inflation took and the host has not confirmed.
+ * A page that replaces a migrated one stands for the other from the start, so
+ * that compaction alone does not change the number.
+ *
+ * Context: process, takes pages_lock.
+ * Return: guest pages.
+ */
+unsigned long balloon_actual(struct balloon_device *bd)
+{
+	unsigned long actual;
+
+	spin_lock(&bd->bm.pages_lock);
+	actual = __balloon_size(bd) - bd->nr_unconfirmed;
+	spin_unlock(&bd->bm.pages_lock);
+	return actual;
+}
+
+/**
+ * balloon_adjust_managed - change what the guest counts as its memory
+ * @bd: the balloon
+ * @page: a page of the zone that is changed
+ * @nr: guest pages that come to the guest, or leave it where negative
+ *
+ * Context: any.
+ */
+void balloon_adjust_managed(struct balloon_device *bd, struct page *page,
+			    long nr)
+{
+	if (!bd->deflates_on_oom)
+		adjust_managed_page_count(page, nr);
+}
+
+/**
+ * balloon_alloc_block - allocate a block of guest pages
+ * @bd: the balloon
+ * @order: its size; no memory is reclaimed for more than a single page
+ *
+ * Context: process, no lock held.
+ * Return: the first of 1 << @order single pages, or NULL.
+ */
+struct page *balloon_alloc_block(struct balloon_device *bd, unsigned int order)
+{
+	gfp_t gfp = mapping_gfp_mask(&bd->bm.mapping) | __GFP_NOWARN |
+		    __GFP_NORETRY | __GFP_NOMEMALLOC;
+	struct page *page;
+
+	KUNIT_STATIC_STUB_REDIRECT(balloon_alloc_block, bd, order);
+
+	if (order)
+		gfp &= ~__GFP_RECLAIM;
+	page = alloc_pages(gfp, order);
+	if (page && order)
+		split_page(page, order);
+	return page;
+}
+
+static void balloon_free_block(struct page *page, unsigned int order)
+{
+	unsigned int i;
+
+	for (i = 0; i < 1U << order; i++)
+		__free_page(page + i);
+}
+
+/* Should a batch that is being filled be posted as it is? */
+static bool balloon_interrupted(struct balloon_device *bd)
+{
+	return READ_ONCE(bd->config_changed) || READ_ONCE(bd->dying) ||
+	       READ_ONCE(bd->gave_at_oom);
+}
+
+/* Fills @batch up to @nr guest pages, from the largest blocks that are free. */
+static void balloon_batch_fill(struct balloon_device *bd,
+			       struct balloon_batch *batch, unsigned int nr)
+{
+	unsigned int order, i;
+	struct page *page;
+
+	while (batch->nr_pages < nr && !balloon_interrupted(bd)) {
+		order = min_t(unsigned int, bd->order,
+			      ilog2(nr - batch->nr_pages));
+		page = balloon_alloc_block(bd, order);
+		if (page && !balloon_page_has_number(page + (1 << order) - 1)) {
+			balloon_free_block(page, order);
+			return;
+		}
+		if (!page && !order)
+			return;
+		if (!page) {
+			bd->order = order - 1;
+			continue;
+		}
+		balloon_adjust_managed(bd, page, -(1L << order));
+		for (i = 0; i < 1U << order; i++) {
+			batch->pages[batch->nr_pages++] = page + i;
+			balloon_batch_name(bd, batch, page + i);
+		}
+	}
+}
+
+/*
+ * The canary is a message of the large size that risks a single page. It is
+ * sent where it pays, and only while the device is not known.
+ */
+static bool balloon_wants_canary(struct balloon_device *bd, unsigned long want)
+{
+	return READ_ONCE(bd->canary) == BALLOON_CANARY_UNSENT &&
+	       want > BALLOON_LARGE_MESSAGE / BALLOON_PER_GUEST_PAGE;
+}
+
+static void balloon_batch_make_canary(struct balloon_device *bd,
+				      struct balloon_batch *batch)
+{
+	batch->canary = true;
+	batch->limit = BALLOON_LARGE_MESSAGE;
+	while (balloon_batch_room(batch))
+		balloon_batch_name(bd, batch, batch->pages[0]);
+}
+
+/**
+ * balloon_inflate - take at most one message's worth of pages from the guest
+ * @bd: the balloon
+ * @want: guest pages wanted, not 0
+ * @got: guest pages taken
+ *
+ * Context: the kthread, no lock held; allocates.
+ * Return: 0, also where less than @want was wanted at once; -ENOMEM if the
+ * guest has no more, @got may still be more than 0; -EBUSY if the host has to
+ * acknowledge something first; -EIO if the device is broken.
+ */
+int balloon_inflate(struct balloon_device *bd, unsigned long want,
+		    unsigned long *got)
+{
+	bool canary = balloon_wants_canary(bd, want);
+	struct balloon_batch *batch;
+	unsigned int nr;
+	int err;
+
+	*got = 0;
+	mutex_lock(&bd->balloon_lock);
+	batch = balloon_batch_get(bd, BALLOON_BATCHES_FOR_MIGRATION +
+				      BALLOON_BATCHES_FOR_DEFLATE);
+	mutex_unlock(&bd->balloon_lock);
+	if (!batch)
+		return -EBUSY;
+
+	nr = canary ? 1 : min_t(unsigned long, want, balloon_batch_room(batch));
+	balloon_batch_fill(bd, batch, nr);
+	err = batch->nr_pages < nr && !balloon_interrupted(bd) ? -ENOMEM : 0;
+	if (!batch->nr_pages) {
+		mutex_lock(&bd->balloon_lock);
+		balloon_batch_put(bd, batch);
+		mutex_unlock(&bd->balloon_lock);
+		return err;
+	}
+
+	nr = batch->nr_pages;
+	if (canary)
+		balloon_batch_make_canary(bd, batch);
+
+	spin_lock(&bd->bm.pages_lock);
+	bd->nr_pages[BALLOON_PAGE_PRIVATE] += nr;
+	bd->nr_held += nr;
+	if (canary)
+		bd->nr_canary = nr;
+	else
+		bd->nr_unconfirmed += nr;
+	balloon_counts_unlock(bd);
+	count_vm_events(BALLOON_INFLATE, nr);
+
+	mutex_lock(&bd->balloon_lock);
+	if (canary)
+		bd->canary = BALLOON_CANARY_SENT;
+	balloon_queue_add(bd, &bd->inflate, batch);
+	if (balloon_queues_advance(bd))
+		err = -EIO;
+	mutex_unlock(&bd->balloon_lock);
+
+	*got = nr;
+	trace_inflate(bd, nr);
+	return err;
+}
+
+/* Inflation of the pages of @batch is not in question any more. */
+static void balloon_batch_confirm(struct balloon_device *bd,
+				  struct balloon_batch *batch)
+{
+	lockdep_assert_held(&bd->bm.pages_lock);
+	if (batch->canary)
+		bd->nr_canary = 0;
+	else if (!batch->replaces)
+		bd->nr_unconfirmed -= batch->nr_pages;
+}
+
+/**
+ * balloon_batch_posted - the pages of an inflate are in flight
+ * @bd: the balloon
+ * @batch: the inflate
+ *
+ * Context: balloon_lock held, takes pages_lock.
+ */
+void balloon_batch_posted(struct balloon_device *bd,
+			  struct balloon_batch *batch)
+{
+	spin_lock(&bd->bm.pages_lock);
+	bd->nr_pages[BALLOON_PAGE_PRIVATE] -= batch->nr_pages;
+	bd->nr_pages[BALLOON_PAGE_IN_FLIGHT] += batch->nr_pages;
+	balloon_counts_unlock(bd);
+}
+
+static void balloon_page_settle(struct balloon_device *bd, struct page *page)
+{
+	lockdep_assert_held(&bd->bm.pages_lock);
+	bd->nr_pages[BALLOON_PAGE_IN_FLIGHT]--;
+	balloon_mapping_insert(&bd->bm, page);
+}
+
+/**
+ * balloon_batch_settle - the pages of an acknowledged inflate become resident
+ * @bd: the balloon
+ * @batch: the inflate; holds no page afterwards
+ *
+ * Nearly all page locks are free. Where one is not (migration has yet to let
+ * go of the page it moved to) it is waited for, outside of pages_lock.
+ *
+ * Context: balloon_lock held, takes page locks and pages_lock.
+ */
+void balloon_batch_settle(struct balloon_device *bd,
+			  struct balloon_batch *batch)
+{
+	unsigned int i, locked = 0;
+	struct page *page;
+
+	spin_lock(&bd->bm.pages_lock);
+	balloon_batch_confirm(bd, batch);
+	for (i = 0; i < batch->nr_pages; i++) {
+		page = batch->pages[i];
+		if (!trylock_page(page)) {
+			batch->pages[locked++] = page;
+			continue;
+		}
+		balloon_page_settle(bd, page);
+		unlock_page(page);
+	}
+	balloon_counts_unlock(bd);
+
+	for (i = 0; i < locked; i++) {
+		page = batch->pages[i];
+		lock_page(page);
+		spin_lock(&bd->bm.pages_lock);
+		balloon_page_settle(bd, page);
+		balloon_counts_unlock(bd);
+		unlock_page(page);
+	}
+	batch->nr_pages = 0;
+}
+
+/**
+ * balloon_batch_release - give the pages of a batch back to the guest
+ * @bd: the balloon
+ * @batch: holds no page afterwards
+ * @state: the pages' state
+ *
+ * Only what is LEAVING was locked by the hook or the walk that took it out of
+ * the mapping. The others are locked here once, so that no hook that made one
+ * the replacement of a migrated page is still running when the last is gone.
+ *
+ * Context: process; takes page locks and pages_lock.
+ */
+void balloon_batch_release(struct balloon_device *bd,
+			   struct balloon_batch *batch,
+			   enum balloon_page_state state)
+{
+	unsigned int i, nr = batch->nr_pages;
+
+	if (!nr)
+		return;
+
+	for (i = 0; i < nr; i++) {
+		if (state != BALLOON_PAGE_LEAVING) {
+			lock_page(batch->pages[i]);
+			unlock_page(batch->pages[i]);
+		}
+		balloon_adjust_managed(bd, batch->pages[i], 1);
+	}
+
+	spin_lock(&bd->bm.pages_lock);
+	if (state != BALLOON_PAGE_LEAVING)
+		balloon_batch_confirm(bd, batch);
+	bd->nr_pages[state] -= nr;
+	bd->nr_held -= nr;
+	balloon_counts_unlock(bd);
+
+	release_pages(batch->pages, nr);
+	batch->nr_pages = 0;
+}
+
+/*
+ * Moves up to @max resident pages into @batch, as LEAVING, and names them.
+ * Without @may_wait a page whose lock is taken is left alone.
+ */
+static void balloon_batch_take(struct balloon_device *bd,
+			       struct balloon_batch *batch, unsigned int max,
+			       bool may_wait)
+{
+	struct balloon_mapping *bm = &bd->bm;
+	unsigned int i, nr;
+
+	spin_lock(&bm->pages_lock);
+	nr = balloon_mapping_take(bm, batch->pages, max);
+	if (!nr && bm->nr_resident && may_wait)
+		nr = balloon_mapping_take_locked(bm, batch->pages);
+	bd->nr_pages[BALLOON_PAGE_LEAVING] += nr;
+	if (may_wait)
+		bd->wants_isolated = !nr;
+	balloon_counts_unlock(bd);
+
+	batch->nr_pages = nr;
+	for (i = 0; i < nr; i++)
+		balloon_batch_name(bd, batch, batch->pages[i]);
+	count_vm_events(BALLOON_DEFLATE, nr);
+}
+
+/**
+ * balloon_deflate - give at most one message's worth of pages back
+ * @bd: the balloon
+ * @want: guest pages to give back, not 0
+ * @given: guest pages given back, or about to be once the host knows
+ *
+ * Context: the kthread or teardown, no lock held.
+ * Return: 0; -EBUSY if nothing can be done before the host acknowledges
+ * something or mm returns isolated pages, both of which are events; -EIO if
+ * the device is broken.
+ */
+int balloon_deflate(struct balloon_device *bd, unsigned long want,
+		    unsigned long *given)
+{
+	struct balloon_batch *batch;
+	unsigned int nr;
+	int err = -EBUSY;
+
+	*given = 0;
+	mutex_lock(&bd->balloon_lock);
+	batch = balloon_batch_get(bd, BALLOON_BATCHES_FOR_MIGRATION);
+	mutex_unlock(&bd->balloon_lock);
+	if (!batch)
+		return -EBUSY;
+
+	nr = min_t(unsigned long, want, balloon_batch_room(batch));
+	balloon_batch_take(bd, batch, nr, true);
+	nr = batch->nr_pages;
+	if (!bd->must_tell_host)
+		balloon_batch_release(bd, batch, BALLOON_PAGE_LEAVING);
+
+	mutex_lock(&bd->balloon_lock);
+	if (nr) {
+		balloon_queue_add(bd, &bd->deflate, batch);
+		err = balloon_queues_advance(bd);
+	} else {
+		balloon_batch_put(bd, batch);
+	}
+	mutex_unlock(&bd->balloon_lock);
+
+	*given = nr;
+	if (nr)
+		trace_deflate(bd, nr);
+	return err;
+}
+
+/*
+ * The lock's holder allocates nothing and waits for no host, so that it lets go
+ * soon; still the wait has an end.
+ */
+static bool balloon_lock_in_time(struct balloon_device *bd)
+{
+	unsigned long end = jiffies + BALLOON_LOOK_AGAIN;
+
+	while (!mutex_trylock(&bd->balloon_lock)) {
+		if (time_after(jiffies, end))
+			return false;
+		schedule_timeout_uninterruptible(1);
+	}
+	return true;
+}
+
+/* Queues one deflate. Returns its guest pages. */
+static unsigned long balloon_deflate_at_oom(struct balloon_device *bd,
+					    unsigned long want)
+{
+	struct balloon_batch *batch;
+	unsigned long nr;
+
+	batch = balloon_batch_get(bd, 0);
+	if (!batch)
+		return 0;
+
+	nr = min_t(unsigned long, want, balloon_batch_room(batch));
+	balloon_batch_take(bd, batch, nr, false);
+	nr = batch->nr_pages;
+	if (!nr) {
+		balloon_batch_put(bd, batch);
+		return 0;
+	}
+	if (!bd->must_tell_host)
+		balloon_batch_release(bd, batch, BALLOON_PAGE_LEAVING);
+	balloon_queue_add(bd, &bd->deflate, batch);
+	return nr;
+}
+
+static unsigned long balloon_leaving(struct balloon_device *bd)
+{
+	unsigned long leaving;
+
+	spin_lock(&bd->bm.pages_lock);
+	leaving = bd->nr_pages[BALLOON_PAGE_LEAVING];
+	spin_unlock(&bd->bm.pages_lock);
+	return leaving;
+}
+
+/**
+ * balloon_give_at_oom - give pages back because the guest has no other
+ * @bd: the balloon
+ * @want: guest pages
+ *
+ * The deflates are queued, and posted by the kthread. With MUST_TELL_HOST the
+ * pages are the guest's only once the host has acknowledged, which is waited
+ * for a limited time.
+ *
+ * Context: the out-of-memory notifier. Allocates nothing, passes over pages
+ * whose lock is taken.
+ * Return: guest pages given back, or with a host that takes its time about to be.
+ */
+unsigned long balloon_give_at_oom(struct balloon_device *bd, unsigned long want)
+{
+	unsigned long nr, queued = 0;
+
+	if (!balloon_lock_in_time(bd))
+		return 0;
+	/* Before the first page: inflation must not take it back. */
+	WRITE_ONCE(bd->gave_at_oom, true);
+	while (queued < want && !bd->dying && !bd->dead) {
+		nr = balloon_deflate_at_oom(bd, want - queued);
+		if (!nr)
+			break;
+		queued += nr;
+	}
+	if (!queued)
+		WRITE_ONCE(bd->gave_at_oom, false);
+	mutex_unlock(&bd->balloon_lock);
+	if (!queued)
+		return 0;
+
+	trace_deflate(bd, queued);
+	balloon_event(bd);
+	if (bd->must_tell_host)
+		wait_event_timeout(bd->wait, !balloon_leaving(bd) ||
+				   READ_ONCE(bd->dying) || READ_ONCE(bd->dead),
+				   BALLOON_LOOK_AGAIN);
+	return queued;
+}
+
+/*
+ * Isolated pages come back when their isolator is done, which may include
+ * waiting for other pages' I/O: there is no bound to set, but each is an event.
+ */
+static void balloon_wait_isolated(struct balloon_device *bd)
+{
+	unsigned long nr;
+	bool told = false;
+	int seen;
+
+	for (;;) {
+		seen = atomic_read(&bd->events);
+		spin_lock(&bd->bm.pages_lock);
+		nr = bd->bm.nr_isolated;
+		bd->wants_isolated = nr;
+		spin_unlock(&bd->bm.pages_lock);
+		if (!nr)
+			return;
+		if (!wait_event_timeout(bd->wait,
+					atomic_read(&bd->events) != seen,
+					10 * HZ) && !told) {
+			dev_info(&bd->vdev->dev,
+				 "waiting for %lu pages that mm has isolated\n",
+				 nr);
+			told = true;
+		}
+	}
+}
+
+/* One step of balloon_drain(). Returns -EAGAIN while there is more to do. */
+static int balloon_drain_step(struct balloon_device *bd)
+{
+	unsigned long size = balloon_size(bd), given = 0;
+	bool busy;
+	int err;
+
+	if (size) {
+		err = balloon_deflate(bd, size, &given);
+		if (given || err == -EIO)
+			return err ?: -EAGAIN;
+	}
+
+	mutex_lock(&bd->balloon_lock);
+	err = balloon_queues_advance(bd);
+	busy = balloon_queues_busy(bd);
+	mutex_unlock(&bd->balloon_lock);
+	if (err)
+		return err;
+	return size || busy ? -EBUSY : 0;
+}
+
+/* Deflates all, as long as the host answers. */
+static void balloon_drain(struct balloon_device *bd)
+{
+	unsigned long patience = msecs_to_jiffies(BALLOON_HOST_PATIENCE_MS);
+	unsigned long acked = bd->nr_acked, since = jiffies;
+	bool armed;
+	int err, seen;
+
+	for (;;) {
+		seen = atomic_read(&bd->events);
+		err = balloon_drain_step(bd);
+		if (err == -EAGAIN) {
+			cond_resched();
+			continue;
+		}
+		if (err != -EBUSY)
+			return;
+
+		if (acked != bd->nr_acked) {
+			acked = bd->nr_acked;
+			since = jiffies;
+		}
+		if (time_after(jiffies, since + patience)) {
+			dev_warn(&bd->vdev->dev,
+				 "the host does not answer, resetting the device\n");
+			return;
+		}
+
+		mutex_lock(&bd->balloon_lock);
+		armed = balloon_queues_arm(bd);
+		mutex_unlock(&bd->balloon_lock);
+		if (armed)
+			wait_event_timeout(bd->wait,
+					   atomic_read(&bd->events) != seen,
+					   BALLOON_LOOK_AGAIN);
+	}
+}
+
+/* What is left after a reset, when there is nobody to tell. */
+static void balloon_release_resident(struct balloon_device *bd)
+{
+	struct balloon_batch *batch;
+
+	mutex_lock(&bd->balloon_lock);
+	batch = balloon_batch_get(bd, 0);
+	do {
+		batch->nr_numbers = 0;
+		balloon_batch_take(bd, batch, balloon_batch_room(batch), true);
+		balloon_batch_release(bd, batch, BALLOON_PAGE_LEAVING);
+		cond_resched();
+	} while (bd->bm.nr_resident);
+	balloon_batch_put(bd, batch);
+	mutex_unlock(&bd->balloon_lock);
+}
+
+/**
+ * balloon_give_back - give every page back to the guest and reset the device
+ * @bd: the balloon
+ *
+ * The host is told as long as it answers; the reset ends its interest in what
+ * it did not acknowledge.
+ *
+ * Context: remove or freeze, after the kthread has stopped or is frozen.
+ */
+void balloon_give_back(struct balloon_device *bd)
+{
+	/* Closed already, but where probe unwinds. */
+	balloon_mapping_close(&bd->bm);
+	balloon_wait_isolated(bd);
+
+	mutex_lock(&bd->balloon_lock);
+	balloon_queue_discard(bd, &bd->inflate, BALLOON_PAGE_PRIVATE);
+	mutex_unlock(&bd->balloon_lock);
+	balloon_drain(bd);
+	balloon_report(bd, 0);
+
+	virtio_reset_device(bd->vdev);
+	balloon_queues_abandon(bd);
+	balloon_release_resident(bd);
+}

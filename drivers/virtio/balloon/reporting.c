@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Free page reporting, F_REPORTING (virtio 1.2, 5.5.6.7).
+ *
+ * mm's page reporting isolates free blocks, hands them over and takes them
+ * back when the report callback returns. Until the host has acknowledged a
+ * report it may discard those blocks at any time: the callback returns only
+ * with the acknowledgment, or when the device can not act any more.
+ */
+
+#include <linux/page_reporting.h>
+#include <linux/virtio_config.h>
+#include <kunit/static_stub.h>
+
+#include "virtio_balloon.h"
+
+static int balloon_report_await(struct balloon_device *bd)
+{
+	unsigned long patience = msecs_to_jiffies(BALLOON_HOST_PATIENCE_MS);
+	struct virtqueue *vq = bd->reporting.vq;
+	unsigned long since = jiffies;
+	unsigned int unused_length;
+	int seen;
+
+	for (;;) {
+		seen = atomic_read(&bd->events);
+		if (virtqueue_get_buf(vq, &unused_length))
+			return 0;
+		/* Broken or silent, only a reset keeps it from acting late. */
+		if (virtqueue_is_broken(vq)) {
+			balloon_device_fail(bd);
+			return -EIO;
+		}
+		if (time_after(jiffies, since + patience)) {
+			balloon_device_fail(bd);
+			return -ETIMEDOUT;
+		}
+		wait_event_timeout(bd->wait, atomic_read(&bd->events) != seen,
+				   BALLOON_LOOK_AGAIN);
+	}
+}
+
+/*
+ * Each block is one descriptor, so posting allocates nothing. An error makes
+ * mm keep the blocks for a later report.
+ */
+static int balloon_report_blocks(struct page_reporting_dev_info *info,
+				 struct scatterlist *sg, unsigned int nents)
+{
+	struct balloon_device *bd = container_of(info, struct balloon_device,
+						 reporting.info);
+	int err;
+
+	if (READ_ONCE(bd->dying) || READ_ONCE(bd->dead))
+		return -ENODEV;
+
+	err = virtqueue_add_inbuf(bd->reporting.vq, sg, nents, bd, GFP_NOWAIT);
+	if (err)
+		return err;
+	virtqueue_kick(bd->reporting.vq);
+	return balloon_report_await(bd);
+}
+
+/**
+ * balloon_reporting_start - report free blocks from here on
+ * @bd: the balloon, its device ready
+ *
+ * The balloon works without: mm takes one reporter at a time, and a ring may be
+ * too small for a report.
+ *
+ * Context: probe or restore.
+ * Return: 0, also where reporting is left to others, or an errno.
+ */
+int balloon_reporting_start(struct balloon_device *bd)
+{
+	int err;
+
+	KUNIT_STATIC_STUB_REDIRECT(balloon_reporting_start, bd);
+
+	if (!bd->reporting.vq)
+		return 0;
+	if (virtqueue_get_vring_size(bd->reporting.vq) <
+	    PAGE_REPORTING_CAPACITY) {
+		dev_info(&bd->vdev->dev,
+			 "no free page reporting: the queue takes less than %d blocks\n",
+			 PAGE_REPORTING_CAPACITY);
+		return 0;
+	}
+
+	bd->reporting.info.report = balloon_report_blocks;
+	err = page_reporting_register(&bd->reporting.info);
+	if (err == -EBUSY) {
+		dev_info(&bd->vdev->dev,
+			 "no free page reporting: another device does it\n");
+		return 0;
+	}
+	bd->reporting.registered = !err;
+	return err;
+}
+
+/**
+ * balloon_reporting_stop - wait for a running report and have no other
+ * @bd: the balloon, dying
+ *
+ * Context: remove or freeze; sleeps as long as the host has patience.
+ */
+void balloon_reporting_stop(struct balloon_device *bd)
+{
+	if (bd->reporting.registered)
+		page_reporting_unregister(&bd->reporting.info);
+	bd->reporting.registered = false;
+}

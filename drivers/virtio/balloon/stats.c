@@ -1,0 +1,183 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The statistics queue, F_STATS_VQ (virtio 1.2, 5.5.6.3).
+ *
+ * One buffer goes back and forth: the host keeps it and returns it when it
+ * wants fresh numbers. It is filled only between the host's return of it and
+ * its next posting, by one work item, so that inflation does not delay it.
+ */
+
+#include <linux/mm.h>
+#include <linux/scatterlist.h>
+#include <linux/slab.h>
+#include <linux/swap.h>
+#include <linux/virtio_config.h>
+#include <linux/vmstat.h>
+#include <kunit/static_stub.h>
+
+#include "virtio_balloon.h"
+
+static u64 pages_to_bytes(u64 pages)
+{
+	return pages << PAGE_SHIFT;
+}
+
+struct balloon_stats_fill {
+	struct virtio_device *vdev;
+	struct virtio_balloon_stat *next;
+};
+
+static void balloon_stat(struct balloon_stats_fill *fill, u16 tag, u64 value)
+{
+	fill->next->tag = cpu_to_virtio16(fill->vdev, tag);
+	fill->next->val = cpu_to_virtio64(fill->vdev, value);
+	fill->next++;
+}
+
+static u64 sum_of_zones(const unsigned long *events, unsigned int first)
+{
+	unsigned int zone;
+	u64 sum = 0;
+
+	for (zone = 0; zone < MAX_NR_ZONES; zone++)
+		sum += events[first + zone];
+	return sum;
+}
+
+static void balloon_stats_events(struct balloon_stats_fill *fill)
+{
+#ifdef CONFIG_VM_EVENT_COUNTERS
+	unsigned long events[NR_VM_EVENT_ITEMS];
+
+	all_vm_events(events);
+	balloon_stat(fill, VIRTIO_BALLOON_S_SWAP_IN,
+		     pages_to_bytes(events[PSWPIN]));
+	balloon_stat(fill, VIRTIO_BALLOON_S_SWAP_OUT,
+		     pages_to_bytes(events[PSWPOUT]));
+	balloon_stat(fill, VIRTIO_BALLOON_S_MAJFLT, events[PGMAJFAULT]);
+	balloon_stat(fill, VIRTIO_BALLOON_S_MINFLT,
+		     events[PGFAULT] - events[PGMAJFAULT]);
+#ifdef CONFIG_HUGETLB_PAGE
+	balloon_stat(fill, VIRTIO_BALLOON_S_HTLB_PGALLOC,
+		     events[HTLB_BUDDY_PGALLOC]);
+	balloon_stat(fill, VIRTIO_BALLOON_S_HTLB_PGFAIL,
+		     events[HTLB_BUDDY_PGALLOC_FAIL]);
+#endif
+	balloon_stat(fill, VIRTIO_BALLOON_S_OOM_KILL, events[OOM_KILL]);
+	balloon_stat(fill, VIRTIO_BALLOON_S_ALLOC_STALL,
+		     sum_of_zones(events, ALLOCSTALL_NORMAL - ZONE_NORMAL));
+	balloon_stat(fill, VIRTIO_BALLOON_S_ASYNC_SCAN,
+		     pages_to_bytes(events[PGSCAN_KSWAPD]));
+	balloon_stat(fill, VIRTIO_BALLOON_S_DIRECT_SCAN,
+		     pages_to_bytes(events[PGSCAN_DIRECT]));
+	balloon_stat(fill, VIRTIO_BALLOON_S_ASYNC_RECLAIM,
+		     pages_to_bytes(events[PGSTEAL_KSWAPD]));
+	balloon_stat(fill, VIRTIO_BALLOON_S_DIRECT_RECLAIM,
+		     pages_to_bytes(events[PGSTEAL_DIRECT]));
+#endif
+}
+
+/* Returns how many bytes of the buffer are in use. */
+static size_t balloon_stats_update(struct balloon_device *bd)
+{
+	struct balloon_stats_fill fill = {
+		.vdev = bd->vdev,
+		.next = bd->stats.buffer,
+	};
+	struct sysinfo info;
+
+	si_meminfo(&info);
+	balloon_stats_events(&fill);
+	balloon_stat(&fill, VIRTIO_BALLOON_S_MEMFREE,
+		     pages_to_bytes(info.freeram));
+	balloon_stat(&fill, VIRTIO_BALLOON_S_MEMTOT,
+		     pages_to_bytes(info.totalram));
+	balloon_stat(&fill, VIRTIO_BALLOON_S_AVAIL,
+		     pages_to_bytes(si_mem_available()));
+	balloon_stat(&fill, VIRTIO_BALLOON_S_CACHES,
+		     pages_to_bytes(global_node_page_state(NR_FILE_PAGES)));
+	return (void *)fill.next - (void *)bd->stats.buffer;
+}
+
+static void balloon_stats_post(struct balloon_device *bd)
+{
+	struct scatterlist sg;
+
+	sg_init_one(&sg, bd->stats.buffer, balloon_stats_update(bd));
+	bd->stats.posted = !virtqueue_add_outbuf(bd->stats.vq, &sg, 1, bd,
+						 GFP_KERNEL);
+	if (bd->stats.posted)
+		virtqueue_kick(bd->stats.vq);
+}
+
+static void balloon_stats_work(struct work_struct *work)
+{
+	struct balloon_device *bd = container_of(work, struct balloon_device,
+						 stats.work);
+	unsigned int unused_length;
+
+	if (!bd->stats.posted || virtqueue_get_buf(bd->stats.vq, &unused_length))
+		balloon_stats_post(bd);
+}
+
+/* The callback of the statistics queue, in interrupt context. */
+void balloon_stats_requested(struct virtqueue *vq)
+{
+	struct balloon_device *bd = vq->vdev->priv;
+
+	queue_work(system_freezable_wq, &bd->stats.work);
+}
+
+/**
+ * balloon_stats_alloc - allocate what the statistics queue needs
+ * @bd: the balloon
+ *
+ * Context: probe.
+ * Return: 0 or -ENOMEM.
+ */
+int balloon_stats_alloc(struct balloon_device *bd)
+{
+	KUNIT_STATIC_STUB_REDIRECT(balloon_stats_alloc, bd);
+
+	INIT_WORK(&bd->stats.work, balloon_stats_work);
+	disable_work(&bd->stats.work);
+	bd->stats.buffer = kcalloc(VIRTIO_BALLOON_S_NR,
+				   sizeof(*bd->stats.buffer), GFP_KERNEL);
+	return bd->stats.buffer ? 0 : -ENOMEM;
+}
+
+/**
+ * balloon_stats_free - free what balloon_stats_alloc() has allocated
+ * @bd: the balloon, its statistics queue stopped
+ */
+void balloon_stats_free(struct balloon_device *bd)
+{
+	kfree(bd->stats.buffer);
+}
+
+/**
+ * balloon_stats_start - let the work post the first statistics
+ * @bd: the balloon, its device ready
+ *
+ * Context: probe or restore.
+ */
+void balloon_stats_start(struct balloon_device *bd)
+{
+	if (!bd->stats.vq)
+		return;
+	bd->stats.posted = false;
+	enable_work(&bd->stats.work);
+	queue_work(system_freezable_wq, &bd->stats.work);
+}
+
+/**
+ * balloon_stats_stop - wait for a running answer and give no other
+ * @bd: the balloon
+ *
+ * Context: remove or freeze. Pairs with balloon_stats_start().
+ */
+void balloon_stats_stop(struct balloon_device *bd)
+{
+	if (bd->stats.vq)
+		disable_work_sync(&bd->stats.work);
+}

@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * What an administrator sees: the group "balloon" on the virtio device.
+ * Documentation/ABI/testing/sysfs-bus-virtio-balloon describes the files.
+ *
+ * The driver core adds the group after probe and removes it, having waited for
+ * readers, before remove: the device is there while a file is read.
+ */
+
+#include <linux/device.h>
+#include <linux/sysfs.h>
+
+#include "virtio_balloon.h"
+
+static struct balloon_device *dev_to_balloon(struct device *dev)
+{
+	return dev_to_virtio(dev)->priv;
+}
+
+static ssize_t target_kib_show(struct device *dev,
+			       struct device_attribute *attr, char *buf)
+{
+	struct balloon_device *bd = dev_to_balloon(dev);
+
+	return sysfs_emit(buf, "%lu\n",
+			  guest_pages_to_kib(READ_ONCE(bd->target)));
+}
+static DEVICE_ATTR_RO(target_kib);
+
+static ssize_t actual_kib_show(struct device *dev,
+			       struct device_attribute *attr, char *buf)
+{
+	struct balloon_device *bd = dev_to_balloon(dev);
+
+	return sysfs_emit(buf, "%lu\n", guest_pages_to_kib(balloon_actual(bd)));
+}
+static DEVICE_ATTR_RO(actual_kib);
+
+static ssize_t isolated_kib_show(struct device *dev,
+				 struct device_attribute *attr, char *buf)
+{
+	struct balloon_device *bd = dev_to_balloon(dev);
+
+	return sysfs_emit(buf, "%lu\n",
+			  guest_pages_to_kib(READ_ONCE(bd->bm.nr_isolated)));
+}
+static DEVICE_ATTR_RO(isolated_kib);
+
+static ssize_t state_show(struct device *dev, struct device_attribute *attr,
+			  char *buf)
+{
+	static const char * const names[] = {
+		[BALLOON_IDLE]		= "idle",
+		[BALLOON_INFLATING]	= "inflating",
+		[BALLOON_DEFLATING]	= "deflating",
+		[BALLOON_WAITING]	= "waiting",
+		[BALLOON_DEAD]		= "dead",
+	};
+	struct balloon_device *bd = dev_to_balloon(dev);
+
+	return sysfs_emit(buf, "%s\n", names[READ_ONCE(bd->state)]);
+}
+static DEVICE_ATTR_RO(state);
+
+static ssize_t retry_delay_ms_show(struct device *dev,
+				   struct device_attribute *attr, char *buf)
+{
+	struct balloon_device *bd = dev_to_balloon(dev);
+
+	return sysfs_emit(buf, "%u\n", READ_ONCE(bd->retry_delay_ms));
+}
+static DEVICE_ATTR_RO(retry_delay_ms);
+
+static struct attribute *balloon_attrs[] = {
+	&dev_attr_target_kib.attr,
+	&dev_attr_actual_kib.attr,
+	&dev_attr_isolated_kib.attr,
+	&dev_attr_state.attr,
+	&dev_attr_retry_delay_ms.attr,
+	NULL
+};
+
+static const struct attribute_group balloon_group = {
+	.name = "balloon",
+	.attrs = balloon_attrs,
+};
+
+const struct attribute_group *balloon_groups[] = {
+	&balloon_group,
+	NULL
+};

@@ -1,0 +1,264 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * A fake host: a virtio balloon device whose rings are real and whose other
+ * side is the test.
+ *
+ * The virtio core binds the driver to it as to any other device. The host
+ * keeps a log of all messages and a model of what it was told: which page frame
+ * numbers are in the balloon. Whatever breaks the rules that hold for every
+ * host fails the test at the message that breaks them:
+ *
+ * - no page is inflated twice, or deflated while it is not inflated;
+ * - no inflate is posted while a deflate is unacknowledged;
+ * - the balloon holds a reference on each page of an inflate until that is
+ *   acknowledged, and with MUST_TELL_HOST on each page of a deflate as well;
+ * - no message is larger than what the host has shown to take;
+ * - a block that was hinted or reported is not free, nor anybody else's, before
+ *   that is acknowledged or the device is reset.
+ *
+ * The pages themselves come from the test, too: balloon_alloc_block() is
+ * replaced by a stub that keeps a reference on each page. So a page's count
+ * tells who else holds it, also after the driver has released it.
+ */
+#ifndef _DRIVERS_VIRTIO_BALLOON_TESTS_FAKE_HOST_H
+#define _DRIVERS_VIRTIO_BALLOON_TESTS_FAKE_HOST_H
+
+#include <kunit/test.h>
+#include <linux/completion.h>
+#include <linux/jiffies.h>
+#include <linux/list.h>
+#include <linux/mutex.h>
+#include <linux/sched.h>
+#include <linux/spinlock.h>
+#include <linux/vhost_iotlb.h>
+#include <linux/virtio.h>
+#include <linux/virtio_config.h>
+#include <linux/vringh.h>
+#include <linux/xarray.h>
+
+#include "../virtio_balloon.h"
+
+/* What takes longer than this hangs. */
+#define FAKE_HOST_HANG	(60 * HZ)
+
+enum fake_queue_index {
+	FAKE_INFLATE,
+	FAKE_DEFLATE,
+	FAKE_STATS,
+	FAKE_HINTING,
+	FAKE_REPORTING,
+	FAKE_QUEUES,
+};
+
+/* Descriptors in one report, as mm makes them. */
+#define FAKE_MAX_BLOCKS	PAGE_REPORTING_CAPACITY
+
+/**
+ * struct fake_block - memory that the device may write to, or throw away
+ * @page: its first page
+ * @length: in bytes
+ */
+struct fake_block {
+	struct page *page;
+	u32 length;
+};
+
+/**
+ * struct fake_message - a buffer that the driver has posted
+ * @node: in the host's log, in the order of arrival
+ * @queue: where it arrived
+ * @head: its descriptor
+ * @answered: is it the driver's again?
+ * @dropped: the host has lost it and will never answer
+ * @writable: it consists of blocks, not of numbers
+ * @data: where the driver keeps it, to see whether it is left alone
+ * @nr: page frame numbers or command ids or blocks in it, or bytes on the
+ *      statistics queue
+ * @numbers: the numbers in the CPU's byte order, or the bytes
+ * @blocks: the blocks
+ */
+struct fake_message {
+	struct list_head node;
+	enum fake_queue_index queue;
+	u16 head;
+	bool answered;
+	bool dropped;
+	bool writable;
+	void *data;
+	unsigned int nr;
+	union {
+		DECLARE_FLEX_ARRAY(u32, numbers);
+		DECLARE_FLEX_ARRAY(struct fake_block, blocks);
+	};
+};
+
+struct fake_queue {
+	struct virtqueue *vq;
+	struct vringh vrh;
+	unsigned int nr_messages;
+	unsigned int nr_kicks;
+};
+
+/**
+ * struct fake_host - a host that does what it is told to do
+ *
+ * What it is like, to be set before fake_host_plug():
+ * @features: what it offers
+ * @ring_size: descriptors in each of its rings
+ * @find_vqs_err: errno that finding queues ends with
+ * @without_config_get: it can not be asked for the target
+ * @lends_nothing: the driver's own balloon_alloc_block() stays in place
+ * @insists: features that it does not do without (virtio 1.2, 3.1.1)
+ *
+ * How it behaves, to be changed at any time:
+ * @holds: messages on a queue stay unanswered until fake_host_answer()
+ * @stats_at_once: so many statistics are returned as soon as they are there
+ * @gone: it does not even look
+ * @deaf: a notification fails, as on a device that was pulled
+ * @drops_above: messages of more page frame numbers are lost, 0 for none
+ * @answer_length: the length it writes into the used ring
+ *
+ * What the guest has to spare:
+ * @spare: guest pages until allocation fails
+ * @max_order: largest order that can be had
+ * @recycles: pages that were released come back with the next allocations
+ * @recycle_from: guest page frame number to look at first
+ * @on_alloc: called before each allocation, from the kthread
+ * @nr_allocs: successful allocations by order
+ * @nr_refusals: failed allocations by order
+ *
+ * What it knows:
+ * @lock: protects the model and the log
+ * @log: all messages
+ * @model: page frame number to enum fake_number
+ * @nr_inflated: page frame numbers that the host took and was not asked for
+ * @nr_canaries: large messages that name a single page
+ * @takes_large: a large message was answered
+ * @nr_resets: resets since it was plugged in
+ * @nr_inflated_at_reset: @nr_inflated before the last reset
+ * @nr_reports: how often `actual` was written
+ * @nr_poison_vals: how often `poison_val` was written
+ * @taken: all pages that the driver ever got, by guest page frame number; of
+ *         a hinted block the first
+ * @isolated: pages that the test has isolated, linked as mm does
+ * @managed: totalram_pages() before it was plugged in
+ * @shares_guest: another balloon changes totalram_pages(), too
+ */
+struct fake_host {
+	struct kunit *test;
+	struct virtio_device vdev;
+	struct virtio_config_ops ops;
+	struct completion released;
+	struct balloon_device *bd;
+	bool plugged;
+	u8 status;
+	struct virtio_balloon_config config;
+	struct vhost_iotlb *iotlb;
+	spinlock_t iotlb_lock;	/* of @iotlb, for vringh */
+	struct fake_queue queues[FAKE_QUEUES];
+
+	u64 features;
+	u64 insists;
+	unsigned int ring_size;
+	int find_vqs_err;
+	bool without_config_get;
+	bool lends_nothing;
+
+	bool holds[FAKE_QUEUES];
+	unsigned int stats_at_once;
+	bool gone;
+	bool deaf;
+	unsigned int drops_above;
+	u32 answer_length;
+
+	unsigned long spare;
+	unsigned int max_order;
+	bool recycles;
+	unsigned long recycle_from;
+	void (*on_alloc)(struct fake_host *host, unsigned int order);
+	unsigned long nr_allocs[NR_PAGE_ORDERS];
+	unsigned long nr_refusals[NR_PAGE_ORDERS];
+
+	struct mutex lock;	/* inside of balloon_lock */
+	struct list_head log;
+	struct xarray model;
+	unsigned long nr_inflated;
+	unsigned int nr_canaries;
+	bool takes_large;
+	unsigned int nr_resets;
+	unsigned long nr_inflated_at_reset;
+	unsigned int nr_reports;
+	unsigned int nr_poison_vals;
+	struct xarray taken;
+	struct list_head isolated;
+	unsigned long managed;
+	bool shares_guest;
+};
+
+static inline struct fake_host *to_fake_host(struct virtio_device *vdev)
+{
+	return container_of(vdev, struct fake_host, vdev);
+}
+
+/* Looks again every tick, and gives up when it hangs. */
+#define fake_host_poll(condition)					\
+({									\
+	unsigned long __deadline = jiffies + FAKE_HOST_HANG;		\
+	bool __met;							\
+									\
+	while (!(__met = (condition)) &&				\
+	       time_before(jiffies, __deadline))			\
+		schedule_timeout_uninterruptible(1);			\
+	__met;								\
+})
+
+#define fake_host_await(host, condition)				\
+do {									\
+	if (!fake_host_poll(condition))					\
+		KUNIT_FAIL_AND_ABORT((host)->test,			\
+				     "never came: " #condition);	\
+} while (0)
+
+struct fake_host *fake_host_create(struct kunit *test);
+bool fake_host_plug(struct fake_host *host);
+struct fake_host *fake_host_start(struct kunit *test, u64 features);
+void fake_host_unplug(struct fake_host *host);
+void fake_host_unbind(struct fake_host *host);
+bool fake_host_bind(struct fake_host *host);
+
+void fake_host_set_target(struct fake_host *host, unsigned long guest_pages);
+void fake_host_set_command(struct fake_host *host, u32 id);
+void fake_host_reach(struct fake_host *host, unsigned long guest_pages);
+bool fake_host_arrived(struct fake_host *host, unsigned long guest_pages);
+bool fake_host_asleep(struct fake_host *host);
+void fake_host_check(struct fake_host *host);
+unsigned long fake_host_actual(struct fake_host *host);
+unsigned long fake_host_got(struct fake_host *host);
+struct page *fake_host_new_page(struct fake_host *host);
+struct page *fake_host_isolate(struct fake_host *host);
+
+void fake_host_look(struct fake_host *host);
+bool fake_host_answer(struct fake_host *host, enum fake_queue_index queue);
+bool fake_host_answer_newest(struct fake_host *host,
+			     enum fake_queue_index queue);
+void fake_host_answer_all(struct fake_host *host);
+void fake_host_answer_wrong_id(struct fake_host *host,
+			       enum fake_queue_index queue, u16 head);
+void fake_host_needs_reset(struct fake_host *host);
+
+struct fake_message *fake_host_message(struct fake_host *host,
+				       enum fake_queue_index queue,
+				       unsigned int index);
+struct fake_message *fake_host_last(struct fake_host *host,
+				    enum fake_queue_index queue);
+unsigned int fake_host_unanswered(struct fake_host *host,
+				  enum fake_queue_index queue);
+struct page *fake_message_page(struct fake_message *message,
+			       unsigned int index);
+
+unsigned long balloon_state_pages(struct balloon_device *bd,
+				  enum balloon_page_state state);
+unsigned long balloon_held(struct balloon_device *bd);
+struct page *balloon_resident_page(struct balloon_device *bd);
+
+#endif /* _DRIVERS_VIRTIO_BALLOON_TESTS_FAKE_HOST_H */

@@ -1,0 +1,536 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Free page hinting: what is lent, and when it comes back.
+ *
+ * A host that holds its answers bounds the hints: the driver fills the ring and
+ * waits. The fake host itself fails a test whose block is given back before the
+ * acknowledgment or the reset.
+ */
+
+#include <kunit/static_stub.h>
+#include <kunit/test.h>
+#include <linux/mm.h>
+#include <linux/virtio_ring.h>
+
+#include "fake_host.h"
+
+#define HINTING		BIT_ULL(VIRTIO_BALLOON_F_FREE_PAGE_HINT)
+
+#define RING		8
+#define PATIENCE	msecs_to_jiffies(BALLOON_HOST_PATIENCE_MS)
+
+/* A host that answers when the test says so. */
+static struct fake_host *slow_host(struct kunit *test)
+{
+	struct fake_host *host = fake_host_create(test);
+
+	host->features |= HINTING;
+	host->ring_size = RING;
+	host->holds[FAKE_HINTING] = true;
+	KUNIT_ASSERT_TRUE(test, fake_host_plug(host));
+	return host;
+}
+
+/* Asks for hints: the id and blocks, and a descriptor is left for the stop. */
+static void ask_until_full(struct fake_host *host, u32 id)
+{
+	fake_host_set_command(host, id);
+	fake_host_await(host, fake_host_unanswered(host, FAKE_HINTING) ==
+			RING - 1);
+}
+
+/* Ends the hints, and sees the driver come to rest. */
+static void finish(struct fake_host *host, u32 id)
+{
+	fake_host_set_command(host, id);
+	host->holds[FAKE_HINTING] = false;
+	while (fake_host_answer(host, FAKE_HINTING))
+		;
+	flush_work(&host->bd->hinting.work);
+	KUNIT_EXPECT_EQ(host->test,
+			fake_host_unanswered(host, FAKE_HINTING), 0);
+}
+
+static struct fake_message *hint(struct fake_host *host, unsigned int index)
+{
+	return fake_host_message(host, FAKE_HINTING, index);
+}
+
+static bool is_command(const struct fake_message *message, u32 id)
+{
+	return message && !message->writable && message->numbers[0] == id;
+}
+
+static unsigned int nr_commands(struct fake_host *host, u32 id)
+{
+	struct fake_message *message;
+	unsigned int i, nr = 0;
+
+	for (i = 0; (message = hint(host, i)); i++)
+		nr += is_command(message, id);
+	return nr;
+}
+
+static unsigned long guest_pages(const struct fake_message *message)
+{
+	return message->blocks[0].length >> PAGE_SHIFT;
+}
+
+static bool is_lent(const struct fake_message *message)
+{
+	return page_ref_count(message->blocks[0].page) > 1;
+}
+
+/* Guest pages of all blocks that the driver has. */
+static unsigned long pages_lent(struct fake_host *host)
+{
+	struct fake_message *message;
+	unsigned long nr = 0;
+	unsigned int i;
+
+	for (i = 0; (message = hint(host, i)); i++)
+		if (message->writable && is_lent(message))
+			nr += guest_pages(message);
+	return nr;
+}
+
+static unsigned long pages_hinted(struct fake_host *host)
+{
+	struct fake_message *message;
+	unsigned long nr = 0;
+	unsigned int i;
+
+	for (i = 0; (message = hint(host, i)); i++)
+		if (message->writable)
+			nr += guest_pages(message);
+	return nr;
+}
+
+static unsigned long nr_lent(struct fake_host *host)
+{
+	return READ_ONCE(host->bd->hinting.nr_lent);
+}
+
+static unsigned long shrink_count(struct fake_host *host)
+{
+	struct shrinker *shrinker = host->bd->hinting.shrinker;
+	struct shrink_control sc = {};
+
+	return shrinker->count_objects(shrinker, &sc);
+}
+
+static unsigned long shrink_scan(struct fake_host *host, unsigned long nr)
+{
+	struct shrinker *shrinker = host->bd->hinting.shrinker;
+	struct shrink_control sc = { .nr_to_scan = nr };
+
+	return shrinker->scan_objects(shrinker, &sc);
+}
+
+/* All that the guest can do without: the id, whole blocks, a stop. */
+static void hints_in_order(struct kunit *test)
+{
+	struct fake_host *host = fake_host_start(test, HINTING);
+	unsigned long floor = balloon_floor(totalram_pages());
+	struct fake_message *message;
+	unsigned int i, last;
+
+	fake_host_set_command(host, 7);
+	fake_host_await(host, nr_commands(host, VIRTIO_BALLOON_CMD_ID_STOP));
+	flush_work(&host->bd->hinting.work);
+	last = host->queues[FAKE_HINTING].nr_messages - 1;
+	KUNIT_EXPECT_GT(test, last, 16);
+	KUNIT_EXPECT_TRUE(test, is_command(hint(host, 0), 7));
+	KUNIT_EXPECT_TRUE(test, is_command(hint(host, last),
+					   VIRTIO_BALLOON_CMD_ID_STOP));
+	for (i = 1; i < last; i++) {
+		message = hint(host, i);
+		KUNIT_ASSERT_TRUE(test, message->writable);
+		KUNIT_EXPECT_GE(test, guest_pages(message), pageblock_nr_pages);
+		KUNIT_EXPECT_TRUE(test, is_lent(message));
+	}
+	KUNIT_EXPECT_EQ(test, nr_lent(host), pages_hinted(host));
+
+	/* Hints stop where inflation does, give or take the last block. */
+	KUNIT_EXPECT_GT(test, si_mem_available() + MAX_ORDER_NR_PAGES +
+			      MAX_ORDER_NR_PAGES / 2, floor);
+
+	fake_host_set_command(host, VIRTIO_BALLOON_CMD_ID_DONE);
+	flush_work(&host->bd->hinting.work);
+	KUNIT_EXPECT_EQ(test, nr_lent(host), 0);
+	KUNIT_EXPECT_EQ(test, pages_lent(host), 0);
+}
+
+/* Migration goes on: the pages' contents are of no interest until it is done. */
+static void hints_are_kept_on_stop(struct kunit *test)
+{
+	struct fake_host *host = slow_host(test);
+
+	ask_until_full(host, 7);
+	finish(host, VIRTIO_BALLOON_CMD_ID_STOP);
+	KUNIT_EXPECT_EQ(test, nr_commands(host, VIRTIO_BALLOON_CMD_ID_STOP), 1);
+	KUNIT_EXPECT_GT(test, pages_hinted(host), 0);
+	KUNIT_EXPECT_EQ(test, pages_lent(host), pages_hinted(host));
+	KUNIT_EXPECT_EQ(test, nr_lent(host), pages_hinted(host));
+	finish(host, VIRTIO_BALLOON_CMD_ID_DONE);
+	KUNIT_EXPECT_EQ(test, pages_lent(host), 0);
+}
+
+/* The host says that it is done, but there are hints that it has not seen. */
+static void hints_are_acked_before_done(struct kunit *test)
+{
+	struct fake_host *host = slow_host(test);
+	unsigned int i;
+
+	ask_until_full(host, 7);
+	fake_host_set_command(host, VIRTIO_BALLOON_CMD_ID_DONE);
+	for (i = 0; i < 4; i++)
+		fake_host_answer(host, FAKE_HINTING);
+	schedule_timeout_uninterruptible(HZ / 5);
+	for (i = 4; i < RING - 1; i++)
+		KUNIT_EXPECT_TRUE(test, is_lent(hint(host, i)));
+	finish(host, VIRTIO_BALLOON_CMD_ID_DONE);
+	KUNIT_EXPECT_EQ(test, pages_lent(host), 0);
+	KUNIT_EXPECT_EQ(test, nr_lent(host), 0);
+}
+
+/* Under pressure the guest gets what is acknowledged, and nothing else. */
+static void hints_not_acked_are_not_shrunk(struct kunit *test)
+{
+	struct fake_host *host = slow_host(test);
+	unsigned long acked = 0;
+	unsigned int i;
+
+	ask_until_full(host, 7);
+	KUNIT_EXPECT_EQ(test, shrink_count(host), 0);
+	KUNIT_EXPECT_EQ(test, shrink_scan(host, ULONG_MAX), SHRINK_STOP);
+
+	fake_host_set_command(host, VIRTIO_BALLOON_CMD_ID_STOP);
+	for (i = 0; i < 4; i++) {
+		fake_host_answer(host, FAKE_HINTING);
+		if (i)
+			acked += guest_pages(hint(host, i));
+	}
+	fake_host_await(host, nr_lent(host) == acked);
+	KUNIT_EXPECT_EQ(test, shrink_count(host), acked);
+	KUNIT_EXPECT_EQ(test, shrink_scan(host, ULONG_MAX), acked);
+	for (i = 1; i < RING - 1; i++)
+		KUNIT_EXPECT_EQ(test, is_lent(hint(host, i)), i >= 4);
+	KUNIT_EXPECT_EQ(test, shrink_count(host), 0);
+	KUNIT_EXPECT_EQ(test, shrink_scan(host, ULONG_MAX), SHRINK_STOP);
+	finish(host, VIRTIO_BALLOON_CMD_ID_DONE);
+}
+
+/* Blocks go back whole, and as few as will do. */
+static void hints_shrink_by_blocks(struct kunit *test)
+{
+	struct fake_host *host = slow_host(test);
+	unsigned long block, all;
+
+	ask_until_full(host, 7);
+	block = guest_pages(hint(host, 1));
+	finish(host, VIRTIO_BALLOON_CMD_ID_STOP);
+	all = pages_hinted(host);
+	KUNIT_EXPECT_EQ(test, shrink_scan(host, 1), block);
+	KUNIT_EXPECT_EQ(test, shrink_scan(host, block), block);
+	KUNIT_EXPECT_EQ(test, shrink_count(host), all - 2 * block);
+	KUNIT_EXPECT_EQ(test, shrink_scan(host, block + 1), 2 * block);
+	KUNIT_EXPECT_EQ(test, shrink_count(host), all - 4 * block);
+	KUNIT_EXPECT_EQ(test, pages_lent(host), all - 4 * block);
+}
+
+/* A migration was cancelled and another began while the first was answered. */
+static void hints_of_changing_command(struct kunit *test)
+{
+	struct fake_host *host = slow_host(test);
+	struct fake_message *message;
+	bool stopped = false;
+	unsigned int i;
+
+	ask_until_full(host, 7);
+	fake_host_set_command(host, 8);
+	while (!nr_commands(host, 8)) {
+		fake_host_await(host, fake_host_answer(host, FAKE_HINTING) ||
+				nr_commands(host, 8));
+	}
+	for (i = 1; !is_command(message = hint(host, i), 8); i++) {
+		KUNIT_EXPECT_FALSE_MSG(test, stopped, "hints after the stop");
+		stopped = is_command(message, VIRTIO_BALLOON_CMD_ID_STOP);
+	}
+	KUNIT_EXPECT_TRUE(test, stopped);
+	/* What was hinted first stays lent. */
+	KUNIT_EXPECT_GT(test, nr_lent(host), 0);
+	finish(host, VIRTIO_BALLOON_CMD_ID_DONE);
+	KUNIT_EXPECT_EQ(test, nr_commands(host, 7), 1);
+	KUNIT_EXPECT_EQ(test, nr_commands(host, 8), 1);
+	KUNIT_EXPECT_EQ(test, nr_commands(host, VIRTIO_BALLOON_CMD_ID_STOP), 2);
+	KUNIT_EXPECT_EQ(test, pages_lent(host), 0);
+}
+
+/* The configuration has other fields, which change for other reasons. */
+static void hints_answer_a_command_once(struct kunit *test)
+{
+	struct fake_host *host = fake_host_start(test, HINTING);
+	unsigned int nr;
+
+	fake_host_set_command(host, 7);
+	fake_host_await(host, nr_commands(host, VIRTIO_BALLOON_CMD_ID_STOP));
+	flush_work(&host->bd->hinting.work);
+	nr = host->queues[FAKE_HINTING].nr_messages;
+	fake_host_set_command(host, 7);
+	flush_work(&host->bd->hinting.work);
+	KUNIT_EXPECT_EQ(test, host->queues[FAKE_HINTING].nr_messages, nr);
+}
+
+/* The target moves in the middle of the hints, which go on, and so does it. */
+static void hints_go_on_while_inflating(struct kunit *test)
+{
+	struct fake_host *host = slow_host(test);
+
+	ask_until_full(host, 7);
+	fake_host_reach(host, 300);
+	while (host->queues[FAKE_HINTING].nr_messages < 3 * RING)
+		fake_host_await(host, fake_host_answer(host, FAKE_HINTING) ||
+				host->queues[FAKE_HINTING].nr_messages >=
+				3 * RING);
+	KUNIT_EXPECT_EQ(test, nr_commands(host, VIRTIO_BALLOON_CMD_ID_STOP), 0);
+	fake_host_reach(host, 100);
+	finish(host, VIRTIO_BALLOON_CMD_ID_DONE);
+	KUNIT_EXPECT_EQ(test, pages_lent(host), 0);
+}
+
+/* The command was there before the driver was. */
+static void hints_find_command(struct kunit *test)
+{
+	struct fake_host *host = fake_host_create(test);
+
+	host->features |= HINTING;
+	host->ring_size = RING;
+	host->holds[FAKE_HINTING] = true;
+	host->config.free_page_hint_cmd_id = cpu_to_le32(7);
+	KUNIT_ASSERT_TRUE(test, fake_host_plug(host));
+	fake_host_await(host, fake_host_unanswered(host, FAKE_HINTING) ==
+			RING - 1);
+	KUNIT_EXPECT_TRUE(test, is_command(hint(host, 0), 7));
+	finish(host, VIRTIO_BALLOON_CMD_ID_DONE);
+}
+
+static void hints_of_legacy_host(struct kunit *test)
+{
+	struct fake_host *host = fake_host_create(test);
+
+	host->features = HINTING;
+	host->ring_size = RING;
+	host->holds[FAKE_HINTING] = true;
+	KUNIT_ASSERT_TRUE(test, fake_host_plug(host));
+	ask_until_full(host, 7);
+	KUNIT_EXPECT_TRUE(test, is_command(hint(host, 0), 7));
+	finish(host, VIRTIO_BALLOON_CMD_ID_DONE);
+}
+
+static void hints_not_offered(struct kunit *test)
+{
+	struct fake_host *host = fake_host_start(test, 0);
+
+	fake_host_set_command(host, 7);
+	KUNIT_EXPECT_NULL(test, host->queues[FAKE_HINTING].vq);
+	KUNIT_EXPECT_NULL(test, host->bd->hinting.shrinker);
+	fake_host_reach(host, 100);
+}
+
+/* Nothing is read from the length of something that the host only looks at. */
+static void hints_with_wrong_lengths(struct kunit *test)
+{
+	struct fake_host *host = slow_host(test);
+
+	host->answer_length = U32_MAX;
+	ask_until_full(host, 7);
+	finish(host, VIRTIO_BALLOON_CMD_ID_STOP);
+	KUNIT_EXPECT_EQ(test, nr_lent(host), pages_hinted(host));
+	fake_host_reach(host, 100);
+}
+
+/* The host has died on us with half the memory: a reset brings it back. */
+static void hints_never_acked(struct kunit *test)
+{
+	struct fake_host *host = slow_host(test);
+	unsigned long since;
+
+	ask_until_full(host, 7);
+	since = jiffies;
+	fake_host_await(host, READ_ONCE(host->bd->dead));
+	flush_work(&host->bd->hinting.work);
+	KUNIT_EXPECT_GE(test, jiffies - since + HZ, PATIENCE);
+	KUNIT_EXPECT_LE(test, jiffies - since, PATIENCE + 3 * HZ);
+	KUNIT_EXPECT_EQ(test, host->nr_resets, 2);
+	KUNIT_EXPECT_EQ(test, pages_lent(host), 0);
+	fake_host_unplug(host);
+}
+
+/* A queue that is broken acknowledges no more, and keeps nothing either. */
+static void hints_of_broken_host(struct kunit *test)
+{
+	struct fake_host *host = slow_host(test);
+
+	ask_until_full(host, 7);
+	fake_host_answer_wrong_id(host, FAKE_HINTING, U16_MAX);
+	fake_host_await(host, READ_ONCE(host->bd->dead));
+	flush_work(&host->bd->hinting.work);
+	KUNIT_EXPECT_EQ(test, host->nr_resets, 2);
+	KUNIT_EXPECT_EQ(test, pages_lent(host), 0);
+	fake_host_unplug(host);
+}
+
+/* The balloon died of something else, while memory was lent. */
+static void hints_of_dead_balloon(struct kunit *test)
+{
+	struct fake_host *host = slow_host(test);
+
+	ask_until_full(host, 7);
+	finish(host, VIRTIO_BALLOON_CMD_ID_STOP);
+	KUNIT_EXPECT_GT(test, nr_lent(host), 0);
+	fake_host_needs_reset(host);
+	fake_host_await(host, READ_ONCE(host->bd->dead));
+	fake_host_set_command(host, VIRTIO_BALLOON_CMD_ID_DONE);
+	flush_work(&host->bd->hinting.work);
+	KUNIT_EXPECT_EQ(test, pages_lent(host), 0);
+}
+
+/* Nobody waits for a host that is about to be reset, and nothing is lost. */
+static void hints_removed_while_unacked(struct kunit *test)
+{
+	struct fake_host *host = slow_host(test);
+	unsigned long since;
+
+	ask_until_full(host, 7);
+	fake_host_answer(host, FAKE_HINTING);
+	fake_host_answer(host, FAKE_HINTING);
+	since = jiffies;
+	fake_host_unplug(host);
+	KUNIT_EXPECT_LT(test, jiffies - since, BALLOON_LOOK_AGAIN);
+}
+
+static void hints_removed_while_answered(struct kunit *test)
+{
+	struct fake_host *host = fake_host_start(test, HINTING);
+
+	fake_host_set_command(host, 7);
+	fake_host_await(host, nr_commands(host, 7));
+	fake_host_unplug(host);
+}
+
+static void hints_removed_before_done(struct kunit *test)
+{
+	struct fake_host *host = slow_host(test);
+
+	ask_until_full(host, 7);
+	finish(host, VIRTIO_BALLOON_CMD_ID_STOP);
+	fake_host_unplug(host);
+}
+
+static void hints_bound_again(struct kunit *test)
+{
+	struct fake_host *host = slow_host(test);
+
+	ask_until_full(host, 7);
+	fake_host_unbind(host);
+	KUNIT_ASSERT_TRUE(test, fake_host_bind(host));
+	/* To a new driver the old command is a new one. */
+	fake_host_await(host, nr_commands(host, 7) == 2);
+	finish(host, VIRTIO_BALLOON_CMD_ID_DONE);
+}
+
+#ifdef CONFIG_PM_SLEEP
+/* The kthread is not frozen here: it is asleep, with no target. */
+static void hints_frozen_and_restored(struct kunit *test)
+{
+	struct fake_host *host = slow_host(test);
+
+	ask_until_full(host, 7);
+	fake_host_answer(host, FAKE_HINTING);
+	fake_host_answer(host, FAKE_HINTING);
+	KUNIT_EXPECT_EQ(test, virtio_device_freeze(&host->vdev), 0);
+	KUNIT_EXPECT_EQ(test, pages_lent(host), 0);
+	KUNIT_EXPECT_NULL(test, host->queues[FAKE_HINTING].vq);
+	KUNIT_EXPECT_EQ(test, virtio_device_restore(&host->vdev), 0);
+
+	/* The device was reset, so that its command is to be answered again. */
+	fake_host_await(host, nr_commands(host, 7) == 2 &&
+			fake_host_unanswered(host, FAKE_HINTING) == RING - 1);
+	finish(host, VIRTIO_BALLOON_CMD_ID_DONE);
+	KUNIT_EXPECT_EQ(test, pages_lent(host), 0);
+	fake_host_reach(host, 100);
+}
+#else
+static void hints_frozen_and_restored(struct kunit *test)
+{
+	kunit_skip(test, "needs PM_SLEEP");
+}
+#endif
+
+static struct balloon_device *probed;
+
+static int fail_step(struct balloon_device *bd)
+{
+	balloon_device_get(bd);
+	probed = bd;
+	return -ENOMEM;
+}
+
+static void expect_probe_fails(struct kunit *test)
+{
+	struct fake_host *host = fake_host_create(test);
+
+	host->features |= HINTING | BIT_ULL(VIRTIO_BALLOON_F_REPORTING);
+	host->config.free_page_hint_cmd_id = cpu_to_le32(7);
+	KUNIT_EXPECT_FALSE(test, fake_host_plug(host));
+	KUNIT_EXPECT_TRUE(test, host->status & VIRTIO_CONFIG_S_FAILED);
+	KUNIT_EXPECT_NULL(test, host->vdev.priv);
+	KUNIT_EXPECT_EQ(test, kref_read(&probed->kref), 1);
+	balloon_device_put(probed);
+}
+
+static void hints_without_memory(struct kunit *test)
+{
+	kunit_activate_static_stub(test, balloon_hinting_alloc, fail_step);
+	expect_probe_fails(test);
+}
+
+static void hints_without_shrinker(struct kunit *test)
+{
+	kunit_activate_static_stub(test, balloon_hinting_start, fail_step);
+	expect_probe_fails(test);
+}
+
+static struct kunit_case hinting_cases[] = {
+	KUNIT_CASE(hints_in_order),
+	KUNIT_CASE(hints_are_kept_on_stop),
+	KUNIT_CASE(hints_are_acked_before_done),
+	KUNIT_CASE(hints_not_acked_are_not_shrunk),
+	KUNIT_CASE(hints_shrink_by_blocks),
+	KUNIT_CASE(hints_of_changing_command),
+	KUNIT_CASE(hints_answer_a_command_once),
+	KUNIT_CASE(hints_go_on_while_inflating),
+	KUNIT_CASE(hints_find_command),
+	KUNIT_CASE(hints_of_legacy_host),
+	KUNIT_CASE(hints_not_offered),
+	KUNIT_CASE(hints_with_wrong_lengths),
+	KUNIT_CASE_SLOW(hints_never_acked),
+	KUNIT_CASE(hints_of_broken_host),
+	KUNIT_CASE(hints_of_dead_balloon),
+	KUNIT_CASE(hints_removed_while_unacked),
+	KUNIT_CASE(hints_removed_while_answered),
+	KUNIT_CASE(hints_removed_before_done),
+	KUNIT_CASE(hints_bound_again),
+	KUNIT_CASE(hints_frozen_and_restored),
+	KUNIT_CASE(hints_without_memory),
+	KUNIT_CASE(hints_without_shrinker),
+	{}
+};
+
+static struct kunit_suite hinting_suite = {
+	.name = "virtio_balloon_hinting",
+	.test_cases = hinting_cases,
+};
+
+kunit_test_suite(hinting_suite);

@@ -1,0 +1,600 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Towards the target and back: sizes, messages, their order, and what has to
+ * wait for an acknowledgment.
+ */
+
+#include <kunit/test.h>
+#include <linux/mm.h>
+#include <linux/virtio_ring.h>
+#include <linux/vmstat.h>
+
+#include "fake_host.h"
+
+#define MUST_TELL_HOST	BIT_ULL(VIRTIO_BALLOON_F_MUST_TELL_HOST)
+#define EVENT_IDX	BIT_ULL(VIRTIO_RING_F_EVENT_IDX)
+
+/* Around the sizes of messages, where they run over. */
+static const unsigned long sizes[] = {
+	0, 1, 2, 255, 256, 257, 511, 512, 1023, 1024, 1025, 1026, 2049, 5000,
+};
+
+static void size_desc(const unsigned long *size, char *desc)
+{
+	snprintf(desc, KUNIT_PARAM_DESC_SIZE, "%lu", *size);
+}
+
+KUNIT_ARRAY_PARAM(size, sizes, size_desc);
+
+static void inflate_reaches_size(struct kunit *test)
+{
+	const unsigned long *size = test->param_value;
+	struct fake_host *host = fake_host_start(test, 0);
+
+	fake_host_reach(host, *size);
+	KUNIT_EXPECT_EQ(test, fake_host_got(host), *size);
+	fake_host_reach(host, 0);
+}
+
+static void inflate_reaches_size_must_tell_host(struct kunit *test)
+{
+	const unsigned long *size = test->param_value;
+	struct fake_host *host = fake_host_start(test, MUST_TELL_HOST);
+
+	fake_host_reach(host, *size);
+	fake_host_reach(host, *size / 2);
+	fake_host_reach(host, 0);
+}
+
+/* A step of one page, at each place where a message may end. */
+static void inflate_reaches_size_by_one_page(struct kunit *test)
+{
+	const unsigned long *size = test->param_value;
+	struct fake_host *host = fake_host_start(test, 0);
+
+	fake_host_reach(host, *size);
+	fake_host_reach(host, *size + 1);
+	fake_host_reach(host, *size);
+}
+
+static void inflate_converts_units(struct kunit *test)
+{
+	KUNIT_EXPECT_EQ(test, BALLOON_PER_GUEST_PAGE, PAGE_SIZE / 4096);
+	KUNIT_EXPECT_EQ(test, balloon_to_guest_pages(0), 0);
+	KUNIT_EXPECT_EQ(test, balloon_to_guest_pages(BALLOON_PER_GUEST_PAGE),
+			1);
+	/* What is less than a guest page can not be reached. */
+	KUNIT_EXPECT_EQ(test,
+			balloon_to_guest_pages(BALLOON_PER_GUEST_PAGE - 1), 0);
+	KUNIT_EXPECT_EQ(test,
+			balloon_to_guest_pages(4 * BALLOON_PER_GUEST_PAGE - 1),
+			3);
+	KUNIT_EXPECT_EQ(test, guest_to_balloon_pages(7),
+			7 * BALLOON_PER_GUEST_PAGE);
+	KUNIT_EXPECT_EQ(test, guest_to_balloon_pages(ULONG_MAX), U32_MAX);
+	KUNIT_EXPECT_EQ(test, guest_pages_to_kib(3), 3 * PAGE_SIZE / 1024);
+}
+
+/* Numbers have 32 bits: a page behind them would be taken for another one. */
+static void inflate_has_no_number_for_some(struct kunit *test)
+{
+	u64 first = (1ULL << 32) / BALLOON_PER_GUEST_PAGE;
+
+	if (BITS_PER_LONG < 64)
+		kunit_skip(test, "all memory has numbers");
+
+	/* Pages that need not exist: only their addresses are looked at. */
+	KUNIT_EXPECT_TRUE(test, balloon_page_has_number(pfn_to_page(0)));
+	KUNIT_EXPECT_TRUE(test,
+			  balloon_page_has_number(pfn_to_page(first - 1)));
+	KUNIT_EXPECT_FALSE(test, balloon_page_has_number(pfn_to_page(first)));
+}
+
+/* Nothing is posted and nothing written while there is nothing to do. */
+static void inflate_rests_at_target(struct kunit *test)
+{
+	struct fake_host *host = fake_host_start(test, 0);
+	unsigned int inflates, deflates, reports;
+
+	fake_host_reach(host, 300);
+	inflates = host->queues[FAKE_INFLATE].nr_messages;
+	deflates = host->queues[FAKE_DEFLATE].nr_messages;
+	reports = host->nr_reports;
+
+	fake_host_reach(host, 300);
+	fake_host_look(host);
+	KUNIT_EXPECT_EQ(test, host->queues[FAKE_INFLATE].nr_messages, inflates);
+	KUNIT_EXPECT_EQ(test, host->queues[FAKE_DEFLATE].nr_messages, deflates);
+	KUNIT_EXPECT_EQ(test, host->nr_reports, reports);
+}
+
+/* A late inflate would discard the data of the page's next owner. */
+static void inflate_unacked_is_not_released(struct kunit *test)
+{
+	struct fake_host *host = fake_host_start(test, 0);
+	struct fake_message *message;
+	struct balloon_device *bd = host->bd;
+	unsigned int i;
+
+	host->holds[FAKE_INFLATE] = true;
+	fake_host_set_target(host, 100);
+	fake_host_await(host, fake_host_unanswered(host, FAKE_INFLATE) == 1 &&
+			fake_host_asleep(host));
+	fake_host_set_target(host, 0);
+	fake_host_await(host, bd->target == 0 && fake_host_asleep(host));
+
+	fake_host_look(host);
+	KUNIT_EXPECT_EQ(test, host->queues[FAKE_DEFLATE].nr_messages, 0);
+	KUNIT_EXPECT_EQ(test, balloon_state_pages(bd, BALLOON_PAGE_IN_FLIGHT),
+			100);
+	message = fake_host_last(host, FAKE_INFLATE);
+	for (i = 0; i < message->nr; i++)
+		KUNIT_EXPECT_EQ(test,
+				page_ref_count(fake_message_page(message, i)),
+				2);
+	KUNIT_EXPECT_EQ(test, fake_host_actual(host), 0);
+	fake_host_check(host);
+
+	fake_host_answer_all(host);
+	fake_host_await(host, fake_host_arrived(host, 0));
+	KUNIT_EXPECT_EQ(test, host->nr_inflated, 0);
+}
+
+/* Its marks would stop memory offlining, as nobody can move it. */
+static void inflate_unacked_is_not_marked(struct kunit *test)
+{
+	struct fake_host *host = fake_host_start(test, 0);
+	struct page *page;
+
+	host->holds[FAKE_INFLATE] = true;
+	fake_host_set_target(host, 1);
+	fake_host_await(host, fake_host_unanswered(host, FAKE_INFLATE) == 1 &&
+			fake_host_asleep(host));
+	page = fake_message_page(fake_host_last(host, FAKE_INFLATE), 0);
+	KUNIT_EXPECT_FALSE(test, PageOffline(page));
+	KUNIT_EXPECT_FALSE(test, __PageMovable(page));
+
+	fake_host_answer_all(host);
+	fake_host_await(host, fake_host_arrived(host, 1));
+	KUNIT_EXPECT_TRUE(test, PageOffline(page));
+	KUNIT_EXPECT_TRUE(test, __PageMovable(page));
+
+	fake_host_reach(host, 0);
+	KUNIT_EXPECT_FALSE(test, PageOffline(page));
+}
+
+/* The page that was just given back may be the next one taken. */
+static void inflate_waits_for_deflates(struct kunit *test)
+{
+	struct fake_host *host = fake_host_start(test, 0);
+
+	host->max_order = 0;
+	host->recycles = true;
+	fake_host_reach(host, 300);
+	host->holds[FAKE_DEFLATE] = true;
+	fake_host_set_target(host, 100);
+	fake_host_await(host, balloon_size(host->bd) == 100 &&
+			fake_host_asleep(host));
+
+	fake_host_set_target(host, 200);
+	fake_host_await(host, balloon_size(host->bd) == 200 &&
+			fake_host_asleep(host));
+	fake_host_look(host);
+	KUNIT_EXPECT_EQ(test, fake_host_unanswered(host, FAKE_INFLATE), 0);
+	KUNIT_EXPECT_EQ(test, fake_host_actual(host), 100);
+	KUNIT_EXPECT_EQ(test,
+			balloon_state_pages(host->bd, BALLOON_PAGE_PRIVATE),
+			100);
+	fake_host_check(host);
+
+	fake_host_answer_all(host);
+	fake_host_await(host, fake_host_arrived(host, 200));
+}
+
+static void deflate_must_tell_host_keeps_pages(struct kunit *test)
+{
+	struct fake_host *host = fake_host_start(test, MUST_TELL_HOST);
+	struct balloon_device *bd = host->bd;
+	unsigned long managed = totalram_pages();
+	struct fake_message *message;
+	unsigned int i;
+
+	fake_host_reach(host, 50);
+	host->holds[FAKE_DEFLATE] = true;
+	fake_host_set_target(host, 0);
+	fake_host_await(host, fake_host_unanswered(host, FAKE_DEFLATE) == 1 &&
+			fake_host_asleep(host));
+
+	KUNIT_EXPECT_EQ(test, balloon_state_pages(bd, BALLOON_PAGE_LEAVING),
+			50);
+	KUNIT_EXPECT_EQ(test, totalram_pages(), managed - 50);
+	message = fake_host_last(host, FAKE_DEFLATE);
+	for (i = 0; i < message->nr; i++)
+		KUNIT_EXPECT_EQ(test,
+				page_ref_count(fake_message_page(message, i)),
+				2);
+	fake_host_check(host);
+
+	fake_host_answer_all(host);
+	fake_host_await(host, fake_host_arrived(host, 0) && !balloon_held(bd));
+	KUNIT_EXPECT_EQ(test, totalram_pages(), managed);
+}
+
+static void deflate_releases_at_once(struct kunit *test)
+{
+	struct fake_host *host = fake_host_start(test, 0);
+	unsigned long managed = totalram_pages();
+	struct fake_message *message;
+	unsigned int i;
+
+	fake_host_reach(host, 50);
+	host->holds[FAKE_DEFLATE] = true;
+	fake_host_set_target(host, 0);
+	fake_host_await(host, fake_host_unanswered(host, FAKE_DEFLATE) == 1 &&
+			fake_host_asleep(host));
+
+	KUNIT_EXPECT_EQ(test, balloon_held(host->bd), 0);
+	KUNIT_EXPECT_EQ(test, totalram_pages(), managed);
+	message = fake_host_last(host, FAKE_DEFLATE);
+	for (i = 0; i < message->nr; i++)
+		KUNIT_EXPECT_EQ(test,
+				page_ref_count(fake_message_page(message, i)),
+				1);
+	fake_host_answer_all(host);
+	fake_host_await(host, fake_host_arrived(host, 0));
+}
+
+/* `actual` may be counted on: it names no page that the host has not got. */
+static void inflate_reports_what_is_acked(struct kunit *test)
+{
+	struct fake_host *host = fake_host_start(test, 0);
+
+	host->holds[FAKE_INFLATE] = true;
+	fake_host_set_target(host, 400);
+	fake_host_await(host, fake_host_unanswered(host, FAKE_INFLATE) == 2 &&
+			fake_host_asleep(host));
+	KUNIT_EXPECT_EQ(test, fake_host_actual(host), 0);
+	KUNIT_EXPECT_EQ(test, balloon_size(host->bd), 400);
+
+	KUNIT_EXPECT_TRUE(test, fake_host_answer(host, FAKE_INFLATE));
+	fake_host_await(host, fake_host_actual(host) == 256);
+	KUNIT_EXPECT_TRUE(test, fake_host_answer(host, FAKE_INFLATE));
+	fake_host_await(host, fake_host_arrived(host, 400));
+}
+
+/* While it moves, the configuration is written every 10 ms at most. */
+static void inflate_reports_sparingly(struct kunit *test)
+{
+	struct fake_host *host = fake_host_start(test, 0);
+	unsigned long start = jiffies, intervals;
+
+	host->max_order = 0;
+	fake_host_reach(host, 20000);
+	intervals = (jiffies - start) / BALLOON_REPORT_INTERVAL;
+	KUNIT_EXPECT_LE(test, host->nr_reports, intervals + 2);
+}
+
+/* A host's huge pages go back whole, once it takes messages of that size. */
+static void inflate_names_whole_blocks(struct kunit *test)
+{
+	struct fake_host *host = fake_host_start(test, 0);
+	struct fake_message *message;
+	unsigned int i, j, whole = 0;
+
+	fake_host_reach(host, 20 * BALLOON_LARGE_MESSAGE);
+	KUNIT_EXPECT_EQ(test, host->nr_canaries, 1);
+	for (i = 0; (message = fake_host_message(host, FAKE_INFLATE, i)); i++) {
+		if (message->nr < BALLOON_LARGE_MESSAGE)
+			continue;
+		for (j = 1; j < message->nr; j++)
+			if (message->numbers[j] != message->numbers[0] + j)
+				break;
+		whole += j == message->nr;
+	}
+	KUNIT_EXPECT_GT(test, whole, 10);
+}
+
+/* Where the largest blocks are not to be had, smaller ones are taken. */
+static void inflate_takes_smaller_blocks(struct kunit *test)
+{
+	struct fake_host *host = fake_host_start(test, 0);
+	unsigned int order;
+
+	host->max_order = 3;
+	fake_host_reach(host, 3000);
+	KUNIT_EXPECT_GT(test, host->nr_allocs[3], 300);
+	for (order = 4; order < NR_PAGE_ORDERS; order++)
+		KUNIT_EXPECT_LE(test, host->nr_refusals[order], 1);
+}
+
+static void inflate_small_target_sends_no_canary(struct kunit *test)
+{
+	struct fake_host *host = fake_host_start(test, 0);
+
+	fake_host_reach(host, BALLOON_LARGE_MESSAGE / BALLOON_PER_GUEST_PAGE);
+	KUNIT_EXPECT_EQ(test, host->nr_canaries, 0);
+}
+
+/* The canary's page is one of the balloon's like all others in the end. */
+static void inflate_counts_canary_once_acked(struct kunit *test)
+{
+	struct fake_host *host = fake_host_start(test, 0);
+	struct balloon_device *bd = host->bd;
+
+	host->holds[FAKE_INFLATE] = true;
+	fake_host_set_target(host, 3000);
+	fake_host_await(host, fake_host_unanswered(host, FAKE_INFLATE) > 1 &&
+			fake_host_asleep(host));
+	KUNIT_EXPECT_EQ(test, host->nr_canaries, 1);
+	KUNIT_EXPECT_EQ(test, balloon_held(bd), balloon_size(bd) + 1);
+
+	fake_host_answer_all(host);
+	fake_host_await(host, fake_host_arrived(host, 3000));
+	KUNIT_EXPECT_EQ(test, balloon_held(bd), 3000);
+	KUNIT_EXPECT_EQ(test, host->nr_canaries, 1);
+}
+
+static void inflate_posts_many_messages_a_kick(struct kunit *test)
+{
+	struct fake_host *host = fake_host_start(test, 0);
+	struct fake_queue *q = &host->queues[FAKE_INFLATE];
+
+	host->holds[FAKE_INFLATE] = true;
+	fake_host_set_target(host, 5000);
+	fake_host_await(host, fake_host_unanswered(host, FAKE_INFLATE) ==
+			BALLOON_BATCHES - BALLOON_BATCHES_FOR_MIGRATION -
+			BALLOON_BATCHES_FOR_DEFLATE && fake_host_asleep(host));
+	KUNIT_EXPECT_LE(test, q->nr_kicks, q->nr_messages / 2);
+	fake_host_check(host);
+
+	fake_host_answer_all(host);
+	fake_host_await(host, fake_host_arrived(host, 5000));
+}
+
+/* Batches wait for descriptors, and the last ones are not forgotten. */
+static void inflate_through_small_ring(struct kunit *test)
+{
+	struct fake_host *host = fake_host_create(test);
+
+	host->ring_size = 1;
+	KUNIT_ASSERT_TRUE(test, fake_host_plug(host));
+	host->holds[FAKE_INFLATE] = true;
+	fake_host_set_target(host, 3000);
+	fake_host_await(host, balloon_size(host->bd) > 512 &&
+			fake_host_asleep(host));
+	KUNIT_EXPECT_EQ(test, fake_host_unanswered(host, FAKE_INFLATE), 1);
+	fake_host_check(host);
+	fake_host_answer_all(host);
+	fake_host_await(host, fake_host_arrived(host, 3000));
+	fake_host_reach(host, 0);
+}
+
+static void inflate_answered_in_reverse(struct kunit *test)
+{
+	struct fake_host *host = fake_host_start(test, MUST_TELL_HOST);
+
+	host->holds[FAKE_INFLATE] = true;
+	fake_host_set_target(host, 1000);
+	fake_host_await(host, fake_host_unanswered(host, FAKE_INFLATE) == 4);
+	while (fake_host_answer_newest(host, FAKE_INFLATE))
+		fake_host_await(host, fake_host_asleep(host));
+	fake_host_await(host, fake_host_arrived(host, 1000));
+
+	host->holds[FAKE_DEFLATE] = true;
+	fake_host_set_target(host, 0);
+	fake_host_await(host, fake_host_unanswered(host, FAKE_DEFLATE) == 4);
+	while (fake_host_answer_newest(host, FAKE_DEFLATE))
+		fake_host_await(host, fake_host_asleep(host));
+	fake_host_await(host, fake_host_arrived(host, 0));
+}
+
+/* The acknowledgment is the event; the timer is for hosts that broke. */
+static void inflate_wakes_on_acks(struct kunit *test, u64 features)
+{
+	struct fake_host *host = fake_host_start(test, features);
+	unsigned long start;
+
+	host->holds[FAKE_INFLATE] = true;
+	fake_host_set_target(host, 5000);
+	fake_host_await(host, fake_host_unanswered(host, FAKE_INFLATE) == 8 &&
+			fake_host_asleep(host));
+	start = jiffies;
+	fake_host_answer_all(host);
+	fake_host_await(host, fake_host_arrived(host, 5000));
+	fake_host_reach(host, 10);
+	fake_host_reach(host, 700);
+	KUNIT_EXPECT_LT(test, jiffies - start, BALLOON_LOOK_AGAIN);
+}
+
+static void inflate_wakes_on_acks_by_flags(struct kunit *test)
+{
+	inflate_wakes_on_acks(test, 0);
+}
+
+static void inflate_wakes_on_acks_by_event_index(struct kunit *test)
+{
+	inflate_wakes_on_acks(test, EVENT_IDX);
+}
+
+/* Nothing of what the driver sends is written by the host. */
+static void inflate_ignores_used_length(struct kunit *test)
+{
+	struct fake_host *host = fake_host_start(test, MUST_TELL_HOST);
+
+	host->answer_length = U32_MAX;
+	fake_host_reach(host, 2000);
+	fake_host_reach(host, 0);
+}
+
+/* Before virtio 1.0 rings are in the byte order of the guest. */
+static void inflate_legacy_host(struct kunit *test)
+{
+	struct fake_host *host = fake_host_create(test);
+
+	host->features = MUST_TELL_HOST;
+	KUNIT_ASSERT_TRUE(test, fake_host_plug(host));
+	KUNIT_EXPECT_FALSE(test, virtio_has_feature(&host->vdev,
+						    VIRTIO_F_VERSION_1));
+	fake_host_reach(host, 2000);
+	fake_host_reach(host, 3);
+}
+
+/* The configuration is in little-endian byte order for legacy hosts, too. */
+static void inflate_target_is_little_endian(struct kunit *test)
+{
+	struct fake_host *host = fake_host_start(test, 0);
+	u8 *bytes = (u8 *)&host->config.num_pages;
+
+	memset(bytes, 0, sizeof(host->config.num_pages));
+	bytes[1] = 2;
+	virtio_config_changed(&host->vdev);
+	fake_host_await(host, fake_host_arrived(host, 0x200 /
+						BALLOON_PER_GUEST_PAGE));
+	bytes = (u8 *)&host->config.actual;
+	KUNIT_EXPECT_EQ(test, bytes[0], 0);
+	KUNIT_EXPECT_EQ(test, bytes[1], 2);
+}
+
+static void lower_target_once(struct fake_host *host, unsigned int order)
+{
+	if (fake_host_got(host) == 150)
+		fake_host_set_target(host, 40);
+}
+
+/* It is read between the pages of a message. */
+static void inflate_follows_target_at_once(struct kunit *test)
+{
+	struct fake_host *host = fake_host_start(test, 0);
+
+	host->max_order = 0;
+	host->on_alloc = lower_target_once;
+	fake_host_set_target(host, 5000);
+	fake_host_await(host, fake_host_arrived(host, 40));
+	/* The one that was being allocated still is. */
+	KUNIT_EXPECT_LE(test, fake_host_got(host), 151);
+}
+
+static void raise_target_once(struct fake_host *host, unsigned int order)
+{
+	if (fake_host_got(host) == 150)
+		fake_host_set_target(host, 700);
+}
+
+static void inflate_follows_raised_target(struct kunit *test)
+{
+	struct fake_host *host = fake_host_start(test, 0);
+
+	host->max_order = 0;
+	host->on_alloc = raise_target_once;
+	fake_host_set_target(host, 300);
+	fake_host_await(host, fake_host_arrived(host, 700));
+	KUNIT_EXPECT_EQ(test, fake_host_got(host), 700);
+}
+
+static void inflate_follows_target_in_every_direction(struct kunit *test)
+{
+	static const unsigned long targets[] = {
+		10, 3000, 2999, 0, 257, 256, 1, 5000, 4000, 4500, 0, 1, 2,
+	};
+	struct fake_host *host = fake_host_start(test, MUST_TELL_HOST);
+	unsigned int i;
+
+	host->recycles = true;
+	host->max_order = 0;
+	for (i = 0; i < ARRAY_SIZE(targets); i++) {
+		/* Every other target is replaced before it is reached. */
+		if (i % 2)
+			fake_host_set_target(host, targets[i]);
+		else
+			fake_host_reach(host, targets[i]);
+	}
+	fake_host_reach(host, 77);
+}
+
+static unsigned long sum_of_event(enum vm_event_item item)
+{
+	unsigned long events[NR_VM_EVENT_ITEMS];
+
+	all_vm_events(events);
+	return events[item];
+}
+
+static void inflate_accounts_for_pages(struct kunit *test)
+{
+	unsigned long inflated = sum_of_event(BALLOON_INFLATE);
+	unsigned long deflated = sum_of_event(BALLOON_DEFLATE);
+	struct fake_host *host = fake_host_start(test, 0);
+	unsigned long managed = totalram_pages(), of_zone;
+	struct zone *zone;
+
+	fake_host_reach(host, 1);
+	zone = page_zone(balloon_resident_page(host->bd));
+	of_zone = zone_managed_pages(zone);
+
+	host->max_order = 0;
+	fake_host_reach(host, 601);
+	KUNIT_EXPECT_EQ(test, totalram_pages(), managed - 601);
+	KUNIT_EXPECT_EQ(test, zone_managed_pages(zone), of_zone - 600);
+	KUNIT_EXPECT_EQ(test, sum_of_event(BALLOON_INFLATE) - inflated, 601);
+	KUNIT_EXPECT_EQ(test, sum_of_event(BALLOON_DEFLATE) - deflated, 0);
+
+	fake_host_reach(host, 1);
+	KUNIT_EXPECT_EQ(test, totalram_pages(), managed - 1);
+	KUNIT_EXPECT_EQ(test, zone_managed_pages(zone), of_zone);
+	KUNIT_EXPECT_EQ(test, sum_of_event(BALLOON_DEFLATE) - deflated, 600);
+}
+
+/* The driver's own allocator in place of the test's. */
+static void inflate_allocates_by_itself(struct kunit *test)
+{
+	struct fake_host *host = fake_host_create(test);
+	unsigned long managed = totalram_pages();
+
+	host->lends_nothing = true;
+	KUNIT_ASSERT_TRUE(test, fake_host_plug(host));
+	fake_host_reach(host, 10000);
+	KUNIT_EXPECT_EQ(test, totalram_pages(), managed - 10000);
+	KUNIT_EXPECT_EQ(test, fake_host_got(host), 0);
+	fake_host_reach(host, 0);
+}
+
+static struct kunit_case inflate_cases[] = {
+	KUNIT_CASE_PARAM(inflate_reaches_size, size_gen_params),
+	KUNIT_CASE_PARAM(inflate_reaches_size_must_tell_host, size_gen_params),
+	KUNIT_CASE_PARAM(inflate_reaches_size_by_one_page, size_gen_params),
+	KUNIT_CASE(inflate_converts_units),
+	KUNIT_CASE(inflate_has_no_number_for_some),
+	KUNIT_CASE(inflate_rests_at_target),
+	KUNIT_CASE(inflate_unacked_is_not_released),
+	KUNIT_CASE(inflate_unacked_is_not_marked),
+	KUNIT_CASE(inflate_waits_for_deflates),
+	KUNIT_CASE(deflate_must_tell_host_keeps_pages),
+	KUNIT_CASE(deflate_releases_at_once),
+	KUNIT_CASE(inflate_reports_what_is_acked),
+	KUNIT_CASE(inflate_reports_sparingly),
+	KUNIT_CASE(inflate_names_whole_blocks),
+	KUNIT_CASE(inflate_takes_smaller_blocks),
+	KUNIT_CASE(inflate_small_target_sends_no_canary),
+	KUNIT_CASE(inflate_counts_canary_once_acked),
+	KUNIT_CASE(inflate_posts_many_messages_a_kick),
+	KUNIT_CASE(inflate_through_small_ring),
+	KUNIT_CASE(inflate_answered_in_reverse),
+	KUNIT_CASE(inflate_wakes_on_acks_by_flags),
+	KUNIT_CASE(inflate_wakes_on_acks_by_event_index),
+	KUNIT_CASE(inflate_ignores_used_length),
+	KUNIT_CASE(inflate_legacy_host),
+	KUNIT_CASE(inflate_target_is_little_endian),
+	KUNIT_CASE(inflate_follows_target_at_once),
+	KUNIT_CASE(inflate_follows_raised_target),
+	KUNIT_CASE(inflate_follows_target_in_every_direction),
+	KUNIT_CASE(inflate_accounts_for_pages),
+	KUNIT_CASE(inflate_allocates_by_itself),
+	{}
+};
+
+static struct kunit_suite inflate_suite = {
+	.name = "virtio_balloon_inflate",
+	.test_cases = inflate_cases,
+};
+
+kunit_test_suite(inflate_suite);

@@ -1,0 +1,464 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Probe, remove, freeze, restore, and what an administrator sees in between.
+ *
+ * fake_host_unplug() and fake_host_unbind() assert for every test that no page,
+ * no batch and no reference is left.
+ */
+
+#include <kunit/static_stub.h>
+#include <kunit/test.h>
+#include <linux/device.h>
+#include <linux/freezer.h>
+#include <linux/migrate.h>
+#include <linux/mm.h>
+#include <linux/sysfs.h>
+#include <linux/virtio_ring.h>
+
+#include "fake_host.h"
+
+#define MUST_TELL_HOST	BIT_ULL(VIRTIO_BALLOON_F_MUST_TELL_HOST)
+#define STATS_VQ	BIT_ULL(VIRTIO_BALLOON_F_STATS_VQ)
+#define DEFLATE_ON_OOM	BIT_ULL(VIRTIO_BALLOON_F_DEFLATE_ON_OOM)
+
+static struct balloon_device *probed;
+
+/* Steps of probe that fail, and keep what they were called with alive. */
+static int fail_step(struct balloon_device *bd)
+{
+	balloon_device_get(bd);
+	probed = bd;
+	return -ENOMEM;
+}
+
+static void expect_probe_fails(struct fake_host *host)
+{
+	struct kunit *test = host->test;
+
+	host->features |= STATS_VQ | DEFLATE_ON_OOM;
+	KUNIT_EXPECT_FALSE(test, fake_host_plug(host));
+	KUNIT_EXPECT_TRUE(test, host->status & VIRTIO_CONFIG_S_FAILED);
+	KUNIT_EXPECT_FALSE(test, host->status & VIRTIO_CONFIG_S_DRIVER_OK);
+	KUNIT_EXPECT_NULL(test, host->vdev.priv);
+	KUNIT_EXPECT_NULL(test, host->queues[FAKE_INFLATE].vq);
+	KUNIT_EXPECT_NULL(test, host->queues[FAKE_STATS].vq);
+}
+
+static void expect_only_reference(struct kunit *test)
+{
+	KUNIT_EXPECT_EQ(test, kref_read(&probed->kref), 1);
+	balloon_device_put(probed);
+}
+
+static void probe_without_batches(struct kunit *test)
+{
+	kunit_activate_static_stub(test, balloon_batches_alloc, fail_step);
+	expect_probe_fails(fake_host_create(test));
+	expect_only_reference(test);
+}
+
+static void probe_without_stats_buffer(struct kunit *test)
+{
+	kunit_activate_static_stub(test, balloon_stats_alloc, fail_step);
+	expect_probe_fails(fake_host_create(test));
+	expect_only_reference(test);
+}
+
+static void probe_without_queues(struct kunit *test)
+{
+	struct fake_host *host = fake_host_create(test);
+
+	host->find_vqs_err = -ENOENT;
+	expect_probe_fails(host);
+}
+
+static void probe_without_thread(struct kunit *test)
+{
+	struct fake_host *host = fake_host_create(test);
+
+	kunit_activate_static_stub(test, balloon_thread_start, fail_step);
+	expect_probe_fails(host);
+	expect_only_reference(test);
+	/* Once before probe, once for what probe had started. */
+	KUNIT_EXPECT_EQ(test, host->nr_resets, 2);
+}
+
+static void probe_without_restraint(struct kunit *test)
+{
+	struct fake_host *host = fake_host_create(test);
+
+	kunit_activate_static_stub(test, balloon_restraint_start, fail_step);
+	expect_probe_fails(host);
+	expect_only_reference(test);
+}
+
+static void probe_without_config_access(struct kunit *test)
+{
+	struct fake_host *host = fake_host_create(test);
+
+	host->without_config_get = true;
+	KUNIT_EXPECT_FALSE(test, fake_host_plug(host));
+	KUNIT_EXPECT_TRUE(test, host->status & VIRTIO_CONFIG_S_FAILED);
+}
+
+static void probe_again_after_failure(struct kunit *test)
+{
+	struct fake_host *host = fake_host_create(test);
+
+	host->find_vqs_err = -ENOENT;
+	KUNIT_EXPECT_FALSE(test, fake_host_plug(host));
+	host->find_vqs_err = 0;
+	KUNIT_ASSERT_TRUE(test, fake_host_bind(host));
+	fake_host_reach(host, 100);
+}
+
+/* The target was there before the driver was. */
+static void probe_finds_target(struct kunit *test)
+{
+	struct fake_host *host = fake_host_create(test);
+
+	host->lends_nothing = true;
+	host->config.num_pages = cpu_to_le32(guest_to_balloon_pages(200));
+	KUNIT_ASSERT_TRUE(test, fake_host_plug(host));
+	KUNIT_EXPECT_EQ(test, host->nr_inflated, 200 * BALLOON_PER_GUEST_PAGE);
+	fake_host_reach(host, 0);
+}
+
+/* The device remembers what a driver has written that did not live to see. */
+static void probe_corrects_stale_actual(struct kunit *test)
+{
+	struct fake_host *host = fake_host_create(test);
+
+	host->config.actual = cpu_to_le32(12345);
+	KUNIT_ASSERT_TRUE(test, fake_host_plug(host));
+	KUNIT_EXPECT_EQ(test, le32_to_cpu(host->config.actual), 0);
+	KUNIT_EXPECT_EQ(test, host->nr_reports, 1);
+}
+
+static void remove_idle(struct kunit *test)
+{
+	fake_host_unplug(fake_host_start(test, STATS_VQ | DEFLATE_ON_OOM));
+}
+
+static void remove_inflated(struct kunit *test, u64 features)
+{
+	struct fake_host *host = fake_host_start(test, features);
+
+	fake_host_reach(host, 5000);
+	fake_host_unplug(host);
+	KUNIT_EXPECT_EQ(test, host->nr_inflated_at_reset, 0);
+	KUNIT_EXPECT_EQ(test, fake_host_actual(host), 0);
+}
+
+static void remove_gives_all_back(struct kunit *test)
+{
+	remove_inflated(test, 0);
+}
+
+static void remove_gives_all_back_must_tell_host(struct kunit *test)
+{
+	remove_inflated(test, MUST_TELL_HOST | STATS_VQ | DEFLATE_ON_OOM);
+}
+
+static void remove_while_inflating(struct kunit *test)
+{
+	struct fake_host *host = fake_host_start(test, MUST_TELL_HOST);
+
+	host->max_order = 0;
+	fake_host_set_target(host, 20000);
+	fake_host_await(host, fake_host_got(host) > 700);
+	fake_host_unplug(host);
+	KUNIT_EXPECT_EQ(test, host->nr_inflated_at_reset, 0);
+}
+
+static void remove_while_deflating(struct kunit *test)
+{
+	struct fake_host *host = fake_host_start(test, MUST_TELL_HOST);
+
+	fake_host_reach(host, 5000);
+	host->holds[FAKE_DEFLATE] = true;
+	fake_host_set_target(host, 0);
+	fake_host_await(host, fake_host_unanswered(host, FAKE_DEFLATE));
+	fake_host_answer_all(host);
+	fake_host_unplug(host);
+	KUNIT_EXPECT_EQ(test, host->nr_inflated_at_reset, 0);
+}
+
+/* Pages that no message has named yet. */
+static void remove_with_private_pages(struct kunit *test)
+{
+	struct fake_host *host = fake_host_start(test, 0);
+
+	fake_host_reach(host, 300);
+	host->holds[FAKE_DEFLATE] = true;
+	fake_host_set_target(host, 100);
+	fake_host_await(host, balloon_size(host->bd) == 100 &&
+			fake_host_asleep(host));
+	fake_host_set_target(host, 900);
+	fake_host_await(host, balloon_state_pages(host->bd,
+						  BALLOON_PAGE_PRIVATE) > 500 &&
+			fake_host_asleep(host));
+	/* The kthread stops before it can make anything of the answer. */
+	fake_host_answer_all(host);
+	fake_host_unplug(host);
+	KUNIT_EXPECT_EQ(test, host->nr_inflated_at_reset, 0);
+	KUNIT_EXPECT_EQ(test, host->queues[FAKE_INFLATE].nr_messages, 2);
+}
+
+static void unbind_and_bind_again(struct kunit *test)
+{
+	struct fake_host *host = fake_host_start(test, STATS_VQ);
+	unsigned int i;
+
+	for (i = 0; i < 3; i++) {
+		fake_host_reach(host, 1500);
+		fake_host_unbind(host);
+		KUNIT_ASSERT_TRUE(test, fake_host_bind(host));
+	}
+	fake_host_reach(host, 1500);
+	KUNIT_EXPECT_EQ(test, host->nr_canaries, 4);
+}
+
+/* A pointer that is handed to another keeps the memory, and no page. */
+static void reference_outlives_device(struct kunit *test)
+{
+	struct fake_host *host = fake_host_start(test, 0);
+	struct balloon_device *bd = host->bd;
+
+	/* The driver's, the kthread's, the test's. */
+	KUNIT_EXPECT_EQ(test, kref_read(&bd->kref), 3);
+	fake_host_reach(host, 100);
+	KUNIT_EXPECT_EQ(test, kref_read(&bd->kref), 3);
+}
+
+#ifdef CONFIG_PM_SLEEP
+/*
+ * freeze_kernel_threads() for one of them: it would wait for the task that waits
+ * for the test's end, too.
+ */
+static void freeze_thread(struct fake_host *host)
+{
+	static_branch_inc(&freezer_active);
+	pm_nosig_freezing = true;
+	freeze_task(host->bd->thread);
+	fake_host_await(host, frozen(host->bd->thread));
+}
+
+static void thaw_thread(void)
+{
+	thaw_kernel_threads();
+	static_branch_dec(&freezer_active);
+}
+
+static void freeze_and_restore(struct kunit *test, u64 features)
+{
+	struct fake_host *host = fake_host_start(test, features);
+	unsigned long managed = totalram_pages();
+
+	fake_host_reach(host, 2000);
+	freeze_thread(host);
+	KUNIT_EXPECT_EQ(test, virtio_device_freeze(&host->vdev), 0);
+	KUNIT_EXPECT_EQ(test, host->nr_inflated_at_reset, 0);
+	KUNIT_EXPECT_EQ(test, balloon_held(host->bd), 0);
+	KUNIT_EXPECT_EQ(test, totalram_pages(), managed);
+	KUNIT_EXPECT_NULL(test, host->queues[FAKE_INFLATE].vq);
+	fake_host_check(host);
+
+	KUNIT_EXPECT_EQ(test, virtio_device_restore(&host->vdev), 0);
+	KUNIT_EXPECT_EQ(test, balloon_held(host->bd), 0);
+	thaw_thread();
+	fake_host_await(host, fake_host_arrived(host, 2000));
+	KUNIT_EXPECT_EQ(test, host->nr_inflated, 2000 * BALLOON_PER_GUEST_PAGE);
+	fake_host_reach(host, 3000);
+	fake_host_isolate(host);
+	putback_movable_pages(&host->isolated);
+	fake_host_reach(host, 7);
+}
+
+static void freeze_gives_all_back(struct kunit *test)
+{
+	freeze_and_restore(test, STATS_VQ);
+}
+
+static void freeze_gives_all_back_must_tell_host(struct kunit *test)
+{
+	freeze_and_restore(test, MUST_TELL_HOST | DEFLATE_ON_OOM);
+}
+
+/* The host may not remember what it was told before. */
+static void restore_tells_all_again(struct kunit *test)
+{
+	struct fake_host *host = fake_host_start(test, STATS_VQ);
+	unsigned int stats;
+
+	fake_host_reach(host, 2000);
+	stats = host->queues[FAKE_STATS].nr_messages;
+	freeze_thread(host);
+	KUNIT_EXPECT_EQ(test, virtio_device_freeze(&host->vdev), 0);
+	host->config.actual = cpu_to_le32(0);
+	fake_host_set_target(host, 1500);
+	KUNIT_EXPECT_EQ(test, virtio_device_restore(&host->vdev), 0);
+	thaw_thread();
+	fake_host_await(host, fake_host_arrived(host, 1500));
+	KUNIT_EXPECT_EQ(test, host->nr_canaries, 2);
+	fake_host_await(host, host->queues[FAKE_STATS].nr_messages > stats);
+}
+
+/* The device that comes back is another one, perhaps. */
+static void restore_revives_dead_balloon(struct kunit *test)
+{
+	struct fake_host *host = fake_host_start(test, 0);
+
+	fake_host_reach(host, 500);
+	fake_host_needs_reset(host);
+	fake_host_await(host, READ_ONCE(host->bd->state) == BALLOON_DEAD);
+	freeze_thread(host);
+	KUNIT_EXPECT_EQ(test, virtio_device_freeze(&host->vdev), 0);
+	KUNIT_EXPECT_EQ(test, virtio_device_restore(&host->vdev), 0);
+	thaw_thread();
+	fake_host_await(host, fake_host_arrived(host, 500));
+}
+
+static void restore_without_queues(struct kunit *test)
+{
+	struct fake_host *host = fake_host_start(test, STATS_VQ);
+
+	fake_host_reach(host, 500);
+	freeze_thread(host);
+	KUNIT_EXPECT_EQ(test, virtio_device_freeze(&host->vdev), 0);
+	host->find_vqs_err = -ENOENT;
+	KUNIT_EXPECT_NE(test, virtio_device_restore(&host->vdev), 0);
+	thaw_thread();
+	fake_host_await(host, fake_host_asleep(host));
+	fake_host_unplug(host);
+}
+#else
+static void freeze_gives_all_back(struct kunit *test)
+{
+	kunit_skip(test, "needs PM_SLEEP");
+}
+
+#define freeze_gives_all_back_must_tell_host	freeze_gives_all_back
+#define restore_tells_all_again			freeze_gives_all_back
+#define restore_revives_dead_balloon		freeze_gives_all_back
+#define restore_without_queues			freeze_gives_all_back
+#endif
+
+static void expect_file(struct fake_host *host, const char *name,
+			const char *content)
+{
+	struct attribute **attr = balloon_groups[0]->attrs;
+	struct kunit *test = host->test;
+	struct device_attribute *file;
+	char *page;
+
+	KUNIT_EXPECT_STREQ(test, balloon_groups[0]->name, "balloon");
+	while (*attr && strcmp((*attr)->name, name))
+		attr++;
+	KUNIT_ASSERT_NOT_NULL_MSG(test, *attr, "%s", name);
+	file = container_of(*attr, struct device_attribute, attr);
+
+	page = (char *)get_zeroed_page(GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, page);
+	file->show(&host->vdev.dev, file, page);
+	KUNIT_EXPECT_STREQ_MSG(test, page, content, "%s", name);
+	free_page((unsigned long)page);
+}
+
+static void expect_kib(struct fake_host *host, const char *name,
+		       unsigned long guest_pages)
+{
+	char content[32];
+
+	snprintf(content, sizeof(content), "%lu\n",
+		 guest_pages * (PAGE_SIZE / 1024));
+	expect_file(host, name, content);
+}
+
+static void sysfs_shows_sizes(struct kunit *test)
+{
+	struct fake_host *host = fake_host_start(test, MUST_TELL_HOST);
+
+	fake_host_reach(host, 300);
+	expect_kib(host, "target_kib", 300);
+	expect_kib(host, "actual_kib", 300);
+	expect_kib(host, "isolated_kib", 0);
+	expect_file(host, "retry_delay_ms", "0\n");
+
+	host->holds[FAKE_INFLATE] = true;
+	fake_host_set_target(host, 500);
+	fake_host_await(host, balloon_size(host->bd) == 500 &&
+			fake_host_asleep(host));
+	expect_kib(host, "target_kib", 500);
+	expect_kib(host, "actual_kib", 300);
+	fake_host_answer_all(host);
+	fake_host_await(host, fake_host_arrived(host, 500));
+}
+
+static void sysfs_shows_states(struct kunit *test)
+{
+	struct fake_host *host = fake_host_start(test, MUST_TELL_HOST);
+
+	expect_file(host, "state", "idle\n");
+
+	host->holds[FAKE_INFLATE] = true;
+	fake_host_set_target(host, 500);
+	fake_host_await(host, fake_host_unanswered(host, FAKE_INFLATE) == 2 &&
+			fake_host_asleep(host));
+	expect_file(host, "state", "inflating\n");
+	fake_host_answer_all(host);
+	fake_host_await(host, fake_host_arrived(host, 500));
+
+	host->holds[FAKE_DEFLATE] = true;
+	fake_host_set_target(host, 0);
+	fake_host_await(host, fake_host_unanswered(host, FAKE_DEFLATE) == 2 &&
+			fake_host_asleep(host));
+	expect_file(host, "state", "deflating\n");
+	fake_host_answer_all(host);
+	fake_host_await(host, fake_host_arrived(host, 0));
+
+	host->spare = 0;
+	fake_host_set_target(host, 500);
+	fake_host_await(host, READ_ONCE(host->bd->state) == BALLOON_WAITING);
+	expect_file(host, "state", "waiting\n");
+	expect_file(host, "retry_delay_ms", "100\n");
+
+	fake_host_needs_reset(host);
+	fake_host_await(host, READ_ONCE(host->bd->state) == BALLOON_DEAD);
+	expect_file(host, "state", "dead\n");
+}
+
+static struct kunit_case lifetime_cases[] = {
+	KUNIT_CASE(probe_without_batches),
+	KUNIT_CASE(probe_without_stats_buffer),
+	KUNIT_CASE(probe_without_queues),
+	KUNIT_CASE(probe_without_thread),
+	KUNIT_CASE(probe_without_restraint),
+	KUNIT_CASE(probe_without_config_access),
+	KUNIT_CASE(probe_again_after_failure),
+	KUNIT_CASE(probe_finds_target),
+	KUNIT_CASE(probe_corrects_stale_actual),
+	KUNIT_CASE(remove_idle),
+	KUNIT_CASE(remove_gives_all_back),
+	KUNIT_CASE(remove_gives_all_back_must_tell_host),
+	KUNIT_CASE(remove_while_inflating),
+	KUNIT_CASE(remove_while_deflating),
+	KUNIT_CASE(remove_with_private_pages),
+	KUNIT_CASE(unbind_and_bind_again),
+	KUNIT_CASE(reference_outlives_device),
+	KUNIT_CASE(freeze_gives_all_back),
+	KUNIT_CASE(freeze_gives_all_back_must_tell_host),
+	KUNIT_CASE(restore_tells_all_again),
+	KUNIT_CASE(restore_revives_dead_balloon),
+	KUNIT_CASE(restore_without_queues),
+	KUNIT_CASE(sysfs_shows_sizes),
+	KUNIT_CASE(sysfs_shows_states),
+	{}
+};
+
+static struct kunit_suite lifetime_suite = {
+	.name = "virtio_balloon_lifetime",
+	.test_cases = lifetime_cases,
+};
+
+kunit_test_suite(lifetime_suite);

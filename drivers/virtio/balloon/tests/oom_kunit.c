@@ -1,0 +1,224 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * F_DEFLATE_ON_OOM: the balloon as the guest's last reserve.
+ */
+
+#include <kunit/test.h>
+#include <linux/migrate.h>
+#include <linux/mm.h>
+#include <linux/pagemap.h>
+
+#include "fake_host.h"
+
+#define DEFLATE_ON_OOM	BIT_ULL(VIRTIO_BALLOON_F_DEFLATE_ON_OOM)
+#define MUST_TELL_HOST	BIT_ULL(VIRTIO_BALLOON_F_MUST_TELL_HOST)
+
+/* What one call of the notifier gives: 16 MiB. */
+#define PAGES_PER_OOM	((16UL << 20) >> PAGE_SHIFT)
+
+/* What the out-of-memory killer does first. Returns guest pages. */
+static unsigned long run_out_of_memory(struct fake_host *host)
+{
+	struct notifier_block *nb = &host->bd->oom_notifier;
+	unsigned long freed = 0;
+
+	KUNIT_ASSERT_NOT_NULL(host->test, nb->notifier_call);
+	nb->notifier_call(nb, 0, &freed);
+	fake_host_check(host);
+	return freed;
+}
+
+static void oom_gives_pages_back(struct kunit *test)
+{
+	struct fake_host *host = fake_host_start(test, DEFLATE_ON_OOM);
+	unsigned long held, target = PAGES_PER_OOM + 1000;
+
+	fake_host_reach(host, target);
+	held = balloon_held(host->bd);
+	KUNIT_EXPECT_EQ(test, run_out_of_memory(host), PAGES_PER_OOM);
+	/* The caller goes on at once, and finds them free. */
+	KUNIT_EXPECT_EQ(test, balloon_held(host->bd), held - PAGES_PER_OOM);
+
+	fake_host_await(host, fake_host_actual(host) == 1000 &&
+			fake_host_asleep(host));
+	KUNIT_EXPECT_EQ(test, host->nr_inflated, 1000 * BALLOON_PER_GUEST_PAGE);
+}
+
+/* Its memory is needed here: it does not go to the host a moment later. */
+static void oom_stops_inflation_for_a_while(struct kunit *test)
+{
+	struct fake_host *host = fake_host_start(test, DEFLATE_ON_OOM);
+	unsigned long since, got;
+
+	fake_host_reach(host, 500);
+	got = fake_host_got(host);
+	since = jiffies;
+	KUNIT_EXPECT_EQ(test, run_out_of_memory(host), 500);
+	fake_host_await(host, READ_ONCE(host->bd->state) == BALLOON_WAITING);
+	fake_host_await(host, fake_host_got(host) != got);
+	KUNIT_EXPECT_GE(test, jiffies - since + 1,
+			msecs_to_jiffies(BALLOON_RETRY_AFTER_OOM_MS));
+	fake_host_await(host, fake_host_arrived(host, 500));
+}
+
+static void give_at_600(struct fake_host *host, unsigned int order)
+{
+	if (fake_host_got(host) == 600)
+		balloon_give_at_oom(host->bd, 1);
+}
+
+/* Inflation itself may have been one page too many. */
+static void oom_interrupts_inflation(struct kunit *test)
+{
+	struct fake_host *host = fake_host_start(test, DEFLATE_ON_OOM);
+
+	host->max_order = 0;
+	fake_host_reach(host, 500);
+	host->on_alloc = give_at_600;
+	fake_host_set_target(host, 5000);
+	fake_host_await(host, READ_ONCE(host->bd->state) == BALLOON_WAITING &&
+			fake_host_asleep(host));
+	KUNIT_EXPECT_LE(test, fake_host_got(host), 601);
+	fake_host_check(host);
+}
+
+/* The pages are the guest's own, only out of use. */
+static void oom_leaves_managed_pages_alone(struct kunit *test)
+{
+	struct fake_host *host = fake_host_start(test, DEFLATE_ON_OOM);
+	unsigned long managed = totalram_pages();
+
+	fake_host_reach(host, 500);
+	KUNIT_EXPECT_EQ(test, totalram_pages(), managed);
+	fake_host_reach(host, 0);
+	KUNIT_EXPECT_EQ(test, totalram_pages(), managed);
+}
+
+static void oom_not_offered(struct kunit *test)
+{
+	struct fake_host *host = fake_host_start(test, 0);
+
+	KUNIT_EXPECT_NULL(test, host->bd->oom_notifier.notifier_call);
+}
+
+static void oom_must_tell_host(struct kunit *test)
+{
+	struct fake_host *host = fake_host_start(test, DEFLATE_ON_OOM |
+						       MUST_TELL_HOST);
+
+	fake_host_reach(host, 500);
+	KUNIT_EXPECT_EQ(test, run_out_of_memory(host), 500);
+	KUNIT_EXPECT_EQ(test, balloon_held(host->bd), 0);
+}
+
+/* A host that does not answer is not waited for under oom_lock for ever. */
+static void oom_must_tell_slow_host(struct kunit *test)
+{
+	struct fake_host *host = fake_host_start(test, DEFLATE_ON_OOM |
+						       MUST_TELL_HOST);
+	unsigned long since;
+
+	fake_host_reach(host, 500);
+	host->holds[FAKE_DEFLATE] = true;
+	since = jiffies;
+	run_out_of_memory(host);
+	KUNIT_EXPECT_LE(test, jiffies - since, 2 * HZ);
+	KUNIT_EXPECT_EQ(test, balloon_held(host->bd), 500);
+	fake_host_answer_all(host);
+	fake_host_await(host, !balloon_held(host->bd));
+}
+
+static void oom_does_not_wait_for_lock(struct kunit *test)
+{
+	struct fake_host *host = fake_host_start(test, DEFLATE_ON_OOM);
+	unsigned long since;
+
+	fake_host_reach(host, 500);
+	mutex_lock(&host->bd->balloon_lock);
+	since = jiffies;
+	KUNIT_EXPECT_EQ(test, run_out_of_memory(host), 0);
+	KUNIT_EXPECT_LE(test, jiffies - since, 2 * HZ);
+	mutex_unlock(&host->bd->balloon_lock);
+}
+
+/* Whoever has locked it may be the one that needs memory. */
+static void oom_passes_over_locked_pages(struct kunit *test)
+{
+	struct fake_host *host = fake_host_start(test, DEFLATE_ON_OOM);
+	struct page *page;
+
+	fake_host_reach(host, 500);
+	page = balloon_resident_page(host->bd);
+	lock_page(page);
+	KUNIT_EXPECT_EQ(test, run_out_of_memory(host), 499);
+	KUNIT_EXPECT_EQ(test, run_out_of_memory(host), 0);
+	KUNIT_EXPECT_TRUE(test, PageOffline(page));
+	unlock_page(page);
+}
+
+static void oom_passes_over_isolated_pages(struct kunit *test)
+{
+	struct fake_host *host = fake_host_start(test, DEFLATE_ON_OOM);
+
+	fake_host_reach(host, 500);
+	fake_host_isolate(host);
+	KUNIT_EXPECT_EQ(test, run_out_of_memory(host), 499);
+	putback_movable_pages(&host->isolated);
+	KUNIT_EXPECT_EQ(test, run_out_of_memory(host), 1);
+}
+
+static void oom_of_empty_balloon(struct kunit *test)
+{
+	struct fake_host *host = fake_host_start(test, DEFLATE_ON_OOM);
+	unsigned long since = jiffies;
+
+	/* Whenever that was: it is no reason for the next target to wait. */
+	KUNIT_EXPECT_EQ(test, run_out_of_memory(host), 0);
+	fake_host_reach(host, 10);
+	KUNIT_EXPECT_LT(test, jiffies - since, HZ);
+}
+
+/* Nobody would post the deflates. */
+static void oom_of_dying_balloon(struct kunit *test)
+{
+	struct fake_host *host = fake_host_start(test, DEFLATE_ON_OOM);
+
+	fake_host_reach(host, 500);
+	WRITE_ONCE(host->bd->dying, true);
+	KUNIT_EXPECT_EQ(test, run_out_of_memory(host), 0);
+	WRITE_ONCE(host->bd->dying, false);
+}
+
+static void oom_of_dead_balloon(struct kunit *test)
+{
+	struct fake_host *host = fake_host_start(test, DEFLATE_ON_OOM);
+
+	fake_host_reach(host, 500);
+	fake_host_needs_reset(host);
+	fake_host_await(host, READ_ONCE(host->bd->state) == BALLOON_DEAD);
+	KUNIT_EXPECT_EQ(test, run_out_of_memory(host), 0);
+}
+
+static struct kunit_case oom_cases[] = {
+	KUNIT_CASE(oom_gives_pages_back),
+	KUNIT_CASE_SLOW(oom_stops_inflation_for_a_while),
+	KUNIT_CASE(oom_interrupts_inflation),
+	KUNIT_CASE(oom_leaves_managed_pages_alone),
+	KUNIT_CASE(oom_not_offered),
+	KUNIT_CASE(oom_must_tell_host),
+	KUNIT_CASE(oom_must_tell_slow_host),
+	KUNIT_CASE(oom_does_not_wait_for_lock),
+	KUNIT_CASE(oom_passes_over_locked_pages),
+	KUNIT_CASE(oom_passes_over_isolated_pages),
+	KUNIT_CASE(oom_of_empty_balloon),
+	KUNIT_CASE(oom_of_dying_balloon),
+	KUNIT_CASE(oom_of_dead_balloon),
+	{}
+};
+
+static struct kunit_suite oom_suite = {
+	.name = "virtio_balloon_oom",
+	.test_cases = oom_cases,
+};
+
+kunit_test_suite(oom_suite);

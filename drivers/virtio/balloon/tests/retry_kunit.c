@@ -1,0 +1,325 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * A guest that has not enough to spare: what was got is kept, what is missing
+ * is tried again, less and less often.
+ */
+
+#include <kunit/static_stub.h>
+#include <kunit/test.h>
+#include <linux/mm.h>
+
+#include "fake_host.h"
+
+static bool waits_at(struct fake_host *host, unsigned long guest_pages,
+		     unsigned int delay_ms)
+{
+	struct balloon_device *bd = host->bd;
+
+	return fake_host_asleep(host) &&
+	       READ_ONCE(bd->state) == BALLOON_WAITING &&
+	       READ_ONCE(bd->retry_delay_ms) == delay_ms &&
+	       balloon_size(bd) == guest_pages &&
+	       fake_host_actual(host) == guest_pages;
+}
+
+static unsigned long nr_tries(struct fake_host *host)
+{
+	return host->nr_refusals[0];
+}
+
+/* Where memory ends: before the first page, inside of a message, at its end. */
+static const unsigned long ends[] = { 0, 1, 100, 255, 256, 257, 1500 };
+
+static void end_desc(const unsigned long *end, char *desc)
+{
+	snprintf(desc, KUNIT_PARAM_DESC_SIZE, "%lu", *end);
+}
+
+KUNIT_ARRAY_PARAM(end, ends, end_desc);
+
+static void retry_keeps_what_was_got(struct kunit *test)
+{
+	const unsigned long *end = test->param_value;
+	struct fake_host *host = fake_host_start(test, 0);
+
+	/* A canary would count among what was got. */
+	fake_host_reach(host, 1100);
+	fake_host_reach(host, 0);
+
+	host->spare = *end;
+	fake_host_set_target(host, 3000);
+	fake_host_await(host, waits_at(host, *end, BALLOON_RETRY_MIN_MS));
+	KUNIT_EXPECT_EQ(test, host->nr_inflated, *end * BALLOON_PER_GUEST_PAGE);
+	fake_host_check(host);
+
+	host->spare = ULONG_MAX;
+	fake_host_await(host, fake_host_arrived(host, 3000));
+	KUNIT_EXPECT_EQ(test, host->bd->retry_delay_ms, 0);
+}
+
+/* Only the canary could be had: it is held and is not lost. */
+static void retry_after_canary(struct kunit *test)
+{
+	struct fake_host *host = fake_host_start(test, 0);
+
+	host->spare = 1;
+	fake_host_set_target(host, 3000);
+	fake_host_await(host, waits_at(host, 1, BALLOON_RETRY_MIN_MS));
+	host->spare = ULONG_MAX;
+	fake_host_await(host, fake_host_arrived(host, 3000));
+	KUNIT_EXPECT_EQ(test, host->nr_canaries, 1);
+}
+
+/* Each delay is kept, and twice as long as the one before it. */
+static void retry_backs_off(struct kunit *test)
+{
+	struct fake_host *host = fake_host_start(test, 0);
+	unsigned int delay = BALLOON_RETRY_MIN_MS, rounds;
+	unsigned long since;
+
+	KUNIT_EXPECT_EQ(test, delay, 100);
+	host->spare = 0;
+	fake_host_set_target(host, 10);
+	for (rounds = 1; rounds < 4; rounds++, delay *= 2) {
+		fake_host_await(host, waits_at(host, 0, delay));
+		KUNIT_EXPECT_EQ(test, nr_tries(host), rounds);
+		since = jiffies;
+		fake_host_await(host, nr_tries(host) == rounds + 1);
+		KUNIT_EXPECT_GE(test, jiffies - since + 2,
+				msecs_to_jiffies(delay));
+		KUNIT_EXPECT_LE(test, jiffies - since,
+				msecs_to_jiffies(delay) + HZ / 2);
+	}
+}
+
+/* The time of the next try is moved to now, rather than waited for. */
+static void retry_backs_off_to_half_a_minute(struct kunit *test)
+{
+	struct fake_host *host = fake_host_start(test, 0);
+	struct balloon_device *bd = host->bd;
+	unsigned int delay = BALLOON_RETRY_MIN_MS, rounds;
+
+	host->spare = 0;
+	fake_host_set_target(host, 10);
+	for (rounds = 0; rounds < 12; rounds++) {
+		fake_host_await(host, waits_at(host, 0, delay));
+		bd->retry_at = jiffies;
+		balloon_event(bd);
+		delay = min(2 * delay, 30000U);
+	}
+	fake_host_await(host, waits_at(host, 0, 30000));
+}
+
+static void retry_progress_resets_delay(struct kunit *test)
+{
+	struct fake_host *host = fake_host_start(test, 0);
+
+	host->spare = 0;
+	fake_host_set_target(host, 100);
+	fake_host_await(host, waits_at(host, 0, 8 * BALLOON_RETRY_MIN_MS));
+	host->spare = 10;
+	fake_host_await(host, waits_at(host, 10, BALLOON_RETRY_MIN_MS));
+}
+
+static void retry_new_target_resets_delay(struct kunit *test)
+{
+	struct fake_host *host = fake_host_start(test, 0);
+	unsigned long tries, since;
+
+	host->spare = 0;
+	fake_host_set_target(host, 100);
+	fake_host_await(host, waits_at(host, 0, 4 * BALLOON_RETRY_MIN_MS));
+	tries = nr_tries(host);
+	since = jiffies;
+
+	fake_host_set_target(host, 101);
+	fake_host_await(host, waits_at(host, 0, BALLOON_RETRY_MIN_MS));
+	KUNIT_EXPECT_EQ(test, nr_tries(host), tries + 1);
+	KUNIT_EXPECT_LT(test, jiffies - since, HZ / 2);
+}
+
+/* The same target again is no reason to try at once. */
+static void retry_same_target_keeps_delay(struct kunit *test)
+{
+	struct fake_host *host = fake_host_start(test, 0);
+	unsigned long tries;
+
+	host->spare = 0;
+	fake_host_set_target(host, 100);
+	fake_host_await(host, waits_at(host, 0, 4 * BALLOON_RETRY_MIN_MS));
+	tries = nr_tries(host);
+	fake_host_set_target(host, 100);
+	fake_host_await(host, waits_at(host, 0, 4 * BALLOON_RETRY_MIN_MS));
+	KUNIT_EXPECT_EQ(test, nr_tries(host), tries);
+}
+
+/* The largest blocks are free again, perhaps, when it tries again. */
+static void retry_tries_large_blocks_again(struct kunit *test)
+{
+	struct fake_host *host = fake_host_start(test, 0);
+
+	fake_host_reach(host, 1100);
+	host->max_order = 0;
+	host->spare = 10;
+	fake_host_set_target(host, 9000);
+	fake_host_await(host, waits_at(host, 1110, BALLOON_RETRY_MIN_MS));
+	host->spare = ULONG_MAX;
+	host->max_order = NR_PAGE_ORDERS;
+	memset(host->nr_allocs, 0, sizeof(host->nr_allocs));
+	fake_host_await(host, fake_host_arrived(host, 9000));
+	KUNIT_EXPECT_LT(test, host->nr_allocs[0], 20);
+}
+
+static void retry_lower_target_ends_waiting(struct kunit *test)
+{
+	struct fake_host *host = fake_host_start(test, 0);
+
+	host->spare = 200;
+	fake_host_set_target(host, 300);
+	fake_host_await(host, waits_at(host, 200, BALLOON_RETRY_MIN_MS));
+	fake_host_reach(host, 200);
+	KUNIT_EXPECT_EQ(test, host->bd->retry_delay_ms, 0);
+
+	fake_host_set_target(host, 300);
+	fake_host_await(host, waits_at(host, 200, BALLOON_RETRY_MIN_MS));
+	fake_host_reach(host, 20);
+	KUNIT_EXPECT_EQ(test, host->bd->retry_delay_ms, 0);
+}
+
+/* More than there is, more than there can be: approached, and left again. */
+static void retry_target_beyond_memory(struct kunit *test)
+{
+	struct fake_host *host = fake_host_start(test, 0);
+	unsigned long most = balloon_to_guest_pages(U32_MAX);
+
+	host->spare = 2000;
+	host->config.num_pages = cpu_to_le32(U32_MAX);
+	virtio_config_changed(&host->vdev);
+	fake_host_await(host, waits_at(host, 2000, BALLOON_RETRY_MIN_MS));
+	KUNIT_EXPECT_EQ(test, host->bd->target, most);
+	fake_host_check(host);
+	fake_host_reach(host, 0);
+}
+
+static void retry_removed_while_waiting(struct kunit *test)
+{
+	struct fake_host *host = fake_host_start(test, 0);
+	unsigned long since;
+
+	host->spare = 200;
+	fake_host_set_target(host, 300);
+	fake_host_await(host, waits_at(host, 200, 4 * BALLOON_RETRY_MIN_MS));
+	since = jiffies;
+	fake_host_unplug(host);
+	KUNIT_EXPECT_LT(test, jiffies - since, HZ / 4);
+	KUNIT_EXPECT_EQ(test, host->nr_inflated_at_reset, 0);
+}
+
+static unsigned long affordable_pages;
+
+static unsigned long fake_affordable(struct balloon_device *bd)
+{
+	return affordable_pages > balloon_size(bd) ?
+	       affordable_pages - balloon_size(bd) : 0;
+}
+
+/* There is memory, and the guest can not do without it. */
+static void retry_when_not_affordable(struct kunit *test)
+{
+	struct fake_host *host = fake_host_start(test, 0);
+
+	affordable_pages = 345;
+	kunit_activate_static_stub(test, balloon_affordable, fake_affordable);
+	fake_host_set_target(host, 400);
+	fake_host_await(host, waits_at(host, 345, BALLOON_RETRY_MIN_MS));
+	fake_host_await(host, waits_at(host, 345, 4 * BALLOON_RETRY_MIN_MS));
+	KUNIT_EXPECT_EQ(test, fake_host_got(host), 345);
+	KUNIT_EXPECT_EQ(test, nr_tries(host), 0);
+
+	affordable_pages = ULONG_MAX;
+	fake_host_await(host, fake_host_arrived(host, 400));
+}
+
+static unsigned long gib_to_pages(unsigned long gib)
+{
+	return gib << (30 - PAGE_SHIFT);
+}
+
+static unsigned long mib_to_pages(unsigned long mib)
+{
+	return mib << (20 - PAGE_SHIFT);
+}
+
+static void retry_floor_grows_with_root_of_memory(struct kunit *test)
+{
+	KUNIT_EXPECT_EQ(test, balloon_floor(0), 0);
+	KUNIT_EXPECT_EQ(test, balloon_floor(gib_to_pages(1)), mib_to_pages(64));
+	KUNIT_EXPECT_EQ(test, balloon_floor(gib_to_pages(4)),
+			mib_to_pages(128));
+	KUNIT_EXPECT_EQ(test, balloon_floor(gib_to_pages(64)),
+			mib_to_pages(512));
+}
+
+static void expect_about(struct kunit *test, unsigned long pages,
+			 unsigned long about)
+{
+	KUNIT_EXPECT_GT(test, pages, about - mib_to_pages(4));
+	KUNIT_EXPECT_LT(test, pages, about + mib_to_pages(4));
+}
+
+static void retry_leaves_floor_available(struct kunit *test)
+{
+	struct fake_host *host = fake_host_start(test, 0);
+
+	expect_about(test, balloon_affordable(host->bd),
+		     si_mem_available() - balloon_floor(totalram_pages()));
+}
+
+/* The floor is that of the machine: the balloon's pages do not lower it. */
+static void retry_balloon_does_not_lower_floor(struct kunit *test, u64 features)
+{
+	struct fake_host *host = fake_host_start(test, features);
+	unsigned long before = balloon_affordable(host->bd);
+
+	fake_host_reach(host, mib_to_pages(256));
+	expect_about(test, balloon_affordable(host->bd),
+		     before - mib_to_pages(256));
+}
+
+static void retry_floor_with_balloon(struct kunit *test)
+{
+	retry_balloon_does_not_lower_floor(test, 0);
+}
+
+static void retry_floor_with_balloon_in_managed_pages(struct kunit *test)
+{
+	retry_balloon_does_not_lower_floor(test,
+					   BIT_ULL(VIRTIO_BALLOON_F_DEFLATE_ON_OOM));
+}
+
+static struct kunit_case retry_cases[] = {
+	KUNIT_CASE_PARAM(retry_keeps_what_was_got, end_gen_params),
+	KUNIT_CASE(retry_after_canary),
+	KUNIT_CASE(retry_backs_off),
+	KUNIT_CASE(retry_backs_off_to_half_a_minute),
+	KUNIT_CASE(retry_progress_resets_delay),
+	KUNIT_CASE(retry_new_target_resets_delay),
+	KUNIT_CASE(retry_same_target_keeps_delay),
+	KUNIT_CASE(retry_tries_large_blocks_again),
+	KUNIT_CASE(retry_lower_target_ends_waiting),
+	KUNIT_CASE(retry_target_beyond_memory),
+	KUNIT_CASE(retry_removed_while_waiting),
+	KUNIT_CASE(retry_when_not_affordable),
+	KUNIT_CASE(retry_floor_grows_with_root_of_memory),
+	KUNIT_CASE(retry_leaves_floor_available),
+	KUNIT_CASE(retry_floor_with_balloon),
+	KUNIT_CASE(retry_floor_with_balloon_in_managed_pages),
+	{}
+};
+
+static struct kunit_suite retry_suite = {
+	.name = "virtio_balloon_retry",
+	.test_cases = retry_cases,
+};
+
+kunit_test_suite(retry_suite);

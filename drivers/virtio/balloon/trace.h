@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+#undef TRACE_SYSTEM
+#define TRACE_SYSTEM virtio_balloon
+
+#if !defined(_DRIVERS_VIRTIO_BALLOON_TRACE_H) || defined(TRACE_HEADER_MULTI_READ)
+#define _DRIVERS_VIRTIO_BALLOON_TRACE_H
+
+#include <linux/tracepoint.h>
+
+#include "virtio_balloon.h"
+
+DECLARE_EVENT_CLASS(balloon_pages,
+		    TP_PROTO(struct balloon_device *bd, unsigned long pages),
+		    TP_ARGS(bd, pages),
+		    TP_STRUCT__entry(__string(device, dev_name(&bd->vdev->dev))
+				     __field(unsigned long, kib)
+				     __field(unsigned long, size_kib)
+				     __field(unsigned long, target_kib)),
+		    TP_fast_assign(__assign_str(device);
+				   __entry->kib = guest_pages_to_kib(pages);
+				   __entry->size_kib =
+					guest_pages_to_kib(balloon_size_roughly(bd));
+				   __entry->target_kib =
+					guest_pages_to_kib(READ_ONCE(bd->target));),
+		    TP_printk("device=%s kib=%lu size_kib=%lu target_kib=%lu",
+			      __get_str(device), __entry->kib,
+			      __entry->size_kib, __entry->target_kib)
+);
+
+/* Pages were taken from the guest and queued for the host. */
+DEFINE_EVENT(balloon_pages, inflate,
+	     TP_PROTO(struct balloon_device *bd, unsigned long pages),
+	     TP_ARGS(bd, pages)
+);
+
+/* Pages were taken out of the balloon and queued for the host. */
+DEFINE_EVENT(balloon_pages, deflate,
+	     TP_PROTO(struct balloon_device *bd, unsigned long pages),
+	     TP_ARGS(bd, pages)
+);
+
+/* mm replaced pages of the balloon by others. */
+DEFINE_EVENT(balloon_pages, migrate,
+	     TP_PROTO(struct balloon_device *bd, unsigned long pages),
+	     TP_ARGS(bd, pages)
+);
+
+/* The guest has no memory to spare; the next try is in @delay_ms. */
+TRACE_EVENT(wait,
+	    TP_PROTO(struct balloon_device *bd, unsigned int delay_ms),
+	    TP_ARGS(bd, delay_ms),
+	    TP_STRUCT__entry(__string(device, dev_name(&bd->vdev->dev))
+			     __field(unsigned int, delay_ms)
+			     __field(unsigned long, size_kib)
+			     __field(unsigned long, target_kib)),
+	    TP_fast_assign(__assign_str(device);
+			   __entry->delay_ms = delay_ms;
+			   __entry->size_kib =
+				guest_pages_to_kib(balloon_size_roughly(bd));
+			   __entry->target_kib =
+				guest_pages_to_kib(READ_ONCE(bd->target));),
+	    TP_printk("device=%s delay_ms=%u size_kib=%lu target_kib=%lu",
+		      __get_str(device), __entry->delay_ms,
+		      __entry->size_kib, __entry->target_kib)
+);
+
+#endif /* _DRIVERS_VIRTIO_BALLOON_TRACE_H */
+
+#undef TRACE_INCLUDE_PATH
+#define TRACE_INCLUDE_PATH .
+#undef TRACE_INCLUDE_FILE
+#define TRACE_INCLUDE_FILE trace
+#include <trace/define_trace.h>

@@ -1,0 +1,458 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * The map of the virtio balloon driver: the device and what each room offers.
+ *
+ * A page's life
+ *
+ *	free --> PRIVATE --> IN_FLIGHT --> RESIDENT <--> ISOLATED
+ *	  ^                                   |              |
+ *	  +----------- LEAVING <--------------+--------------+
+ *
+ *	PRIVATE		taken from the guest, the host has not been told
+ *	IN_FLIGHT	named in an inflate message that was posted and is not
+ *			acknowledged; never released, never moved: a late
+ *			inflate would discard the data of the next owner
+ *	RESIDENT	the host has it; on the balloon mapping's list
+ *	ISOLATED	the host has it; mm compaction holds it
+ *	LEAVING		taken off, not yet given back to the guest; with
+ *			MUST_TELL_HOST until its deflate is acknowledged
+ *
+ * A page that replaces a migrated one starts as PRIVATE. RESIDENT and ISOLATED
+ * are counted by the balloon mapping, the others here. The five counts add up
+ * to the pages that the balloon holds a reference on, at every moment outside
+ * of pages_lock: balloon_counts_add_up().
+ *
+ * Every deflate, posted or still in an open batch, is acknowledged before any
+ * inflate is posted: the page that was just given back may be the next one
+ * taken.
+ *
+ * Locks, outermost first
+ *
+ *	balloon_lock	mutex: virtqueues and batches. Nothing is allocated and
+ *			no host is waited for under it. Migration and the
+ *			out-of-memory notifier only ever try it.
+ *	page lock	the marks of a page, see <linux/balloon_compaction.h>
+ *	bm.pages_lock	spinlock: list and counters of pages
+ *
+ * References
+ *
+ *	one for the driver bound to the device, from probe to remove
+ *	one for the kthread, dropped by whoever has stopped it
+ *	one for every ISOLATED page, as mm holds a pointer to the mapping
+ *
+ * A waiter for the host looks again at least every BALLOON_LOOK_AGAIN: nobody
+ * wakes it when a device breaks.
+ */
+#ifndef _DRIVERS_VIRTIO_BALLOON_H
+#define _DRIVERS_VIRTIO_BALLOON_H
+
+#include <linux/atomic.h>
+#include <linux/balloon_compaction.h>
+#include <linux/jiffies.h>
+#include <linux/kref.h>
+#include <linux/list.h>
+#include <linux/mutex.h>
+#include <linux/notifier.h>
+#include <linux/page_reporting.h>
+#include <linux/shrinker.h>
+#include <linux/types.h>
+#include <linux/virtio.h>
+#include <linux/virtio_balloon.h>
+#include <linux/wait.h>
+#include <linux/workqueue.h>
+
+/*
+ * Two units: guest pages of PAGE_SIZE, in which the driver counts, and balloon
+ * pages of 4 KiB, in which the device does. A guest page is named by
+ * BALLOON_PER_GUEST_PAGE page frame numbers in a row (virtio 1.2, 5.5.6).
+ */
+#define BALLOON_PER_GUEST_PAGE	(1U << (PAGE_SHIFT - VIRTIO_BALLOON_PFN_SHIFT))
+
+/* Whole guest pages in @balloon_pages; a remainder can not be reached. */
+static inline unsigned long balloon_to_guest_pages(u32 balloon_pages)
+{
+	return balloon_pages / BALLOON_PER_GUEST_PAGE;
+}
+
+static inline u32 guest_to_balloon_pages(unsigned long guest_pages)
+{
+	return min_t(u64, (u64)guest_pages * BALLOON_PER_GUEST_PAGE, U32_MAX);
+}
+
+/* Numbers have 32 bits: memory from 16 TiB on can not go into a balloon. */
+static inline bool balloon_page_has_number(struct page *page)
+{
+	return (u64)page_to_pfn(page) * BALLOON_PER_GUEST_PAGE +
+	       BALLOON_PER_GUEST_PAGE - 1 <= U32_MAX;
+}
+
+static inline unsigned long guest_pages_to_kib(unsigned long guest_pages)
+{
+	return guest_pages << (PAGE_SHIFT - 10);
+}
+
+/* Every device takes this many page frame numbers in a message. */
+#define BALLOON_SMALL_MESSAGE	256U
+/* Only a device that has acknowledged one such message is sent more. */
+#define BALLOON_LARGE_MESSAGE	1024U
+
+/*
+ * Batches are allocated at probe, as nothing may be when they are needed. The
+ * last ones are kept from inflation, so that a host which takes its time over
+ * inflating stops neither deflation nor migration.
+ */
+#define BALLOON_BATCHES			16U
+#define BALLOON_BATCHES_FOR_MIGRATION	4U
+#define BALLOON_BATCHES_FOR_DEFLATE	4U
+
+/* Bounds of the delay between tries to get memory. */
+#define BALLOON_RETRY_MIN_MS	100U
+#define BALLOON_RETRY_MAX_MS	(30 * MSEC_PER_SEC)
+
+/* `actual` is written to the device no more often than this while moving. */
+#define BALLOON_REPORT_INTERVAL	msecs_to_jiffies(10)
+
+/* No page is taken for so long after some went back at out-of-memory. */
+#define BALLOON_RETRY_AFTER_OOM_MS	(10 * MSEC_PER_SEC)
+
+/* A wait for the host looks this often whether the device is broken. */
+#define BALLOON_LOOK_AGAIN	HZ
+
+/* A host that acknowledges nothing for so long loses its device to a reset. */
+#define BALLOON_HOST_PATIENCE_MS	(10 * MSEC_PER_SEC)
+
+enum balloon_page_state {
+	BALLOON_PAGE_PRIVATE,
+	BALLOON_PAGE_IN_FLIGHT,
+	BALLOON_PAGE_LEAVING,
+	BALLOON_PAGE_STATES,
+};
+
+enum balloon_state {
+	BALLOON_IDLE,		/* the target is reached */
+	BALLOON_INFLATING,
+	BALLOON_DEFLATING,
+	BALLOON_WAITING,	/* for memory, until the retry timer */
+	BALLOON_DEAD,		/* the device is broken, until a reset */
+};
+
+enum balloon_canary {
+	BALLOON_CANARY_UNSENT,
+	BALLOON_CANARY_SENT,
+	BALLOON_CANARY_ACKED,	/* large messages from here on */
+};
+
+/**
+ * struct balloon_batch - a message of page frame numbers and its pages
+ * @node: in the free list, in a queue's pending list, or unlinked while open,
+ *        being filled, or posted
+ * @numbers: what the device reads: BALLOON_LARGE_MESSAGE page frame numbers in
+ *           the queue's byte order
+ * @pages: the guest pages that the batch holds. For an inflate all it names;
+ *         for a deflate those whose release has to wait for the host.
+ * @limit: page frame numbers that the device takes
+ * @nr_numbers: page frame numbers in use
+ * @nr_pages: guest pages in use in @pages
+ * @replaces: inflate: the pages took the place of migrated ones
+ * @canary: inflate: the one large message that names a single page
+ */
+struct balloon_batch {
+	struct list_head node;
+	__virtio32 *numbers;
+	struct page **pages;
+	unsigned int limit;
+	unsigned int nr_numbers;
+	unsigned int nr_pages;
+	bool replaces;
+	bool canary;
+};
+
+/**
+ * struct balloon_queue - one of the two queues of page frame numbers
+ * @vq: the virtqueue
+ * @open: the batch that migration appends to, or NULL
+ * @pending: full batches in the order to be posted
+ * @posted: messages that the host has not acknowledged
+ * @unkicked: messages posted since the last notification
+ */
+struct balloon_queue {
+	struct virtqueue *vq;
+	struct balloon_batch *open;
+	struct list_head pending;
+	unsigned int posted;
+	unsigned int unkicked;
+};
+
+/**
+ * struct balloon_stats - the statistics queue (virtio 1.2, 5.5.6.3)
+ * @vq: the virtqueue, or NULL where the device has none
+ * @work: posts the first statistics and answers the host; the only one to
+ *        touch what follows and @vq
+ * @buffer: VIRTIO_BALLOON_S_NR statistics, the host's except inside @work
+ * @posted: the host has the buffer, or returned it
+ */
+struct balloon_stats {
+	struct virtqueue *vq;
+	struct work_struct work;
+	struct virtio_balloon_stat *buffer;
+	bool posted;
+};
+
+/**
+ * struct balloon_hinting - the free page hinting queue (virtio 1.2, 5.5.6.6)
+ * @vq: the virtqueue, or NULL where the device has none
+ * @shrinker: gives lent blocks back when the guest needs them
+ * @changed: the host may have a command that is not answered
+ * @work: answers the host; the only one to touch @vq and the members up to
+ *        @lock
+ * @commands: what the device reads: the id of the command, and the stop
+ * @posted: buffers that the host has not acknowledged
+ * @answered: the last command id that was seen, answered or being answered
+ * @lock: protects what follows; taken in process context, nothing inside of it
+ * @blocks: blocks that the host has acknowledged, by page->lru, their order in
+ *          page->private
+ * @nr_lent: guest pages on @blocks
+ */
+struct balloon_hinting {
+	struct virtqueue *vq;
+	struct shrinker *shrinker;
+	bool changed;
+
+	struct work_struct work;
+	__virtio32 *commands;
+	unsigned int posted;
+	u32 answered;
+
+	spinlock_t lock;	/* innermost */
+	struct list_head blocks;
+	unsigned long nr_lent;
+};
+
+/**
+ * struct balloon_reporting - the free page reporting queue (virtio 1.2, 5.5.6.7)
+ * @vq: the virtqueue, or NULL where the device has none; touched by the report
+ *      callback only, of which mm runs one at a time
+ * @info: what mm knows of us
+ * @registered: mm knows of us
+ */
+struct balloon_reporting {
+	struct virtqueue *vq;
+	struct page_reporting_dev_info info;
+	bool registered;
+};
+
+/**
+ * struct balloon_device - a virtio balloon
+ *
+ * Set before the device is ready and constant from there on:
+ * @kref: references as listed above
+ * @vdev: the device; its driver data points back here
+ * @thread: the kthread "vballoon"
+ * @must_tell_host: VIRTIO_BALLOON_F_MUST_TELL_HOST is negotiated
+ * @deflates_on_oom: VIRTIO_BALLOON_F_DEFLATE_ON_OOM is negotiated; without it
+ *                   the balloon's pages do not count as the guest's memory
+ *
+ * Protected by @balloon_lock:
+ * @balloon_lock: see above
+ * @inflate: the inflate queue
+ * @deflate: the deflate queue
+ * @free_batches: batches that nobody uses
+ * @nr_free_batches: their number
+ * @nr_acked: messages that the host has acknowledged so far
+ * @canary: has the device shown that it takes large messages?
+ * @batches: all of them, BALLOON_BATCHES
+ *
+ * Protected by @bm.pages_lock, in guest pages:
+ * @bm: the pages that the host has
+ * @nr_pages: pages in the states that @bm does not count
+ * @nr_held: references that the balloon holds on pages
+ * @nr_unconfirmed: pages that inflation took and the host has not acknowledged
+ * @nr_canary: 1 while the canary is not acknowledged, else 0
+ * @wants_isolated: the kthread waits for isolated pages to come back
+ *
+ * The kthread's own; others read single values of them for display:
+ * @target: guest pages that the host wants
+ * @reported: balloon pages last written to the device as `actual`
+ * @reported_at: when, in jiffies
+ * @order: largest order that is worth a try
+ * @retry_at: in jiffies, meaningful while @retry_delay_ms is not 0
+ * @retry_delay_ms: current back-off, 0 while nothing is waited for
+ * @told_waiting: the log has the line that says so
+ * @state: what it does
+ *
+ * Lockless:
+ * @events: counts everything that the kthread should look at; who waits takes
+ *          its value first, then looks, then sleeps until it has changed
+ * @wait: where it sleeps
+ * @config_changed: the target has to be read again
+ * @dying: no new work; waits end
+ * @dead: the device is broken
+ * @gave_at_oom: pages went back because the guest ran out of memory
+ *
+ * @oom_notifier: registered where @deflates_on_oom
+ * @stats: see there
+ * @hinting: see there
+ * @reporting: see there
+ */
+struct balloon_device {
+	struct kref kref;
+	struct virtio_device *vdev;
+	struct task_struct *thread;
+	bool must_tell_host;
+	bool deflates_on_oom;
+
+	struct mutex balloon_lock;	/* outside of page locks */
+	struct balloon_queue inflate;
+	struct balloon_queue deflate;
+	struct list_head free_batches;
+	unsigned int nr_free_batches;
+	unsigned long nr_acked;
+	enum balloon_canary canary;
+	struct balloon_batch *batches;
+
+	struct balloon_mapping bm;
+	unsigned long nr_pages[BALLOON_PAGE_STATES];
+	unsigned long nr_held;
+	unsigned long nr_unconfirmed;
+	unsigned long nr_canary;
+	bool wants_isolated;
+
+	unsigned long target;
+	u32 reported;
+	unsigned long reported_at;
+	unsigned int order;
+	unsigned long retry_at;
+	unsigned int retry_delay_ms;
+	bool told_waiting;
+	enum balloon_state state;
+
+	atomic_t events;
+	wait_queue_head_t wait;
+	bool config_changed;
+	bool dying;
+	bool dead;
+	bool gave_at_oom;
+
+	struct notifier_block oom_notifier;
+	struct balloon_stats stats;
+	struct balloon_hinting hinting;
+	struct balloon_reporting reporting;
+};
+
+static inline struct balloon_device *
+to_balloon_device(struct address_space *mapping)
+{
+	return container_of(to_balloon_mapping(mapping), struct balloon_device,
+			    bm);
+}
+
+static inline unsigned long balloon_size_roughly(struct balloon_device *bd)
+{
+	/* For display: it may be off by what moves meanwhile. */
+	return data_race(bd->nr_held - bd->nr_pages[BALLOON_PAGE_LEAVING]);
+}
+
+/* main.c: module, probe, remove, freeze, restore, lifetime */
+void balloon_device_get(struct balloon_device *bd);
+void balloon_device_put(struct balloon_device *bd);
+void balloon_event(struct balloon_device *bd);
+void balloon_device_fail(struct balloon_device *bd);
+
+/* thread.c: reads the target, decides what to do about it and when */
+int balloon_thread_start(struct balloon_device *bd);
+void balloon_thread_stop(struct balloon_device *bd);
+void balloon_report(struct balloon_device *bd, unsigned long pages);
+void balloon_report_start(struct balloon_device *bd);
+
+/* pages.c: takes pages from the guest and gives them back */
+bool balloon_counts_add_up(struct balloon_device *bd)
+	__must_hold(&bd->bm.pages_lock);
+unsigned long balloon_size(struct balloon_device *bd);
+unsigned long balloon_actual(struct balloon_device *bd);
+void balloon_adjust_managed(struct balloon_device *bd, struct page *page,
+			    long nr);
+struct page *balloon_alloc_block(struct balloon_device *bd, unsigned int order);
+int balloon_inflate(struct balloon_device *bd, unsigned long want,
+		    unsigned long *got);
+int balloon_deflate(struct balloon_device *bd, unsigned long want,
+		    unsigned long *given);
+unsigned long balloon_give_at_oom(struct balloon_device *bd,
+				  unsigned long want);
+void balloon_batch_posted(struct balloon_device *bd,
+			  struct balloon_batch *batch)
+	__must_hold(&bd->balloon_lock);
+void balloon_batch_settle(struct balloon_device *bd,
+			  struct balloon_batch *batch)
+	__must_hold(&bd->balloon_lock);
+void balloon_batch_release(struct balloon_device *bd,
+			   struct balloon_batch *batch,
+			   enum balloon_page_state state);
+void balloon_give_back(struct balloon_device *bd);
+
+/* queue.c: batches of page frame numbers on the two queues */
+int balloon_batches_alloc(struct balloon_device *bd);
+void balloon_batches_free(struct balloon_device *bd);
+struct balloon_batch *balloon_batch_get(struct balloon_device *bd,
+					unsigned int reserve)
+	__must_hold(&bd->balloon_lock);
+void balloon_batch_put(struct balloon_device *bd, struct balloon_batch *batch)
+	__must_hold(&bd->balloon_lock);
+unsigned int balloon_batch_room(const struct balloon_batch *batch);
+void balloon_batch_name(struct balloon_device *bd, struct balloon_batch *batch,
+			struct page *page);
+void balloon_queue_add(struct balloon_device *bd, struct balloon_queue *q,
+		       struct balloon_batch *batch)
+	__must_hold(&bd->balloon_lock);
+struct balloon_batch *balloon_queue_open(struct balloon_device *bd,
+					 struct balloon_queue *q)
+	__must_hold(&bd->balloon_lock);
+void balloon_queue_acked(struct virtqueue *vq);
+int balloon_queues_advance(struct balloon_device *bd)
+	__must_hold(&bd->balloon_lock);
+bool balloon_queues_busy(struct balloon_device *bd)
+	__must_hold(&bd->balloon_lock);
+bool balloon_queues_arm(struct balloon_device *bd)
+	__must_hold(&bd->balloon_lock);
+void balloon_queue_discard(struct balloon_device *bd, struct balloon_queue *q,
+			   enum balloon_page_state state)
+	__must_hold(&bd->balloon_lock);
+void balloon_queues_abandon(struct balloon_device *bd);
+
+/* migrate.c: the balloon mapping's hooks */
+extern const struct balloon_aops balloon_mapping_ops;
+
+/* restraint.c: how far the balloon may go */
+unsigned long balloon_floor(unsigned long total);
+unsigned long balloon_affordable(struct balloon_device *bd);
+int balloon_restraint_start(struct balloon_device *bd);
+void balloon_restraint_stop(struct balloon_device *bd);
+
+/* stats.c: F_STATS_VQ */
+int balloon_stats_alloc(struct balloon_device *bd);
+void balloon_stats_free(struct balloon_device *bd);
+void balloon_stats_requested(struct virtqueue *vq);
+void balloon_stats_start(struct balloon_device *bd);
+void balloon_stats_stop(struct balloon_device *bd);
+
+/* hinting.c: F_FREE_PAGE_HINT */
+int balloon_hinting_alloc(struct balloon_device *bd);
+void balloon_hinting_free(struct balloon_device *bd);
+void balloon_hinting_acked(struct virtqueue *vq);
+void balloon_hinting_changed(struct balloon_device *bd);
+int balloon_hinting_start(struct balloon_device *bd);
+void balloon_hinting_stop(struct balloon_device *bd);
+void balloon_hinting_abandon(struct balloon_device *bd);
+
+/* reporting.c: F_REPORTING */
+int balloon_reporting_start(struct balloon_device *bd);
+void balloon_reporting_stop(struct balloon_device *bd);
+
+/* poison.c: F_PAGE_POISON */
+bool balloon_guest_poisons(void);
+void balloon_poison_validate(struct virtio_device *vdev);
+void balloon_poison_tell(struct balloon_device *bd);
+
+/* sysfs.c: what an administrator sees */
+extern const struct attribute_group *balloon_groups[];
+
+#endif /* _DRIVERS_VIRTIO_BALLOON_H */
