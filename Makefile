@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: GPL-2.0
+#
+# The project's front door.  `make help` says what there is.  The kernel's own
+# build reads Kbuild, not this file.
+
+SELFTEST := tools/testing/selftests/virtio_balloon
+
+# Everything that is made lies here.
+BUILD ?= build
+ifeq ($(strip $(BUILD)),)
+# Empty would mean the source tree itself.
+override BUILD := build
+endif
+
+# Debian's interpreter: the one that has Debian's python3-* packages.
+PYTHON ?= /usr/bin/python3
+
+# Expanded when used: the kernel may only just have been installed.
+KERNEL ?= $(shell ls /lib/modules 2>/dev/null | grep -E '^6\.12\..*cloud-amd64$$' | sort -V | tail -n 1)
+KDIR ?= /lib/modules/$(KERNEL)/build
+
+# No byte code beside the sources.
+export PYTHONDONTWRITEBYTECODE := 1
+export BUILD KERNEL KDIR MEM TARGETS DEVICE PEER K SEED QEMU
+
+.PHONY: help run guest check check-style check-kunit check-guest modules modules_install clean
+
+help:
+	@echo 'make run              boot a Debian kernel in QEMU and drive the balloon, live'
+	@echo '    MEM=4G            the guest'\''s memory'
+	@echo '    TARGETS="1G 3G 4G" sizes to go to, in order'
+	@echo '    KERNEL=release    another installed kernel (as under /lib/modules)'
+	@echo '    DEVICE=a=b,c=d    further properties of QEMU'\''s virtio-balloon-pci'
+	@echo '    PEER=stock        the kernel'\''s own module in place of ours'
+	@echo 'make check            all tests; ends in "N passed, N failed"'
+	@echo 'make check-style      checkpatch --strict, sparse and W=1 on every C file'
+	@echo 'make check-kunit      the KUnit suites, under User Mode Linux'
+	@echo 'make check-guest      the tests in a real guest'
+	@echo '    K=expression      only the tests that pytest -k selects'
+	@echo '    SEED=number       the random targets of an earlier run'
+	@echo 'make guest            a shell in the guest, with the monitor open to you'
+	@echo 'make modules          build $(BUILD)/modules/virtio_balloon.ko'
+	@echo '    KDIR=directory    against another kernel'\''s headers'
+	@echo 'make modules_install  install it under updates/, where modprobe prefers it'
+	@echo '    DESTDIR=directory below another root'
+	@echo 'make clean            remove $(BUILD)/'
+
+run:
+	@sh $(SELFTEST)/prepare.sh run
+	@$(PYTHON) $(SELFTEST)/run.py
+
+guest:
+	@sh $(SELFTEST)/prepare.sh run
+	@$(PYTHON) $(SELFTEST)/shell.py
+
+check:
+	@sh $(SELFTEST)/prepare.sh check
+	@$(PYTHON) $(SELFTEST)/check.py style kunit guest
+
+check-style:
+	@sh $(SELFTEST)/prepare.sh check
+	@$(PYTHON) $(SELFTEST)/check.py style
+
+check-kunit:
+	@sh $(SELFTEST)/prepare.sh check
+	@$(PYTHON) $(SELFTEST)/check.py kunit
+
+check-guest:
+	@sh $(SELFTEST)/prepare.sh check
+	@$(PYTHON) $(SELFTEST)/check.py guest
+
+modules:
+	@sh $(SELFTEST)/modules.sh $(BUILD)/modules "$(KDIR)"
+
+modules_install: modules
+	@sh $(SELFTEST)/modules_install.sh $(BUILD)/modules "$(KDIR)" "$(DESTDIR)"
+
+clean:
+	rm -rf $(BUILD)

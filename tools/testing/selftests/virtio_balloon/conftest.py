@@ -1,0 +1,202 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Fixtures of the guest tests.
+
+One guest serves all tests; each finds it with the module loaded, an empty
+balloon and a plain device in place, and leaves it so.  Only a guest that died
+is replaced, so that one failure does not hide what the other tests say.
+"""
+
+import os
+import random
+import re
+import time
+
+import pytest
+
+from host import accel, initramfs, module
+from host.balloon import Balloon
+from host.guest import HANG_SECONDS, Guest
+from host.paths import MIB, newest_kernel
+
+PEER = os.environ.get("PEER") or "ours"
+RELEASE = os.environ.get("KERNEL") or newest_kernel()
+MEMORY = 1024  # MiB of the guest
+SEED = int(os.environ.get("SEED") or random.SystemRandom().randrange(1 << 32))
+
+
+def pytest_configure(config):
+    """Declare our marks."""
+    config.addinivalue_line("markers", "logs(pattern): a kernel message that the test provokes")
+    config.addinivalue_line("markers", "ours: about what the kernel's own module does not have")
+
+
+def pytest_report_header():
+    """Say what is tested, and how to repeat the random parts."""
+    return f"kernel {RELEASE}, module: {PEER}, random targets: SEED={SEED}"
+
+
+def pytest_collection_modifyitems(items):
+    """Without our module, skip what only it has."""
+    if PEER == "stock":
+        skip = pytest.mark.skip(reason="PEER=stock")
+        for item in items:
+            if item.get_closest_marker("ours"):
+                item.add_marker(skip)
+
+
+@pytest.fixture(scope="session", name="boot")
+def fixture_boot():
+    """A function that boots a guest and returns it."""
+    if PEER == "ours":
+        module.build(RELEASE)
+    accelerator = accel.choose(RELEASE)
+    print(f"accelerator: {accelerator.name} ({accelerator.reason})")
+    archive = initramfs.build(RELEASE, PEER)
+
+    def boot(name="test", **options):
+        return Guest(name, RELEASE, archive, accelerator, memory=MEMORY, **options)
+    return boot
+
+
+class Machine:
+    """The guest that tests share."""
+
+    def __init__(self, boot):
+        self._boot = boot
+        self._guest = None
+
+    def guest(self):
+        """The running guest; a new one where there is none."""
+        if self._guest is None:
+            self._guest = self._boot().__enter__()
+            self._guest.whole = self._guest.meminfo()["MemTotal"]
+        return self._guest
+
+    def discard(self):
+        """End a guest that is of no more use."""
+        self._guest.kill()
+        self._guest = None
+
+    def end(self):
+        """Let the last guest power off, as any guest does: balloon and all."""
+        if self._guest is not None:
+            self._guest.power_off()
+
+
+@pytest.fixture(scope="session", name="machine")
+def fixture_machine(boot):
+    """The guest of the session."""
+    machine = Machine(boot)
+    try:
+        yield machine
+    except BaseException:
+        if machine.guest():
+            machine.discard()
+        raise
+    machine.end()
+
+
+@pytest.fixture(name="guest")
+def fixture_guest(machine, request):
+    """The guest, whose kernel log must hold nothing alarming after the test."""
+    guest = machine.guest()
+    since = len(guest.kernel_log())
+    provoked = [mark.args[0] for mark in request.node.iter_markers("logs")]
+    yield guest
+    try:
+        alarms = [a for a in guest.alarms(since)
+                  if not any(re.search(pattern, a.text) for pattern in provoked)]
+    except Exception:
+        machine.discard()
+        raise
+    assert not alarms, "kernel log:\n" + "\n".join(map(str, alarms))
+
+
+class CheckedBalloon(Balloon):
+    """A balloon whose every page can be asked for."""
+
+    def check_accounts(self):
+        """Device, MemTotal and page flags agree on the balloon's size."""
+        ballooned = self.guest.memory - self.actual()
+        marked = self.offline_pages() * 4096
+        missing = self.guest.whole - self.guest.meminfo()["MemTotal"]
+        assert (marked, missing) == (ballooned, ballooned), \
+            f"bytes: {ballooned} in the balloon, {marked} PG_offline, {missing} gone from MemTotal"
+
+    def reach(self, target):
+        """Reach the target and check that every page is accounted for."""
+        super().reach(target)
+        self.check_accounts()
+
+    def start(self, target):
+        """Set the target; wait until the balloon has left its size, or is there already."""
+        before = self.actual()
+        self.set(target)
+        deadline = time.monotonic() + HANG_SECONDS
+        while self.actual() == before != self.settled(target):
+            assert time.monotonic() < deadline, f"no move to {target} for {HANG_SECONDS} s"
+            self.guest.qmp.wait_event("BALLOON_CHANGE", len(self.guest.qmp.events), 0.01)
+
+
+@pytest.fixture(name="balloon")
+def fixture_balloon(guest):
+    """An empty balloon, module loaded; whatever the test did, it must be able to end so."""
+    balloon = CheckedBalloon(guest)
+    balloon.load()
+    yield balloon
+    balloon.load()
+    balloon.deflate()
+
+
+@pytest.fixture(name="swap")
+def fixture_swap(balloon):
+    """A function that puts another balloon device in the plain one's place."""
+    def swap(device, bus):
+        balloon.guest.unplug()
+        balloon.guest.plug(device, bus)
+    yield swap
+    balloon.guest.unplug()
+    balloon.guest.plug()
+
+
+@pytest.fixture(name="rng")
+def fixture_rng(request):
+    """Random numbers of this test's own, the same for the same SEED."""
+    return random.Random(f"{SEED} {request.node.name}")
+
+
+class Data:
+    """Files full of a known pattern in the guest's memory."""
+
+    def __init__(self, guest):
+        self._guest = guest
+        self._files = {}
+
+    def fill(self, size):
+        """Fill `size` bytes."""
+        number = len(self._files) + 1
+        self._files[number] = size // MIB
+        self._guest.run(f"memtool fill /data/{number} {size // MIB} {number}")
+
+    def fill_but(self, keep):
+        """Fill the memory that is available now but for `keep` bytes."""
+        self.fill(self._guest.meminfo()["MemAvailable"] - keep)
+
+    def verify(self):
+        """Check every page."""
+        for number, size in self._files.items():
+            self._guest.run(f"memtool verify /data/{number} {size} {number}")
+
+
+@pytest.fixture(name="data")
+def fixture_data(balloon):
+    """Data that must be intact when the test ends, and with an empty balloon after it."""
+    data = Data(balloon.guest)
+    yield data
+    try:
+        data.verify()
+        balloon.load()
+        balloon.deflate()
+        data.verify()
+    finally:
+        balloon.guest.run("rm -f /data/*")

@@ -1,0 +1,214 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * What the balloon's tests do to, and ask about, the guest's memory
+ */
+#include <err.h>
+#include <fcntl.h>
+#include <linux/types.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define MIB		(1024UL * 1024)
+#define KPF_OFFLINE	23	/* include/uapi/linux/kernel-page-flags.h */
+
+static const char usage[] =
+	"usage: memtool fill FILE MIB SEED    write a pattern that SEED determines\n"
+	"       memtool verify FILE MIB SEED  read it back, fail where it differs\n"
+	"       memtool touch KEEP_MIB        use all memory but KEEP_MIB once, free it\n"
+	"       memtool fragment KEEP_MIB     take all memory but KEEP_MIB, free every\n"
+	"                                     other page, hold the rest until killed\n"
+	"       memtool offline               count PG_offline pages of /proc/kpageflags\n";
+
+static unsigned long meminfo_mib(const char *field)
+{
+	FILE *f = fopen("/proc/meminfo", "re");
+	unsigned long kib = 0;
+	char line[128];
+	size_t len = strlen(field);
+
+	if (!f)
+		err(1, "/proc/meminfo");
+	while (fgets(line, sizeof(line), f))
+		if (!strncmp(line, field, len) && line[len] == ':')
+			kib = strtoul(line + len + 1, NULL, 10);
+	fclose(f);
+	return kib / 1024;
+}
+
+static unsigned long number(const char *text)
+{
+	char *end;
+	unsigned long value = strtoul(text, &end, 0);
+
+	if (*end || end == text)
+		errx(2, "not numeric: %s", text);
+	return value;
+}
+
+/*
+ * One MiB of the pattern: xorshift64, started from seed and position so that
+ * neither zeroes, nor another block's data, nor another seed's can pass for it.
+ */
+static void make_block(__u64 *block, unsigned long seed, unsigned long index)
+{
+	__u64 x = (seed + 1) * 0x9e3779b97f4a7c15ULL ^ (index + 1);
+
+	for (size_t i = 0; i < MIB / sizeof(*block); i++) {
+		x ^= x << 13;
+		x ^= x >> 7;
+		x ^= x << 17;
+		block[i] = x;
+	}
+}
+
+static int fill(const char *path, unsigned long mib, unsigned long seed)
+{
+	static __u64 block[MIB / sizeof(__u64)];
+	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
+
+	if (fd < 0)
+		err(1, "%s", path);
+	for (unsigned long i = 0; i < mib; i++) {
+		make_block(block, seed, i);
+		for (size_t done = 0; done < MIB; ) {
+			ssize_t n = write(fd, (char *)block + done, MIB - done);
+
+			if (n <= 0)
+				err(1, "%s: at MiB %lu of %lu", path, i, mib);
+			done += n;
+		}
+	}
+	return close(fd);
+}
+
+static int verify(const char *path, unsigned long mib, unsigned long seed)
+{
+	static __u64 block[MIB / sizeof(__u64)];
+	int fd = open(path, O_RDONLY);
+	struct stat st;
+
+	if (fd < 0 || fstat(fd, &st))
+		err(1, "%s", path);
+	if ((unsigned long)st.st_size != mib * MIB)
+		errx(1, "%s: %lu bytes, not %lu MiB", path,
+		     (unsigned long)st.st_size, mib);
+	for (unsigned long i = 0; i < mib; i++) {
+		const char *data = mmap(NULL, MIB, PROT_READ, MAP_SHARED, fd,
+					i * MIB);
+
+		if (data == MAP_FAILED)
+			err(1, "%s", path);
+		make_block(block, seed, i);
+		for (size_t off = 0; off < MIB; off += 4096)
+			if (memcmp(data + off, (char *)block + off, 4096))
+				errx(1, "%s: page at 0x%lx is damaged", path,
+				     i * MIB + off);
+		munmap((void *)data, MIB);
+	}
+	return close(fd);
+}
+
+static char *map_anonymous(unsigned long mib)
+{
+	char *area = mmap(NULL, mib * MIB, PROT_READ | PROT_WRITE,
+			  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	if (area == MAP_FAILED)
+		err(1, "mmap of %lu MiB", mib);
+	return area;
+}
+
+/*
+ * Take memory a MiB at a time until only keep_mib is left.  Asking again each
+ * time, not once at the start, bounds it whatever else allocates meanwhile.
+ */
+static unsigned long take_memory(char *area, unsigned long max_mib,
+				 const char *field, unsigned long keep_mib)
+{
+	unsigned long taken = 0;
+
+	while (taken < max_mib && meminfo_mib(field) > keep_mib) {
+		for (size_t off = 0; off < MIB; off += 4096)
+			area[taken * MIB + off] = 1;
+		taken++;
+	}
+	return taken;
+}
+
+static int touch(unsigned long keep_mib)
+{
+	unsigned long max = meminfo_mib("MemTotal");
+	unsigned long taken;
+	char *area = map_anonymous(max);
+
+	taken = take_memory(area, max, "MemFree", keep_mib);
+	printf("%lu\n", taken);
+	return munmap(area, max * MIB);
+}
+
+/*
+ * The page allocator hands out first what was freed last: neighbours are freed
+ * far apart in time, so that whoever takes pages next finds them everywhere.
+ */
+#define FREE_STRIDE	(2 * 4096 * 251)	/* a bit less than 2 MiB */
+
+static int fragment(unsigned long keep_mib)
+{
+	unsigned long max = meminfo_mib("MemTotal");
+	unsigned long taken;
+	char *area = map_anonymous(max);
+
+	/* A huge page would be freed half by half only on paper. */
+	if (madvise(area, max * MIB, MADV_NOHUGEPAGE))
+		warn("MADV_NOHUGEPAGE");
+	taken = take_memory(area, max, "MemFree", keep_mib);
+	for (size_t start = 0; start < FREE_STRIDE; start += 2 * 4096)
+		for (size_t off = start; off < taken * MIB; off += FREE_STRIDE)
+			if (madvise(area + off, 4096, MADV_DONTNEED))
+				err(1, "MADV_DONTNEED");
+	printf("holding %lu MiB\n", taken / 2);
+	fflush(stdout);
+	for (;;)
+		pause();
+}
+
+static int count_offline(void)
+{
+	static __u64 flags[65536];
+	unsigned long count = 0;
+	int fd = open("/proc/kpageflags", O_RDONLY);
+	ssize_t n;
+
+	if (fd < 0)
+		err(1, "/proc/kpageflags");
+	while ((n = read(fd, flags, sizeof(flags))) > 0)
+		for (size_t i = 0; i < n / sizeof(*flags); i++)
+			count += flags[i] >> KPF_OFFLINE & 1;
+	if (n < 0)
+		err(1, "/proc/kpageflags");
+	printf("%lu\n", count);
+	return 0;
+}
+
+int main(int argc, char **argv)
+{
+	const char *verb = argc > 1 ? argv[1] : "";
+
+	if (argc == 5 && !strcmp(verb, "fill"))
+		return fill(argv[2], number(argv[3]), number(argv[4]));
+	if (argc == 5 && !strcmp(verb, "verify"))
+		return verify(argv[2], number(argv[3]), number(argv[4]));
+	if (argc == 3 && !strcmp(verb, "touch"))
+		return touch(number(argv[2]));
+	if (argc == 3 && !strcmp(verb, "fragment"))
+		return fragment(number(argv[2]));
+	if (argc == 2 && !strcmp(verb, "offline"))
+		return count_offline();
+	fputs(usage, stderr);
+	return 2;
+}

@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Chooses QEMU's accelerator: KVM only where a guest really boots under it."""
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+from typing import NamedTuple
+
+from . import initramfs
+from .guest import Guest, GuestDied
+from .paths import BUILD, QEMU, Unusable
+from .qmp import Disconnected
+
+# A guest under KVM needs two or three seconds to come to its init.
+TRIAL_SECONDS = 60
+
+
+class Accelerator(NamedTuple):
+    """An accelerator, arguments of QEMU and of the kernel for it, and why it was chosen."""
+    name: str
+    arguments: tuple
+    kernel: str
+    reason: str
+
+
+# The same guest under both, and one that no nested hypervisor is too small for.
+CPU = ("-cpu", "qemu64")
+
+
+def kvm(reason):
+    """Hardware virtualisation."""
+    return Accelerator("KVM", ("-accel", "kvm", *CPU), "", reason)
+
+
+def tcg(reason):
+    """Emulation with a host thread for each guest CPU.
+
+    The cache of translated code counts as QEMU's resident memory: kept small,
+    it does not blur what the balloon does to that.
+
+    The kernel boots on one CPU, init starts the other: QEMU 7.2 now and then
+    lets one CPU run into an int3 that the other's patching of kernel code has
+    already taken back, and most of that patching happens during boot.
+    """
+    return Accelerator("TCG", ("-accel", "tcg,thread=multi,tb-size=64", *CPU), "maxcpus=1",
+                       reason)
+
+
+def try_kvm(release):
+    """Boot a guest under KVM; return None where it came up, else what went wrong."""
+    if not Path("/dev/kvm").exists():
+        return "/dev/kvm does not exist"
+    try:
+        with open("/dev/kvm", "r+b", buffering=0):
+            pass
+    except OSError as error:
+        return f"/dev/kvm does not open: {error.strerror}"
+    try:
+        guest = Guest("trial", release, initramfs.build_trial(), kvm("trial"),
+                      memory=256, device=None)
+    except Unusable as error:
+        return str(error)
+    try:
+        return watch_boot(guest)
+    finally:
+        guest.kill()
+
+
+def watch_boot(guest):
+    """Wait for the first of: init reports, QEMU pauses on an error, QEMU ends."""
+    for _ in range(TRIAL_SECONDS * 10):
+        try:
+            if guest.channel.ready(within=0.1):
+                return None
+            status = guest.qmp.execute("query-status")["status"]
+        except (Disconnected, GuestDied):
+            return "QEMU ended during the trial boot"
+        if status not in ("running", "prelaunch"):
+            return f"the trial boot stopped with status {status}"
+    return f"the trial boot did not come up within {TRIAL_SECONDS} s"
+
+
+def choose(release):
+    """Choose once for this QEMU, kernel and boot of the host; the answer is kept in build/."""
+    if not shutil.which(QEMU):
+        raise Unusable(f"{QEMU} is not installed: apt install qemu-system-x86")
+    version = subprocess.run([QEMU, "-version"], check=True, capture_output=True, text=True)
+    question = [version.stdout.splitlines()[0], release,
+                Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()]
+    cache = BUILD / "accel.json"
+    try:
+        known = json.loads(cache.read_text(encoding="utf-8"))
+        answered = known["question"] == question
+    except (OSError, ValueError, KeyError, TypeError):
+        answered = False  # nothing kept yet, or kept by an older version of this
+    if not answered:
+        known = {"question": question, "problem": try_kvm(release)}
+        cache.parent.mkdir(parents=True, exist_ok=True)
+        cache.write_text(json.dumps(known) + "\n", encoding="utf-8")
+    if known["problem"] is None:
+        return kvm("a trial guest booted")
+    return tcg(f"KVM does not work here: {known['problem']}")

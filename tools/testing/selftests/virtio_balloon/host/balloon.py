@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: GPL-2.0
+"""The balloon of a guest, as its host and its administrator see it."""
+
+import time
+
+from .guest import BALLOON_ID, HANG_SECONDS
+from .paths import BALLOON_PAGE
+
+DRIVER = "/sys/bus/virtio/drivers/virtio_balloon"
+
+
+class Stuck(Exception):
+    """The balloon stands still short of its target."""
+
+
+class Balloon:
+    """Targets and what becomes of them.  All sizes are bytes of guest memory, not of balloon."""
+
+    def __init__(self, guest):
+        self.guest = guest
+
+    def load(self):
+        """Load the module that modprobe chooses."""
+        self.guest.run("modprobe virtio_balloon")
+
+    def unload(self):
+        """Remove the module, with whatever the balloon holds."""
+        self.guest.run("modprobe -r virtio_balloon")
+
+    def device(self):
+        """The bound virtio device's name, or None."""
+        names = self.guest.run(f"ls {DRIVER} 2>/dev/null || true").split()
+        return next((name for name in names if name.startswith("virtio")
+                     and name[len("virtio"):].isdigit()), None)
+
+    def attribute(self, name):
+        """Content of one of the driver's sysfs files; None where the driver has none."""
+        pattern = f"{DRIVER}/virtio*/balloon/{name}"
+        return self.guest.run(f"cat {pattern} 2>/dev/null || true").strip() or None
+
+    def actual(self):
+        """What the device has been told."""
+        return self.guest.qmp.execute("query-balloon")["actual"]
+
+    def settled(self, target):
+        """What query-balloon says once `target` is reached: only whole pages move."""
+        target = min(target, self.guest.memory)
+        pages = (self.guest.memory - target) // BALLOON_PAGE
+        return self.guest.memory - pages * BALLOON_PAGE
+
+    def set(self, target):
+        """Set the target; return at once."""
+        self.guest.qmp.execute("balloon", value=target)
+
+    def wait(self, target, watch=lambda: None, tick=0.1):
+        """Wait until `target` is reached.
+
+        `watch` is called at every BALLOON_CHANGE, and every `tick` seconds:
+        QEMU holds back events that come within a second of the last.
+        """
+        expected = self.settled(target)
+        position = len(self.guest.qmp.events)
+        last, since = None, time.monotonic()
+        while True:
+            actual = self.actual()
+            watch()
+            if actual == expected:
+                return
+            if actual != last:
+                last, since = actual, time.monotonic()
+            elif time.monotonic() - since > HANG_SECONDS:
+                raise Stuck(f"balloon stands at {actual} bytes, not {expected}, "
+                            f"for {HANG_SECONDS} s")
+            _, position = self.guest.qmp.wait_event("BALLOON_CHANGE", position, tick)
+
+    def reach(self, target):
+        """Set the target and wait until it is reached."""
+        self.set(target)
+        self.wait(target)
+
+    def wait_state(self, state):
+        """Wait until sysfs says that the driver is in a state, without a process in the guest."""
+        path = f"{DRIVER}/{self.device()}/balloon/state"
+        deadline = time.monotonic() + HANG_SECONDS
+        while (now := self.guest.read(path).strip()) != state:
+            if time.monotonic() > deadline:
+                raise Stuck(f"the driver is {now}, not {state}, for {HANG_SECONDS} s")
+            self.guest.qmp.wait_event("BALLOON_CHANGE", len(self.guest.qmp.events), 0.1)
+
+    def deflate(self):
+        """Give the guest all its memory back."""
+        self.reach(self.guest.memory)
+
+    def offline_pages(self):
+        """Pages that the guest marks as PG_offline, counted while none moved.
+
+        The kernel compacts memory whenever it likes.  A page that migrates
+        during the walk through /proc/kpageflags is met twice, or never; such
+        a walk says nothing.
+        """
+        def moved():
+            return {name: count for name, count in self.guest.vmstat().items()
+                    if name.startswith("balloon_")}
+        deadline = time.monotonic() + HANG_SECONDS
+        while True:
+            before, pages = moved(), int(self.guest.run("memtool offline"))
+            if moved() == before:
+                return pages
+            if time.monotonic() > deadline:
+                raise Stuck(f"balloon pages move for {HANG_SECONDS} s on end")
+
+    def statistics(self, interval=1):
+        """Ask the guest for statistics every `interval` seconds (0: no more)."""
+        self.guest.qmp.execute("qom-set", path=f"/machine/peripheral/{BALLOON_ID}",
+                               property="guest-stats-polling-interval", value=interval)
+
+    def guest_stats(self):
+        """The latest statistics: {"last-update": seconds, "stats": {...}}."""
+        return self.guest.qmp.execute("qom-get", path=f"/machine/peripheral/{BALLOON_ID}",
+                                      property="guest-stats")

@@ -1,0 +1,413 @@
+# SPDX-License-Identifier: GPL-2.0
+"""A guest in QEMU: started, driven through init's command channel, ended."""
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import tempfile
+import threading
+import time
+
+from . import klog
+from .paths import BUILD, MIB, QEMU, Unusable, kernel_image
+from .qmp import QMP, Disconnected, QMPError
+
+# Only catches hangs: an emulated guest on a busy machine is slow, not stuck.
+HANG_SECONDS = 120
+PAGE_SIZE = os.sysconf("SC_PAGE_SIZE")
+BALLOON_ID = "balloon0"
+
+
+class GuestDied(Exception):
+    """QEMU ended, or the guest stopped answering."""
+
+
+class CommandFailed(Exception):
+    """A command in the guest ended with a status other than 0."""
+
+    def __init__(self, command, status, output):
+        super().__init__(f"{command}: status {status}: {output.strip()}")
+        self.status = status
+        self.output = output
+
+
+class Job:
+    """A command that runs in the guest."""
+
+    def __init__(self, channel, number, command):
+        self._channel = channel
+        self.number = number
+        self.command = command
+        self.chunks = []
+        self.status = None
+
+    @property
+    def output(self):
+        """What it has written so far."""
+        return b"".join(self.chunks).decode(errors="replace")
+
+    def wait(self, check=True):
+        """Wait for its end; return its output."""
+        self._channel.wait_for(lambda: self.status is not None, self.command)
+        if check and self.status:
+            raise CommandFailed(self.command, self.status, self.output)
+        return self.output
+
+    def wait_output(self, text):
+        """Wait until it has written `text`."""
+        self._channel.wait_for(lambda: text in self.output or self.status is not None,
+                               self.command)
+        if text not in self.output:
+            raise CommandFailed(self.command, self.status, self.output)
+
+    def ended(self, within):
+        """Has it ended, or does so `within` that many seconds?"""
+        return self._channel.happens(lambda: self.status is not None, within)
+
+    def kill(self, number=signal.SIGKILL):
+        """Kill it, and all that it started; wait for its end."""
+        self._channel.send(f"kill {self.number} {int(number)}")
+        return self.wait(check=False)
+
+
+class Channel:
+    """The line to init.c (see there for the protocol)."""
+
+    def __init__(self, connection):
+        self._socket = connection
+        self._changed = threading.Condition()
+        self._send_lock = threading.Lock()
+        self._jobs = {}
+        self._count = 0
+        self._ready = False
+        self._closed = False
+        self.records = []  # of the kernel's log
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def _read(self):
+        try:
+            with self._socket.makefile("rb") as stream:
+                for line in stream:
+                    self._dispatch(line.decode().split(), stream)
+        except (OSError, ValueError):
+            pass  # the line broke in the middle of a message: same as its end
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+
+    def _dispatch(self, words, stream):
+        verb = words[0]
+        data = stream.read(int(words[-1])) if verb in ("out", "log") else b""
+        with self._changed:
+            if verb == "ready":
+                self._ready = True
+            elif verb == "log":
+                self.records.append(klog.parse(data.decode(errors="replace")))
+            elif verb == "out":
+                self._jobs[int(words[1])].chunks.append(data)
+            elif verb == "exit":
+                self._jobs.pop(int(words[1])).status = int(words[2])
+            self._changed.notify_all()
+
+    def happens(self, condition, limit):
+        """Does an answer of the guest bring `condition` about within `limit` seconds?"""
+        with self._changed:
+            self._changed.wait_for(lambda: condition() or self._closed, limit)
+            if self._closed and not condition():
+                raise GuestDied("the guest ended by itself: see its console.log "
+                                "below build/guest/")
+            return condition()
+
+    def wait_for(self, condition, what, limit=HANG_SECONDS):
+        """Wait until an answer of the guest brings `condition` about."""
+        if not self.happens(condition, limit):
+            raise GuestDied(f"no answer from the guest for {limit} s: {what}")
+
+    def wait_ready(self):
+        """Wait until init runs."""
+        self.wait_for(lambda: self._ready, "boot")
+
+    def ready(self, within):
+        """Does init run, or come to run `within` that many seconds?"""
+        return self.happens(lambda: self._ready, within)
+
+    def send(self, line):
+        """Send one request."""
+        if "\n" in line:
+            raise ValueError(f"request of several lines: {line!r}")
+        try:
+            with self._send_lock:
+                self._socket.sendall(line.encode() + b"\n")
+        except OSError as error:
+            raise GuestDied(f"the guest ended: {line}") from error
+
+    def request(self, verb, rest=""):
+        """Send a request that will be answered; return the job that collects the answer."""
+        with self._changed:
+            self._count += 1
+            job = Job(self, self._count, f"{verb} {rest}".strip())
+            self._jobs[job.number] = job
+        self.send(f"{verb} {job.number} {rest}".rstrip())
+        return job
+
+    def close(self):
+        """Close our end."""
+        with contextlib.suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
+        self._reader.join()
+        self._socket.close()
+
+
+class Guest:
+    """A booted guest; a context manager, so that no QEMU is left behind.
+
+    memory: MiB.  device: QEMU's -device argument for the balloon without id and
+    bus, or None.  bus: "port0" is PCI Express; "pci0" is conventional PCI, where
+    QEMU has legacy and transitional devices.  Both take devices at any time.
+    """
+
+    def __init__(self, name, release, initramfs, accel, *, memory=1024,
+                 device="virtio-balloon-pci", bus="port0", console=None, init_args="",
+                 extra=()):
+        self.memory = memory * MIB
+        self.directory = BUILD / "guest" / name
+        self.directory.mkdir(parents=True, exist_ok=True)
+        self.console_log = self.directory / "console.log"
+        self._qemu_log = self.directory / "qemu.log"
+        self._process = None
+        self._booted = 0  # records that the kernel had logged when init ran
+        self.qmp = None
+        self.channel = None
+        command = self._command(kernel_image(release), initramfs, accel, memory, init_args)
+        if device:
+            command += ["-device", f"{device},id={BALLOON_ID},bus={bus}"]
+        command += self._console(console) + list(extra)
+        self._machine = command  # what a migration's destination has to equal
+        self._start(command, interactive=console is not None)
+
+    def _command(self, kernel, initramfs, accel, memory, init_args):
+        return [
+            QEMU, "-machine", "q35", *accel.arguments, "-smp", "2", "-m", str(memory),
+            "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
+            "-kernel", str(kernel), "-initrd", str(initramfs),
+            # A guest that is beyond help ends at once, instead of being waited for.
+            "-append", " ".join(filter(None, (
+                "console=ttyS0 panic=-1 oops=panic", accel.kernel, init_args))),
+            "-device", "virtio-serial-pci",
+            "-device", "virtserialport,chardev=channel,nr=1",
+            "-device", "pcie-root-port,id=port0,chassis=1",
+            "-device", "pcie-root-port,id=port1,chassis=2",
+            "-device", "pcie-pci-bridge,id=pci0,bus=port1",
+        ]
+
+    def _console(self, chardev):
+        return ["-chardev", chardev or f"file,id=console,path={self.console_log}",
+                "-serial", "chardev:console"]
+
+    def _start(self, command, interactive):
+        # Connected socket pairs, inherited: no socket file to leave behind.
+        qmp_ours, qmp_theirs = socket.socketpair()
+        channel_ours, channel_theirs = socket.socketpair()
+        command = command + ["-chardev", f"socket,id=qmp,fd={qmp_theirs.fileno()}",
+                    "-mon", "chardev=qmp,mode=control",
+                    "-chardev", f"socket,id=channel,fd={channel_theirs.fileno()}"]
+        try:
+            with open(self._qemu_log, "wb") as log:
+                self._process = subprocess.Popen(
+                    # QEMU must not survive us, even if we are killed.
+                    ["setpriv", "--pdeathsig", "KILL", "--", *command],
+                    stdin=None if interactive else subprocess.DEVNULL,
+                    stdout=None if interactive else log, stderr=log,
+                    pass_fds=(qmp_theirs.fileno(), channel_theirs.fileno()),
+                    # Ctrl-C is ours to handle.  A terminal cannot be read from
+                    # another session, though, and QEMU makes Ctrl-C a byte there.
+                    start_new_session=not interactive)
+        finally:
+            qmp_theirs.close()
+            channel_theirs.close()
+        self.channel = Channel(channel_ours)
+        try:
+            self.qmp = QMP(qmp_ours)
+        except Disconnected as error:
+            reason = self._qemu_output() or "no message"
+            self.kill()
+            raise Unusable(f"QEMU did not start: {reason}") from error
+        except BaseException:
+            self.kill()
+            raise
+
+    def _qemu_output(self):
+        lines = self._qemu_log.read_text(errors="replace").split("\n")
+        return "; ".join(line for line in lines if line)
+
+    def __enter__(self):
+        try:
+            self.channel.wait_ready()
+            self._booted = len(self.kernel_log())
+        except BaseException:
+            self.kill()
+            raise
+        return self
+
+    def __exit__(self, kind, error, trace):
+        if kind is None:
+            self.power_off()
+        else:
+            self.kill()
+
+    @property
+    def pid(self):
+        """QEMU's process."""
+        return self._process.pid
+
+    def power_off(self):
+        """Let the guest power itself off, as it is, and wait for QEMU's end."""
+        try:
+            self.channel.send("poweroff")
+            self._process.wait(HANG_SECONDS)
+        except subprocess.TimeoutExpired as error:
+            raise GuestDied(f"the guest does not power off, see {self.console_log}") from error
+        finally:
+            self.kill()
+
+    def wait_end(self):
+        """Wait until the guest has powered itself off."""
+        self._process.wait()
+
+    def kill(self):
+        """End QEMU, whatever its state."""
+        self._end(self._process, self.qmp, self.channel)
+
+    @contextlib.contextmanager
+    def destination(self):
+        """Another QEMU that waits for this guest; yields the URI to migrate to.
+
+        Where the guest has moved at the block's end, this object speaks to
+        where it runs now; where it has not, the other QEMU is ended.
+        """
+        source = self._process, self.qmp, self.channel
+        with tempfile.TemporaryDirectory() as directory:
+            uri = f"unix:{directory}/migration"
+            self._start([*self._machine, "-incoming", uri], interactive=False)
+            destination = self._process, self.qmp, self.channel
+            self._process, self.qmp, self.channel = source
+            try:
+                yield uri
+                moved = self.qmp.execute("query-status")["status"] == "postmigrate"
+            except BaseException:
+                self._end(*destination)
+                raise
+        if not moved:
+            self._end(*destination)
+            return
+        destination[2].records = [*self.channel.records]
+        self._process, self.qmp, self.channel = destination
+        self._end(*source)
+
+    @staticmethod
+    def _end(process, qmp, channel):
+        if process.poll() is None:
+            process.kill()
+        process.wait()
+        channel.close()
+        if qmp:
+            qmp.close()
+
+    # The guest's inside
+
+    def spawn(self, command):
+        """Start a shell command in the guest."""
+        return self.channel.request("run", command)
+
+    def run(self, command, check=True):
+        """Run a shell command in the guest; return its output."""
+        return self.spawn(command).wait(check)
+
+    @contextlib.contextmanager
+    def job(self, command):
+        """A shell command that runs in the guest until the block's end."""
+        job = self.spawn(command)
+        try:
+            yield job
+        finally:
+            if job.status is None:
+                job.kill()
+
+    def read(self, path):
+        """Content of a file, read without starting a process in the guest."""
+        return self.channel.request("read", path).wait()
+
+    def write(self, path, text):
+        """Write to a file, without starting a process in the guest."""
+        return self.channel.request("write", f"{path} {text}").wait()
+
+    def kernel_log(self):
+        """Every record that the kernel has logged until now."""
+        self.channel.request("sync").wait()
+        return list(self.channel.records)
+
+    def alarms(self, since=0):
+        """Records of the kernel's log, after the first `since` ones, that should not be there."""
+        return klog.alarming(self.kernel_log()[since:], max(self._booted - since, 0))
+
+    def meminfo(self):
+        """/proc/meminfo in bytes."""
+        lines = (line.split() for line in self.read("/proc/meminfo").splitlines())
+        return {words[0].rstrip(":"): int(words[1]) * (1024 if words[-1] == "kB" else 1)
+                for words in lines}
+
+    def vmstat(self):
+        """/proc/vmstat."""
+        lines = (line.split() for line in self.read("/proc/vmstat").splitlines())
+        return {name: int(value) for name, value in lines}
+
+    def free_huge_blocks(self):
+        """Number of free 2 MiB blocks, larger ones counted as what they hold."""
+        total = 0
+        for line in self.read("/proc/buddyinfo").splitlines():
+            orders = [int(n) for n in line.split()[4:]]
+            total += sum(n << (order - 9) for order, n in enumerate(orders) if order >= 9)
+        return total
+
+    # The host's view
+
+    def rss(self):
+        """QEMU's resident memory in bytes."""
+        try:
+            with open(f"/proc/{self.pid}/statm", encoding="ascii") as statm:
+                return int(statm.read().split()[1]) * PAGE_SIZE
+        except (OSError, IndexError) as error:
+            raise GuestDied("QEMU is gone") from error
+
+    @property
+    def plugged(self):
+        """Has the guest a balloon device?"""
+        return any(device["name"] == BALLOON_ID for device in self.qmp.execute(
+            "qom-list", path="/machine/peripheral"))
+
+    def plug(self, device="virtio-balloon-pci", bus="port0"):
+        """Add a balloon while the guest runs."""
+        driver, _, properties = device.partition(",")
+        options = dict(p.split("=", 1) for p in properties.split(",") if p)
+        self.qmp.execute("device_add", driver=driver, id=BALLOON_ID, bus=bus, **options)
+
+    def unplug(self):
+        """Remove the balloon; return when the guest has let go of it.
+
+        Asked again where nothing happens: the slot's state machine drops a
+        request that comes while it still handles the last one.
+        """
+        since = len(self.qmp.events)
+        deadline = time.monotonic() + HANG_SECONDS
+        while time.monotonic() < deadline:
+            with contextlib.suppress(QMPError):  # "already in the process of unplug"
+                self.qmp.execute("device_del", id=BALLOON_ID)
+            event, _ = self.qmp.wait_event(
+                "DEVICE_DELETED", since, timeout=10,
+                matching=lambda data: data.get("device") == BALLOON_ID)
+            if event:
+                return
+        raise GuestDied(f"device_del is without effect for {HANG_SECONDS} s")

@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Reads the guest's kernel log and says what in it is alarming."""
+
+import re
+from typing import NamedTuple
+
+WARNING = 4  # printk level; smaller is worse
+
+# Any out-of-tree, unsigned module causes these two.
+TAINT = re.compile(r"loading out-of-tree module taints kernel"
+                   r"|module verification failed: signature and/or required key missing")
+
+# The emulated machine's slow or unsteady clock, whatever the driver does.
+SLOW_MACHINE = re.compile(r"^hrtimer: interrupt took"
+                          r"|^perf: interrupt took too long"
+                          r"|clocksource: "
+                          r"|^workqueue: (?!.*balloon).* hogged CPU")
+
+# kmod first offers a compressed module as it is, to kernels that can unpack it.
+COMPRESSED = re.compile(r"^Invalid ELF header magic")
+
+HARMLESS = (TAINT, SLOW_MACHINE, COMPRESSED)
+
+# Alarming at any level: what a trace consists of is printed at several.
+SPLAT = re.compile(r"WARNING:|BUG:|\bOops\b|Call Trace|hung task|blocked for more than"
+                   r"|general protection|soft lockup|rcu.*stall|kernel BUG|Bad page state"
+                   r"|page allocation failure|refcount_t|list_(add|del) corruption")
+
+
+class Record(NamedTuple):
+    """One message of /dev/kmsg."""
+    level: int
+    seconds: float
+    text: str
+
+    def __str__(self):
+        return f"<{self.level}>[{self.seconds:.6f}] {self.text}"
+
+
+def parse(record):
+    """Parse a record: "priority,sequence,microseconds,flags;text", then indented fields."""
+    prefix, _, rest = record.partition(";")
+    priority, _, stamp = prefix.split(",")[:3]
+    return Record(int(priority) & 7, int(stamp) / 1e6, rest.splitlines()[0] if rest else "")
+
+
+def alarming(records, booted):
+    """Those records that a healthy guest does not produce.
+
+    Of the first `booted` ones, which the kernel wrote before any module was
+    loaded, only traces count: it warns of its virtual hardware's oddities.
+    """
+    return [record for number, record in enumerate(records)
+            if (SPLAT.search(record.text) or (record.level <= WARNING and number >= booted))
+            and not any(pattern.search(record.text) for pattern in HARMLESS)]

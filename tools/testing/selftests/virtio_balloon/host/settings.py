@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: GPL-2.0
+"""What the user chooses by make's variables: MEM, TARGETS, KERNEL, DEVICE, PEER."""
+
+import os
+from typing import NamedTuple
+
+from .paths import MIB, Unusable, kernel_image, newest_kernel
+from .units import mib, parse_size
+
+
+def smallest_target(memory):
+    """What a guest of this much memory can be sure to live in.
+
+    The kernel and its page array stay, and so does what the driver leaves alone.
+    """
+    return 256 * MIB + memory // 16
+
+
+class Settings(NamedTuple):
+    """What the user may choose."""
+    memory: int
+    targets: list
+    release: str
+    device: str
+    peer: str
+
+
+def variable(name, default):
+    """An environment variable; make exports those that are not set as empty ones."""
+    return os.environ.get(name) or default
+
+
+def settings():
+    """Read and check the settings, before anything is built or booted."""
+    memory = parse_size(variable("MEM", "4G"), "MEM")
+    if memory < 512 * MIB or memory % MIB:
+        raise Unusable(f"MEM: {memory} bytes will not do: take whole MiB, at least 512M")
+    targets = [parse_size(word, "TARGETS")
+               for word in variable("TARGETS", "1G 3G 4G").replace(",", " ").split()]
+    if not targets:
+        raise Unusable("TARGETS holds no size: write it as \"1G 3G 4G\"")
+    smallest = smallest_target(memory)
+    for target in targets:
+        if not smallest <= target <= memory:
+            raise Unusable(f"TARGETS: {mib(target)} MiB is not between {mib(smallest)} MiB and the guest's {mib(memory)} MiB: choose others, or set MEM=")
+    peer = variable("PEER", "ours")
+    if peer not in ("ours", "stock"):
+        raise Unusable(f"PEER: '{peer}' is unknown: leave it out, or set PEER=stock")
+    release = variable("KERNEL", None) or newest_kernel()
+    kernel_image(release)
+    return Settings(memory, targets, release, os.environ.get("DEVICE", ""), peer)

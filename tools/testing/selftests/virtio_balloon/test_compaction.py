@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Balloon pages do not stand in compaction's way."""
+
+import contextlib
+
+from host.paths import MIB
+
+
+def scatter_balloon(balloon, target):
+    """Inflate out of memory in which only single pages are free; then free the rest."""
+    with balloon.guest.job("memtool fragment 128") as holder:
+        holder.wait_output("holding")
+        balloon.reach(target)
+
+
+@contextlib.contextmanager
+def endless_compaction(guest):
+    """Compact memory again and again in the background."""
+    with guest.job("while echo 1 > /proc/sys/vm/compact_memory; do :; done") as job:
+        yield
+        assert job.status is None, f"compaction ended by itself: {job.output}"
+
+
+def test_huge_blocks_come_back(balloon, data):
+    """Pages scattered over memory are migrated together."""
+    guest = balloon.guest
+    data.fill(128 * MIB)
+    scatter_balloon(balloon, 864 * MIB)
+    migrated = guest.vmstat()["balloon_migrate"]
+    blocks = guest.free_huge_blocks()
+    guest.write("/proc/sys/vm/compact_memory", "1")
+    moved = guest.vmstat()["balloon_migrate"] - migrated
+    won = guest.free_huge_blocks() - blocks
+    print(f"{moved} pages migrated; free 2 MiB blocks: {blocks}, then {won} more")
+    assert moved > 1000
+    assert won > 20
+    balloon.check_accounts()
+
+
+def test_against_moving_targets(balloon, data, rng):
+    """Ten rounds of scattering, compaction and changing targets lose no page."""
+    guest = balloon.guest
+    data.fill(128 * MIB)
+    migrated = guest.vmstat()["balloon_migrate"]
+    for _ in range(10):
+        scatter_balloon(balloon, rng.randrange(864 * MIB, 928 * MIB))
+        with endless_compaction(guest):
+            for _ in range(4):
+                balloon.start(rng.randrange(600 * MIB, 900 * MIB))
+            final = rng.randrange(600 * MIB, 900 * MIB)
+            balloon.set(final)
+            balloon.wait(final)
+        balloon.check_accounts()
+        data.verify()
+        balloon.deflate()
+    assert guest.vmstat()["balloon_migrate"] > migrated
