@@ -140,15 +140,25 @@ static bool balloon_interrupted(struct balloon_device *bd)
 	       READ_ONCE(bd->gave_at_oom);
 }
 
-/* Fills @batch up to @nr guest pages, from the largest blocks that are free. */
+/*
+ * Blocks are cheap to take, but where little memory is free in one piece the
+ * guest needs it so: page tables and stacks are no single pages. The page
+ * allocator serves those from what is in pieces already.
+ */
+static unsigned int balloon_largest_block(struct balloon_device *bd)
+{
+	return balloon_guest_is_fragmented(bd) ? 0 : bd->order;
+}
+
+/* Fills @batch up to @nr guest pages. */
 static void balloon_batch_fill(struct balloon_device *bd,
 			       struct balloon_batch *batch, unsigned int nr)
 {
-	unsigned int order, i;
+	unsigned int order, i, largest = balloon_largest_block(bd);
 	struct page *page;
 
 	while (batch->nr_pages < nr && !balloon_interrupted(bd)) {
-		order = min_t(unsigned int, bd->order,
+		order = min_t(unsigned int, min(bd->order, largest),
 			      ilog2(nr - batch->nr_pages));
 		page = balloon_alloc_block(bd, order);
 		if (page && !balloon_page_has_number(page + (1 << order) - 1)) {

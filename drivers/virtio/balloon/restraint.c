@@ -12,6 +12,8 @@
 
 #include <linux/math.h>
 #include <linux/mm.h>
+#include <linux/mmzone.h>
+#include <linux/nodemask.h>
 #include <linux/oom.h>
 #include <kunit/static_stub.h>
 
@@ -37,6 +39,14 @@ unsigned long balloon_floor(unsigned long total)
 	return (2 * int_sqrt(total >> MIB_TO_PAGES_SHIFT)) << MIB_TO_PAGES_SHIFT;
 }
 
+/* The guest's memory, that in the balloon included. */
+static unsigned long balloon_guest_total(struct balloon_device *bd)
+{
+	unsigned long total = totalram_pages();
+
+	return bd->deflates_on_oom ? total : total + balloon_size(bd);
+}
+
 /**
  * balloon_affordable - what inflation may take now
  * @bd: the balloon
@@ -46,16 +56,51 @@ unsigned long balloon_floor(unsigned long total)
  */
 unsigned long balloon_affordable(struct balloon_device *bd)
 {
-	unsigned long available, floor, total;
+	unsigned long available, floor;
 
 	KUNIT_STATIC_STUB_REDIRECT(balloon_affordable, bd);
 
-	total = totalram_pages();
-	if (!bd->deflates_on_oom)
-		total += balloon_size(bd);
-	floor = balloon_floor(total);
+	floor = balloon_floor(balloon_guest_total(bd));
 	available = max(si_mem_available(), 0L);
 	return available > floor ? available - floor : 0;
+}
+
+/* Free guest pages in blocks of less than a pageblock. */
+static unsigned long balloon_free_fragments(void)
+{
+	unsigned long nr = 0;
+	unsigned int order;
+	struct zone *zone;
+	int nid, i;
+
+	for_each_online_node(nid) {
+		for (i = 0; i < MAX_NR_ZONES; i++) {
+			zone = &NODE_DATA(nid)->node_zones[i];
+			if (!populated_zone(zone))
+				continue;
+			for (order = 0; order < pageblock_order; order++)
+				nr += data_race(zone->free_area[order].nr_free)
+				      << order;
+		}
+	}
+	return nr;
+}
+
+/**
+ * balloon_guest_is_fragmented - is much of the free memory in small pieces?
+ * @bd: the balloon
+ *
+ * Half of the floor is much: should inflation go down to the floor, the other
+ * half is in one piece.
+ *
+ * Context: process, takes pages_lock.
+ */
+bool balloon_guest_is_fragmented(struct balloon_device *bd)
+{
+	KUNIT_STATIC_STUB_REDIRECT(balloon_guest_is_fragmented, bd);
+
+	return balloon_free_fragments() >
+	       balloon_floor(balloon_guest_total(bd)) / 2;
 }
 
 /*

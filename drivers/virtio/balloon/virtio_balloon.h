@@ -424,6 +424,7 @@ extern const struct balloon_aops balloon_mapping_ops;
 /* restraint.c: how far the balloon may go */
 unsigned long balloon_floor(unsigned long total);
 unsigned long balloon_affordable(struct balloon_device *bd);
+bool balloon_guest_is_fragmented(struct balloon_device *bd);
 int balloon_restraint_start(struct balloon_device *bd);
 void balloon_restraint_stop(struct balloon_device *bd);
 

@@ -806,6 +806,12 @@ static struct page *fake_host_alloc_block(struct balloon_device *bd,
 	return block;
 }
 
+/* Stands in for balloon_guest_is_fragmented(). */
+static bool fake_host_is_fragmented(struct balloon_device *bd)
+{
+	return to_fake_host(bd->vdev)->fragmented;
+}
+
 /* Nobody but us has what the driver once had. */
 static void fake_host_expect_released(struct fake_host *host)
 {
@@ -966,6 +972,8 @@ bool fake_host_plug(struct fake_host *host)
 	if (!host->lends_nothing)
 		kunit_activate_static_stub(test, balloon_alloc_block,
 					   fake_host_alloc_block);
+	kunit_activate_static_stub(test, balloon_guest_is_fragmented,
+				   fake_host_is_fragmented);
 	KUNIT_ASSERT_EQ(test, 0, register_virtio_device(&host->vdev));
 	host->plugged = true;
 	return fake_host_adopt(host);

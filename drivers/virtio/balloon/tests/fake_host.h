@@ -121,6 +121,7 @@ struct fake_queue {
  * What the guest has to spare:
  * @spare: guest pages until allocation fails
  * @max_order: largest order that can be had
+ * @fragmented: what is free is in small pieces
  * @recycles: pages that were released come back with the next allocations
  * @recycle_from: guest page frame number to look at first
  * @on_alloc: called before each allocation, from the kthread
@@ -173,6 +174,7 @@ struct fake_host {
 
 	unsigned long spare;
 	unsigned int max_order;
+	bool fragmented;
 	bool recycles;
 	unsigned long recycle_from;
 	void (*on_alloc)(struct fake_host *host, unsigned int order);

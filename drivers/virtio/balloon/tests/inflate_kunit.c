@@ -307,6 +307,20 @@ static void inflate_takes_smaller_blocks(struct kunit *test)
 		KUNIT_EXPECT_LE(test, host->nr_refusals[order], 1);
 }
 
+/* What is left in one piece is left to the guest. */
+static void inflate_leaves_blocks_to_fragmented_guest(struct kunit *test)
+{
+	struct fake_host *host = fake_host_start(test, 0);
+
+	host->fragmented = true;
+	fake_host_reach(host, 3000);
+	KUNIT_EXPECT_EQ(test, host->nr_allocs[0], 3000);
+
+	host->fragmented = false;
+	fake_host_reach(host, 6000);
+	KUNIT_EXPECT_EQ(test, host->nr_allocs[0], 3000);
+}
+
 static void inflate_small_target_sends_no_canary(struct kunit *test)
 {
 	struct fake_host *host = fake_host_start(test, 0);
@@ -574,6 +588,7 @@ static struct kunit_case inflate_cases[] = {
 	KUNIT_CASE(inflate_reports_sparingly),
 	KUNIT_CASE(inflate_names_whole_blocks),
 	KUNIT_CASE(inflate_takes_smaller_blocks),
+	KUNIT_CASE(inflate_leaves_blocks_to_fragmented_guest),
 	KUNIT_CASE(inflate_small_target_sends_no_canary),
 	KUNIT_CASE(inflate_counts_canary_once_acked),
 	KUNIT_CASE(inflate_posts_many_messages_a_kick),

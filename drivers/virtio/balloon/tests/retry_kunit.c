@@ -297,6 +297,31 @@ static void retry_floor_with_balloon_in_managed_pages(struct kunit *test)
 					   BIT_ULL(VIRTIO_BALLOON_F_DEFLATE_ON_OOM));
 }
 
+/*
+ * Frees every other one of pages that were taken one by one. An eighth of the
+ * memory may hang on to the CPU's own list.
+ */
+static void retry_sees_fragments(struct kunit *test)
+{
+	struct fake_host *host = fake_host_start(test, 0);
+	unsigned int i, nr = totalram_pages() / 2;
+	struct page **pages = kunit_kcalloc(test, nr, sizeof(*pages),
+					    GFP_KERNEL);
+
+	KUNIT_ASSERT_NOT_NULL(test, pages);
+	kunit_deactivate_static_stub(test, balloon_guest_is_fragmented);
+	KUNIT_EXPECT_FALSE(test, balloon_guest_is_fragmented(host->bd));
+
+	for (i = 0; i < nr; i++)
+		pages[i] = alloc_page(GFP_HIGHUSER_MOVABLE);
+	for (i = 0; i < nr; i += 2)
+		put_page(pages[i]);
+	KUNIT_EXPECT_TRUE(test, balloon_guest_is_fragmented(host->bd));
+
+	for (i = 1; i < nr; i += 2)
+		put_page(pages[i]);
+}
+
 static struct kunit_case retry_cases[] = {
 	KUNIT_CASE_PARAM(retry_keeps_what_was_got, end_gen_params),
 	KUNIT_CASE(retry_after_canary),
@@ -314,6 +339,7 @@ static struct kunit_case retry_cases[] = {
 	KUNIT_CASE(retry_leaves_floor_available),
 	KUNIT_CASE(retry_floor_with_balloon),
 	KUNIT_CASE(retry_floor_with_balloon_in_managed_pages),
+	KUNIT_CASE(retry_sees_fragments),
 	{}
 };
 

@@ -15,8 +15,9 @@ import pytest
 
 from host import accel, initramfs, module
 from host.balloon import Balloon
-from host.guest import HANG_SECONDS, Guest
-from host.paths import MIB, newest_kernel
+from host.guest import HANG_SECONDS, Guest, GuestDied
+from host.paths import BUILD, MIB, newest_kernel
+from host.qmp import Disconnected
 
 PEER = os.environ.get("PEER") or "ours"
 RELEASE = os.environ.get("KERNEL") or newest_kernel()
@@ -42,6 +43,18 @@ def pytest_collection_modifyitems(items):
         for item in items:
             if item.get_closest_marker("ours"):
                 item.add_marker(skip)
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(call):
+    """Where a guest was lost, show what it and QEMU said last."""
+    outcome = yield
+    if call.excinfo and call.excinfo.errisinstance((GuestDied, Disconnected)):
+        logs = sorted(BUILD.glob("guest/*/*.log"), key=lambda path: path.stat().st_mtime)
+        for log in logs[-2:]:
+            last = log.read_text(errors="replace").splitlines()[-60:]
+            outcome.get_result().sections.append((log.parent.name + "/" + log.name,
+                                                  "\n".join(last)))
 
 
 @pytest.fixture(scope="session", name="boot")

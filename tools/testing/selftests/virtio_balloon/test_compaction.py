@@ -21,6 +21,19 @@ def endless_compaction(guest):
         assert job.status is None, f"compaction ended by itself: {job.output}"
 
 
+def test_blocks_stay_with_the_guest(balloon):
+    """Where most free memory is in pieces, the pieces are taken: page tables need more."""
+    guest = balloon.guest
+    with guest.job("memtool fragment 128") as holder:
+        holder.wait_output("holding")
+        before = guest.free_huge_blocks()
+        balloon.reach(864 * MIB)
+        after = guest.free_huge_blocks()
+    print(f"free 2 MiB blocks: {before}, then {after}")
+    assert before > 30
+    assert after > before // 2
+
+
 def test_huge_blocks_come_back(balloon, data):
     """Pages scattered over memory are migrated together."""
     guest = balloon.guest
