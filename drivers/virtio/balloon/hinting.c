@@ -11,6 +11,7 @@
  * The hint would be applied late, to the data of the next owner.
  */
 
+#include <linux/delay.h>
 #include <linux/mm.h>
 #include <linux/pageblock-flags.h>
 #include <linux/scatterlist.h>
@@ -23,6 +24,9 @@
 
 /* So many blocks are worth a notification. */
 #define BALLOON_HINTS_PER_KICK	16
+
+/* A ring full of the largest blocks is half a gigabyte, on x86. */
+#define BALLOON_HINTS_NAP_US	200
 
 static unsigned int hint_order(const struct page *block)
 {
@@ -102,6 +106,10 @@ static void balloon_hints_reap(struct balloon_device *bd)
 /*
  * Waits until at most @posted buffers are unacknowledged. Returns false if
  * that does not come to pass, or is not worth a wait: removal resets the device.
+ *
+ * The queue has no callback. A host looks at it all the time while it wants
+ * hints, so that a short nap is enough; and QEMU 7.2 works on it in a thread
+ * from which it can not raise an interrupt of a PCI line safely.
  */
 static bool balloon_hints_wait(struct balloon_device *bd, unsigned int posted)
 {
@@ -109,11 +117,9 @@ static bool balloon_hints_wait(struct balloon_device *bd, unsigned int posted)
 	struct balloon_hinting *hinting = &bd->hinting;
 	unsigned long since = jiffies;
 	unsigned int before;
-	int seen;
 
 	virtqueue_kick(hinting->vq);
 	for (;;) {
-		seen = atomic_read(&bd->events);
 		before = hinting->posted;
 		balloon_hints_reap(bd);
 		if (hinting->posted <= posted)
@@ -124,8 +130,7 @@ static bool balloon_hints_wait(struct balloon_device *bd, unsigned int posted)
 			since = jiffies;
 		else if (time_after(jiffies, since + patience))
 			return false;
-		wait_event_timeout(bd->wait, atomic_read(&bd->events) != seen,
-				   BALLOON_LOOK_AGAIN);
+		usleep_range(BALLOON_HINTS_NAP_US, 2 * BALLOON_HINTS_NAP_US);
 	}
 }
 
@@ -265,12 +270,6 @@ static void balloon_hinting_work(struct work_struct *work)
 	/* A dead device is not asked whether it is done. */
 	if (READ_ONCE(bd->dead))
 		balloon_hints_give_back(bd, ULONG_MAX);
-}
-
-/* The callback of the hinting queue, in interrupt context. */
-void balloon_hinting_acked(struct virtqueue *vq)
-{
-	balloon_event(vq->vdev->priv);
 }
 
 /**

@@ -112,7 +112,7 @@ static int balloon_find_queues(struct balloon_device *bd)
 		{ "inflate", balloon_queue_acked },
 		{ "deflate", balloon_queue_acked },
 		{ "stats", balloon_stats_requested },
-		{ "free_page_vq", balloon_hinting_acked },
+		{ "free_page_vq", NULL },
 		{ "reporting_vq", balloon_queue_acked },
 	};
 	struct virtqueue *vqs[ARRAY_SIZE(info)] = {};

@@ -438,7 +438,6 @@ void balloon_stats_stop(struct balloon_device *bd);
 /* hinting.c: F_FREE_PAGE_HINT */
 int balloon_hinting_alloc(struct balloon_device *bd);
 void balloon_hinting_free(struct balloon_device *bd);
-void balloon_hinting_acked(struct virtqueue *vq);
 void balloon_hinting_changed(struct balloon_device *bd);
 int balloon_hinting_start(struct balloon_device *bd);
 void balloon_hinting_stop(struct balloon_device *bd);
