@@ -21,7 +21,7 @@ KDIR ?= /lib/modules/$(KERNEL)/build
 
 # No byte code beside the sources.
 export PYTHONDONTWRITEBYTECODE := 1
-export BUILD KERNEL KDIR MEM TARGETS DEVICE PEER K SEED QEMU
+export BUILD KERNEL KDIR MEM TARGETS DEVICE PEER K SEED TRANSPORT QEMU
 
 .PHONY: help run guest check check-style check-kunit check-guest modules modules_install clean
 
@@ -37,6 +37,9 @@ help:
 	@echo 'make check-kunit      the KUnit suites, under User Mode Linux'
 	@echo 'make check-guest      the tests in a real guest'
 	@echo '    K=expression      only the tests that pytest -k selects'
+	@echo '    TRANSPORT=name    with the balloon on another of virtio'\''s transports: modern,'
+	@echo '                      transitional, legacy, packed, no-ring-features, intx,'
+	@echo '                      mmio, mmio-legacy'
 	@echo '    SEED=number       the random targets of an earlier run'
 	@echo 'make guest            a shell in the guest, with the monitor open to you'
 	@echo 'make modules          build $(BUILD)/modules/virtio_balloon.ko'

@@ -13,7 +13,7 @@ import time
 
 import pytest
 
-from host import accel, initramfs, module
+from host import accel, initramfs, module, transport
 from host.balloon import Balloon
 from host.guest import HANG_SECONDS, Guest, GuestDied
 from host.paths import BUILD, MIB, newest_kernel
@@ -21,6 +21,7 @@ from host.qmp import Disconnected
 
 PEER = os.environ.get("PEER") or "ours"
 RELEASE = os.environ.get("KERNEL") or newest_kernel()
+TRANSPORT = transport.chosen()
 MEMORY = 1024  # MiB of the guest
 SEED = int(os.environ.get("SEED") or random.SystemRandom().randrange(1 << 32))
 
@@ -29,15 +30,29 @@ def pytest_configure(config):
     """Declare our marks."""
     config.addinivalue_line("markers", "logs(pattern): a kernel message that the test provokes")
     config.addinivalue_line("markers", "ours: about what the kernel's own module does not have")
+    config.addinivalue_line("markers", "needs(what): not there on every board of host/transport.py")
+    config.addinivalue_line("markers", "any_transport: says nothing new on another transport")
 
 
 def pytest_report_header():
     """Say what is tested, and how to repeat the random parts."""
-    return f"kernel {RELEASE}, module: {PEER}, random targets: SEED={SEED}"
+    return (f"kernel {RELEASE}, module: {PEER}, transport: {TRANSPORT.name}, "
+            f"random targets: SEED={SEED}")
 
 
-def pytest_collection_modifyitems(items):
-    """Without our module, skip what only it has."""
+def pytest_collection_modifyitems(config, items):
+    """Skip what module or machine do not have, leave out what another transport is nothing to."""
+    if TRANSPORT is not transport.MODERN:
+        elsewhere = [item for item in items if item.get_closest_marker("any_transport")]
+        items[:] = [item for item in items if item not in elsewhere]
+        config.hook.pytest_deselected(items=elsewhere)
+    for item in items:
+        needed = {mark.args[0] for mark in item.iter_markers("needs")}
+        if "swap" in item.fixturenames:
+            needed.add("hotplug")
+        for what in needed.intersection(TRANSPORT.board.lacks):
+            item.add_marker(pytest.mark.skip(
+                reason=f"TRANSPORT={TRANSPORT.name}: QEMU's {TRANSPORT.board.name} has no {what}"))
     if PEER == "stock":
         skip = pytest.mark.skip(reason="PEER=stock")
         for item in items:
@@ -67,7 +82,8 @@ def fixture_boot():
     archive = initramfs.build(RELEASE, PEER)
 
     def boot(name="test", **options):
-        return Guest(name, RELEASE, archive, accelerator, memory=MEMORY, **options)
+        return Guest(name, RELEASE, archive, accelerator, memory=MEMORY,
+                     **{"transport": TRANSPORT, **options})
     return boot
 
 
@@ -77,11 +93,16 @@ class Machine:
     def __init__(self, boot):
         self._boot = boot
         self._guest = None
+        self._count = 0  # of boots; each has its own log
 
-    def guest(self):
-        """The running guest; a new one where there is none."""
+    def guest(self, wanted=TRANSPORT):
+        """The running guest; a new one where there is none, or none that could have `wanted`."""
+        if self._guest and self._guest.transport.board != wanted.board:
+            self.end()
         if self._guest is None:
-            self._guest = self._boot().__enter__()
+            self._count += 1
+            name = f"test-{self._count}" if self._count > 1 else "test"
+            self._guest = self._boot(name, transport=wanted).__enter__()
             self._guest.whole = self._guest.meminfo()["MemTotal"]
         return self._guest
 
@@ -91,9 +112,10 @@ class Machine:
         self._guest = None
 
     def end(self):
-        """Let the last guest power off, as any guest does: balloon and all."""
+        """Let the guest power off, as any guest does: balloon and all."""
         if self._guest is not None:
-            self._guest.power_off()
+            guest, self._guest = self._guest, None
+            guest.power_off()
 
 
 @pytest.fixture(scope="session", name="machine")
@@ -111,9 +133,19 @@ def fixture_machine(boot):
 
 @pytest.fixture(name="guest")
 def fixture_guest(machine, request):
-    """The guest, whose kernel log must hold nothing alarming after the test."""
-    guest = machine.guest()
+    """The guest, whose kernel log must hold nothing alarming after the test.
+
+    A test that wants another transport than the chosen one has its name for
+    parameter: @pytest.mark.parametrize("guest", names, indirect=True).
+    """
+    wanted = transport.TRANSPORTS[getattr(request, "param", TRANSPORT.name)]
+    guest = machine.guest(wanted)
     since = len(guest.kernel_log())
+    try:
+        guest.move_to(wanted)
+    except Exception:
+        machine.discard()
+        raise
     provoked = [mark.args[0] for mark in request.node.iter_markers("logs")]
     yield guest
     try:
@@ -164,7 +196,7 @@ def fixture_balloon(guest):
 @pytest.fixture(name="swap")
 def fixture_swap(balloon):
     """A function that puts another balloon device in the plain one's place."""
-    def swap(device, bus):
+    def swap(device, bus=None):
         balloon.guest.unplug()
         balloon.guest.plug(device, bus)
     yield swap

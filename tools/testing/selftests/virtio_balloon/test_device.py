@@ -1,38 +1,151 @@
 # SPDX-License-Identifier: GPL-2.0
-"""The kinds of balloon device that QEMU has."""
+"""The transports over which QEMU offers a balloon, all of them in one run.
+
+With TRANSPORT= all other tests run over one of them, and here only that one.
+"""
+
+import time
 
 import pytest
 
+from host import klog
+from host.balloon import Balloon
 from host.guest import HANG_SECONDS
 from host.paths import MIB
+from host.transport import MMIO, MODERN, TRANSPORTS, balloon_has_vectors, chosen
+from test_compaction import scatter_balloon
+from test_lifetime import check_nothing_kept
+from test_reporting import next_stats
+
+SMALL = 512 * MIB  # what the guest can afford beside its data
+NAMES = list(TRANSPORTS) if chosen() is MODERN else [chosen().name]
+
+# Bits of the negotiated features (virtio 1.2, 6).
+EVENT_IDX = 29
+VERSION_1 = 32
+RING_PACKED = 34
+
+# What the two sides of virtio 1.0 call a balloon on PCI (virtio 1.2, 4.1.2).
+LEGACY_PCI_ID = "0x1002"
+MODERN_PCI_ID = "0x1045"
 
 
-@pytest.mark.parametrize("device, bus, version_1", [
-    ("virtio-balloon-pci,disable-modern=on,disable-legacy=off", "pci0", False),
-    ("virtio-balloon-pci-transitional", "pci0", True),
-    ("virtio-balloon-pci-non-transitional", "port0", True),
-    ("virtio-balloon-pci,packed=on", "port0", True),
-    ("virtio-balloon-pci,event_idx=off,indirect_desc=off", "port0", True),
-], ids=["legacy", "transitional", "modern", "packed-ring", "no-ring-features"])
-def test_transport(balloon, swap, device, bus, version_1):
-    """Each kind of device is served, with the byte order it asks for."""
-    swap(device, bus)
-    balloon.reach(512 * MIB + 4096)
-    features = balloon.guest.read(f"/sys/bus/virtio/devices/{balloon.device()}/features")
-    assert (features[32] == "1") == version_1  # VIRTIO_F_VERSION_1
+def check_parent(balloon, transport):
+    """Below the balloon is the transport's own driver, on the right kind of device."""
+    guest = balloon.guest
+    parent = f"/sys/bus/virtio/devices/{balloon.device()}/.."
+    driver = guest.run(f"readlink {parent}/driver").strip()
+    assert driver.rpartition("/")[2] == transport.board.parent
+    if transport.board.parent == "virtio-pci":
+        assert guest.read(f"{parent}/device").strip() == \
+            (LEGACY_PCI_ID if transport.legacy else MODERN_PCI_ID)
+
+
+def check_features(balloon, transport):
+    """What was negotiated is what the transport's name says."""
+    bits = balloon.guest.read(f"/sys/bus/virtio/devices/{balloon.device()}/features")
+    assert {bit: bits[bit] == "1" for bit in (EVENT_IDX, VERSION_1, RING_PACKED)} == {
+        EVENT_IDX: "event_idx=off" not in transport.properties,
+        VERSION_1: transport.modern,
+        RING_PACKED: "packed=on" in transport.properties}
+
+
+def check_interrupts(balloon, transport):
+    """MSI-X is used where the device has it, and an interrupt line elsewhere."""
+    # The third of "IRQ: count... chip hwirq-type name, name": a row of its own for each vector.
+    rows = [row for row in balloon.guest.read("/proc/interrupts").splitlines()
+            if balloon.device() in row.replace(",", " ").replace("-", " ").split()]
+    msix = (transport.board.parent == "virtio-pci" and transport.name != "intx"
+            and balloon_has_vectors())
+    assert rows, "no interrupt is the balloon's"
+    assert all(("MSI" in row) == msix for row in rows), rows
+
+
+def check_moves(balloon, rng):
+    """To a target, to others halfway, and back."""
+    balloon.reach(SMALL + 4096)
+    for _ in range(4):
+        balloon.start(rng.randrange(SMALL, 1000 * MIB))
     balloon.reach(900 * MIB)
+    balloon.deflate()
+    balloon.check_accounts()
+
+
+def check_compaction(balloon):
+    """Pages of the balloon migrate, over both queues."""
+    guest = balloon.guest
+    scatter_balloon(balloon, 864 * MIB)
+    migrated = guest.vmstat()["balloon_migrate"]
+    guest.write("/proc/sys/vm/compact_memory", "1")
+    assert guest.vmstat()["balloon_migrate"] - migrated > 1000
+    balloon.check_accounts()
+
+
+def check_statistics(balloon):
+    """The statistics queue answers, again and again."""
+    balloon.statistics(1)
+    try:
+        answer = next_stats(balloon, int(time.time()))
+        answer = next_stats(balloon, answer["last-update"])
+    finally:
+        balloon.statistics(0)
+    assert answer["stats"]["stat-total-memory"] == balloon.guest.meminfo()["MemTotal"]
+
+
+def check_removal(balloon):
+    """modprobe -r in the middle of inflation returns all; the next driver takes over."""
+    balloon.start(SMALL)
+    balloon.unload()
+    check_nothing_kept(balloon)
+    balloon.load()
+    balloon.wait(SMALL)
+    balloon.check_accounts()
+
+
+@pytest.mark.parametrize("guest", NAMES, indirect=True)
+def test_transport(balloon, data, rng):
+    """A balloon does all it can do, over the transport that it says it is on."""
+    transport = balloon.guest.transport
+    data.fill(128 * MIB)
+    # First: a device that was just plugged in takes a moment to come up.
+    check_moves(balloon, rng)
+    check_parent(balloon, transport)
+    check_features(balloon, transport)
+    check_interrupts(balloon, transport)
+    check_compaction(balloon)
+    check_statistics(balloon)
+    check_removal(balloon)
+
+
+def check_refused(guest, since):
+    """The driver serves no device; one line says why, and the kernel's one that it is so."""
+    guest.channel.wait_for(
+        lambda: any(r.level <= klog.WARNING and "virtio_balloon virtio" in r.text
+                    for r in guest.channel.records[since:]),
+        "a line about the refused device", HANG_SECONDS)
+    assert Balloon(guest).device() is None
+    reasons = [r for r in guest.kernel_log()[since:] if "iommu_platform=off" in r.text]
+    assert len(reasons) == 1, reasons
+    alarms = guest.alarms(since)
+    assert len(alarms) == 1 and "refuses features" in alarms[0].text, alarms
 
 
 @pytest.mark.ours
 @pytest.mark.logs(r"virtio_balloon virtio\d+: ")
-def test_access_platform_is_refused(balloon, swap):
+@pytest.mark.skipif(chosen().legacy, reason="QEMU offers it where virtio 1.0 is all there is")
+def test_access_platform_is_refused(guest, balloon, swap):
     """A device that insists on translated addresses is refused in one line."""
-    guest = balloon.guest
+    assert balloon.device()
     since = len(guest.kernel_log())
-    swap("virtio-balloon-pci,iommu_platform=on", "port0")
-    guest.channel.wait_for(
-        lambda: any("virtio_balloon virtio" in r.text for r in guest.channel.records[since:]),
-        "a line about the refused device", HANG_SECONDS)
-    assert balloon.device() is None
-    lines = [r for r in guest.kernel_log()[since:] if "virtio_balloon" in r.text and r.level <= 4]
-    assert len(lines) == 1, lines
+    swap("virtio-balloon,iommu_platform=on")
+    check_refused(guest, since)
+
+
+@pytest.mark.ours
+@pytest.mark.skipif(MMIO.name not in NAMES, reason=f"TRANSPORT={chosen().name}")
+def test_access_platform_is_refused_on_mmio(boot):
+    """The same where a device can not be swapped."""
+    with boot("refused", transport=MMIO, device="virtio-balloon,iommu_platform=on") as guest:
+        since = len(guest.kernel_log())
+        guest.run("modprobe virtio_balloon")
+        check_refused(guest, since)

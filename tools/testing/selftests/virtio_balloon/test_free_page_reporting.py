@@ -8,13 +8,13 @@ import pytest
 from host.guest import HANG_SECONDS
 from host.paths import MIB
 
-DEVICE = "virtio-balloon-pci,free-page-reporting=on"
+DEVICE = "virtio-balloon,free-page-reporting=on"
 
 
 @pytest.fixture(name="reporter")
 def fixture_reporter(balloon, swap):
     """A balloon that reports free memory."""
-    swap(DEVICE, "port0")
+    swap(DEVICE)
     return balloon
 
 

@@ -15,11 +15,13 @@ import pytest
 from host.paths import BUILD, ROOT, SELFTEST
 from host.guest import HANG_SECONDS
 
+pytestmark = pytest.mark.any_transport
+
 # What we start, and all that it starts, is known by this; others may run guests, too.
 MARK = f"STARTED_BY_TEST={uuid.uuid4()}"
 
 ENVIRONMENT = {**os.environ, "BUILD": str(BUILD), **dict([MARK.split("=")])}
-for _name in ("K", "MAKEFLAGS", "MAKELEVEL", "MFLAGS"):
+for _name in ("K", "MAKEFLAGS", "MAKELEVEL", "MFLAGS", "TRANSPORT"):
     ENVIRONMENT.pop(_name, None)
 
 
@@ -71,6 +73,11 @@ def test_bad_setting(setting, words):
     """A setting that cannot be meant is refused before anything is left behind."""
     check_refused(make("run", setting), *words)
     assert not running()
+
+
+def test_unknown_transport():
+    """A transport that does not exist is refused with the names of those that do."""
+    check_refused(make("check-guest", "TRANSPORT=pigeon"), "TRANSPORT", "pigeon", "modern", "mmio")
 
 
 @pytest.fixture(name="pretend")

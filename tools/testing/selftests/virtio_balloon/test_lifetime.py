@@ -49,6 +49,7 @@ def fixture_replugged(balloon):
         balloon.guest.plug()
 
 
+@pytest.mark.needs("hotplug")
 def test_unplug(replugged):
     """device_del of a full balloon returns all pages; a new device works."""
     replugged.reach(512 * MIB)
@@ -58,6 +59,7 @@ def test_unplug(replugged):
     replugged.reach(700 * MIB)
 
 
+@pytest.mark.needs("hotplug")
 def test_unplug_while_inflating(replugged):
     """device_del in the middle of inflation hangs nothing, loses nothing."""
     for _ in range(3):
@@ -68,6 +70,7 @@ def test_unplug_while_inflating(replugged):
         replugged.reach(900 * MIB)
 
 
+@pytest.mark.needs("hotplug")
 def test_unplug_without_driver(replugged):
     """The device goes and comes while no module is loaded."""
     replugged.unload()

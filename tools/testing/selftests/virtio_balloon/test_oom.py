@@ -6,13 +6,13 @@ import pytest
 from host.paths import MIB
 
 SMALL = 400 * MIB
-DEVICE = "virtio-balloon-pci,deflate-on-oom=on"
+DEVICE = "virtio-balloon,deflate-on-oom=on"
 
 
 @pytest.fixture(name="reserve")
 def fixture_reserve(balloon, swap):
     """A balloon that lets go under pressure."""
-    swap(DEVICE, "port0")
+    swap(DEVICE)
     yield balloon
     balloon.set(balloon.guest.memory)
     balloon.wait(balloon.guest.memory)

@@ -48,6 +48,7 @@
 
 #define PORT_PATTERN	"/dev/vport*p1"
 #define CONSOLE		"/dev/ttyS0"
+#define MMIO_PATTERN	"/sys/bus/acpi/devices/LNRO0005:*"
 #define MAX_JOBS	16
 #define MAX_REQUEST	8192	/* bytes of one request line */
 #define MAX_PAYLOAD	16384	/* bytes of one answer; > a kmsg record */
@@ -133,6 +134,32 @@ static void send_all(const char *data, size_t len)
 			die("control port");
 		data += n;
 		len -= n;
+	}
+}
+
+/*
+ * A machine without PCI has virtio devices that ACPI names, and their driver is
+ * a module in most kernels: without it there is no port to wait for.
+ */
+static void load_virtio_mmio(void)
+{
+	glob_t found;
+	int status;
+	pid_t pid;
+
+	if (glob(MMIO_PATTERN, 0, NULL, &found))
+		return;
+	globfree(&found);
+	pid = fork();
+	if (pid < 0)
+		die("fork");
+	if (!pid) {
+		execl("/sbin/modprobe", "modprobe", "virtio_mmio", NULL);
+		_exit(127);
+	}
+	if (waitpid(pid, &status, 0) != pid || status) {
+		errno = ENODEV;
+		die("modprobe virtio_mmio");
 	}
 }
 
@@ -410,6 +437,7 @@ int main(int argc, char **argv)
 
 	mount_everything();
 	start_all_cpus();
+	load_virtio_mmio();
 	setenv("PATH", "/sbin:/bin", 1);
 	setenv("HOME", "/", 1);
 	/* The host's only way in must live, whatever the balloon takes. */

@@ -17,11 +17,15 @@ TRIAL_SECONDS = 60
 
 
 class Accelerator(NamedTuple):
-    """An accelerator, arguments of QEMU and of the kernel for it, and why it was chosen."""
+    """An accelerator, arguments of QEMU and of the kernel for it, and why it was chosen.
+
+    clock: further arguments of the kernel where the board lacks a clock.
+    """
     name: str
     arguments: tuple
     kernel: str
     reason: str
+    clock: str = ""
 
 
 # The same guest under both, and one that no nested hypervisor is too small for.
@@ -42,9 +46,22 @@ def tcg(reason):
     The kernel boots on one CPU, init starts the other: QEMU 7.2 now and then
     lets one CPU run into an int3 that the other's patching of kernel code has
     already taken back, and most of that patching happens during boot.
+
+    The guest sees the host's time stamp counter; a guest that can not measure
+    its frequency, and has no KVM to ask, has to be told.
     """
     return Accelerator("TCG", ("-accel", "tcg,thread=multi,tb-size=64", *CPU), "maxcpus=1",
-                       reason)
+                       reason, f"tsc=reliable tsc_early_khz={tsc_khz()}")
+
+
+def tsc_khz():
+    """Frequency of the host's time stamp counter.
+
+    A bogomips is 500 kHz of it: the kernel's delay loop counts its ticks.
+    """
+    lines = Path("/proc/cpuinfo").read_text(encoding="ascii", errors="replace").splitlines()
+    return next(int(float(line.partition(":")[2]) * 500) for line in lines
+                if line.startswith("bogomips"))
 
 
 def try_kvm(release):

@@ -13,6 +13,7 @@ import time
 from . import klog
 from .paths import BUILD, MIB, QEMU, Unusable, kernel_image
 from .qmp import QMP, Disconnected, QMPError
+from .transport import ANY_BALLOON, MODERN
 
 # Only catches hangs: an emulated guest on a busy machine is slow, not stuck.
 HANG_SECONDS = 120
@@ -164,15 +165,16 @@ class Channel:
 class Guest:
     """A booted guest; a context manager, so that no QEMU is left behind.
 
-    memory: MiB.  device: QEMU's -device argument for the balloon without id and
-    bus, or None.  bus: "port0" is PCI Express; "pci0" is conventional PCI, where
-    QEMU has legacy and transitional devices.  Both take devices at any time.
+    memory: MiB.  transport: see there.  device: QEMU's -device argument for the
+    balloon without id, bus and the transport's properties, or None.  bus: another
+    than the transport's.
     """
 
     def __init__(self, name, release, initramfs, accel, *, memory=1024,
-                 device="virtio-balloon-pci", bus="port0", console=None, init_args="",
+                 transport=MODERN, device=ANY_BALLOON, bus=None, console=None, init_args="",
                  extra=()):
         self.memory = memory * MIB
+        self.transport = transport
         self.directory = BUILD / "guest" / name
         self.directory.mkdir(parents=True, exist_ok=True)
         self.console_log = self.directory / "console.log"
@@ -183,25 +185,29 @@ class Guest:
         self.channel = None
         command = self._command(kernel_image(release), initramfs, accel, memory, init_args)
         if device:
-            command += ["-device", f"{device},id={BALLOON_ID},bus={bus}"]
+            place = ",".join(f"{name}={value}" for name, value in self._place(bus).items())
+            command += ["-device", f"{transport.device(device)},{place}"]
         command += self._console(console) + list(extra)
         self._machine = command  # what a migration's destination has to equal
         self._start(command, interactive=console is not None)
 
     def _command(self, kernel, initramfs, accel, memory, init_args):
+        board = self.transport.board
+        clock = accel.clock if "clock" in board.lacks else ""
         return [
-            QEMU, "-machine", "q35", *accel.arguments, "-smp", "2", "-m", str(memory),
+            QEMU, *accel.arguments, "-smp", "2", "-m", str(memory),
             "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
             "-kernel", str(kernel), "-initrd", str(initramfs),
             # A guest that is beyond help ends at once, instead of being waited for.
             "-append", " ".join(filter(None, (
-                "console=ttyS0 panic=-1 oops=panic", accel.kernel, init_args))),
-            "-device", "virtio-serial-pci",
+                "console=ttyS0 panic=-1 oops=panic", accel.kernel, clock, init_args))),
+            *board.arguments,
             "-device", "virtserialport,chardev=channel,nr=1",
-            "-device", "pcie-root-port,id=port0,chassis=1",
-            "-device", "pcie-root-port,id=port1,chassis=2",
-            "-device", "pcie-pci-bridge,id=pci0,bus=port1",
         ]
+
+    def _place(self, bus):
+        bus = bus or self.transport.bus
+        return {"id": BALLOON_ID, **({"bus": bus} if bus else {})}
 
     def _console(self, chardev):
         return ["-chardev", chardev or f"file,id=console,path={self.console_log}",
@@ -388,11 +394,11 @@ class Guest:
         return any(device["name"] == BALLOON_ID for device in self.qmp.execute(
             "qom-list", path="/machine/peripheral"))
 
-    def plug(self, device="virtio-balloon-pci", bus="port0"):
+    def plug(self, device=ANY_BALLOON, bus=None):
         """Add a balloon while the guest runs."""
-        driver, _, properties = device.partition(",")
+        driver, _, properties = self.transport.device(device).partition(",")
         options = dict(p.split("=", 1) for p in properties.split(",") if p)
-        self.qmp.execute("device_add", driver=driver, id=BALLOON_ID, bus=bus, **options)
+        self.qmp.execute("device_add", driver=driver, **self._place(bus), **options)
 
     def unplug(self):
         """Remove the balloon; return when the guest has let go of it.
@@ -411,3 +417,11 @@ class Guest:
             if event:
                 return
         raise GuestDied(f"device_del is without effect for {HANG_SECONDS} s")
+
+    def move_to(self, transport):
+        """Give the guest a plain balloon on another transport of its board, if it has not one."""
+        if transport == self.transport:
+            return
+        self.unplug()
+        self.transport = transport
+        self.plug()

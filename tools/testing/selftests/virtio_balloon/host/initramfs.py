@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Builds the guest's initramfs: busybox, kmod, the two balloon modules, our programs."""
+"""Builds the guest's initramfs: busybox, kmod, a few modules, our programs."""
 
 import os
 import re
@@ -114,7 +114,10 @@ def add_modules(tree, release, peer):
     stock = list(installed.glob(f"kernel/drivers/virtio/{MODULE}.ko*"))
     if not stock:
         raise Unusable(f"kernel {release} has no {MODULE} module of its own: choose another KERNEL=")
-    tree.add(stock[0], str(target / stock[0].relative_to(installed)))
+    # Some kernels have it built in; init loads it where the machine needs it.
+    mmio = list(installed.glob("kernel/drivers/virtio/virtio_mmio.ko*"))
+    for path in stock[:1] + mmio:
+        tree.add(path, str(target / path.relative_to(installed)))
     for name in ("modules.order", "modules.builtin", "modules.builtin.modinfo"):
         tree.add(installed / name, str(target / name))
     if peer == "ours":
