@@ -13,7 +13,7 @@ import time
 
 import pytest
 
-from host import accel, initramfs, module
+from host import accel, initramfs, kernel, module
 from host.balloon import Balloon
 from host.guest import HANG_SECONDS, Guest
 from host.paths import MIB, newest_kernel
@@ -46,15 +46,19 @@ def pytest_collection_modifyitems(items):
 
 @pytest.fixture(scope="session", name="boot")
 def fixture_boot():
-    """A function that boots a guest and returns it."""
+    """A function that boots a guest and returns it; build: a kernel of configs/ to boot."""
     if PEER == "ours":
         module.build(RELEASE)
     accelerator = accel.choose(RELEASE)
     print(f"accelerator: {accelerator.name} ({accelerator.reason})")
-    archive = initramfs.build(RELEASE, PEER)
+    installed = kernel.installed(RELEASE), initramfs.build(kernel.installed(RELEASE), PEER)
 
-    def boot(name="test", **options):
-        return Guest(name, RELEASE, archive, accelerator, memory=MEMORY, **options)
+    def boot(name="test", build=None, **options):
+        system = installed
+        if build:
+            built = kernel.build(build)
+            system = built, initramfs.build(built, "stock")
+        return Guest(name, *system, accelerator, memory=MEMORY, **options)
     return boot
 
 

@@ -11,7 +11,7 @@ import threading
 import time
 
 from . import klog
-from .paths import BUILD, MIB, QEMU, Unusable, kernel_image
+from .paths import BUILD, MIB, QEMU, Unusable
 from .qmp import QMP, Disconnected, QMPError
 
 # Only catches hangs: an emulated guest on a busy machine is slow, not stuck.
@@ -169,7 +169,7 @@ class Guest:
     QEMU has legacy and transitional devices.  Both take devices at any time.
     """
 
-    def __init__(self, name, release, initramfs, accel, *, memory=1024,
+    def __init__(self, name, kernel, initramfs, accel, *, memory=1024,
                  device="virtio-balloon-pci", bus="port0", console=None, init_args="",
                  extra=()):
         self.memory = memory * MIB
@@ -181,7 +181,7 @@ class Guest:
         self._booted = 0  # records that the kernel had logged when init ran
         self.qmp = None
         self.channel = None
-        command = self._command(kernel_image(release), initramfs, accel, memory, init_args)
+        command = self._command(kernel, initramfs, accel, memory, init_args)
         if device:
             command += ["-device", f"{device},id={BALLOON_ID},bus={bus}"]
         command += self._console(console) + list(extra)
@@ -192,7 +192,7 @@ class Guest:
         return [
             QEMU, "-machine", "q35", *accel.arguments, "-smp", "2", "-m", str(memory),
             "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
-            "-kernel", str(kernel), "-initrd", str(initramfs),
+            "-kernel", str(kernel.image), "-initrd", str(initramfs),
             # A guest that is beyond help ends at once, instead of being waited for.
             "-append", " ".join(filter(None, (
                 "console=ttyS0 panic=-1 oops=panic", accel.kernel, init_args))),
