@@ -382,6 +382,13 @@ class Guest:
         except (OSError, IndexError) as error:
             raise GuestDied("QEMU is gone") from error
 
+    def wait_rss_below(self, limit):
+        """mm reports free memory every two seconds; nobody tells us when it has."""
+        deadline = time.monotonic() + HANG_SECONDS
+        while self.rss() > limit:
+            assert time.monotonic() < deadline, f"host RSS is {self.rss()}, not below {limit}"
+            time.sleep(0.2)
+
     @property
     def plugged(self):
         """Has the guest a balloon device?"""
