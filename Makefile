@@ -23,7 +23,7 @@ KDIR ?= /lib/modules/$(KERNEL)/build
 export PYTHONDONTWRITEBYTECODE := 1
 export BUILD KERNEL KDIR MEM TARGETS DEVICE PEER K SEED TRANSPORT QEMU
 
-.PHONY: help run guest check check-style check-kunit check-guest modules modules_install clean
+.PHONY: help run guest check check-style check-kunit check-guest kernel modules modules_install clean
 
 help:
 	@echo 'make run              boot a Debian kernel in QEMU and drive the balloon, live'
@@ -41,6 +41,7 @@ help:
 	@echo '                      transitional, legacy, packed, no-ring-features, intx,'
 	@echo '                      mmio, mmio-legacy'
 	@echo '    SEED=number       the random targets of an earlier run'
+	@echo 'make kernel           the kernels that some of these boot, below $(BUILD)/kernel/'
 	@echo 'make guest            a shell in the guest, with the monitor open to you'
 	@echo 'make modules          build $(BUILD)/modules/virtio_balloon.ko'
 	@echo '    KDIR=directory    against another kernel'\''s headers'
@@ -58,7 +59,7 @@ guest:
 
 check:
 	@sh $(SELFTEST)/prepare.sh check
-	@$(PYTHON) $(SELFTEST)/check.py style kunit guest
+	@$(PYTHON) $(SELFTEST)/check.py style kunit kernel guest
 
 check-style:
 	@sh $(SELFTEST)/prepare.sh check
@@ -71,6 +72,10 @@ check-kunit:
 check-guest:
 	@sh $(SELFTEST)/prepare.sh check
 	@$(PYTHON) $(SELFTEST)/check.py guest
+
+kernel:
+	@sh $(SELFTEST)/prepare.sh check
+	@$(PYTHON) $(SELFTEST)/check.py kernel
 
 modules:
 	@sh $(SELFTEST)/modules.sh $(BUILD)/modules "$(KDIR)"

@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: GPL-2.0
-"""Run groups of tests (style, kunit, guest), show their output, add up their results.
+"""Run groups of tests (style, kunit, kernel, guest), show their output, add up their results.
 
 The last line is "N passed, N failed", with ", N skipped" where there are any.
 The exit status is 0 only if nothing failed and something passed.
@@ -18,6 +18,7 @@ from host import program, transport
 from host.paths import BUILD, ROOT, SELFTEST, Unusable, newest_kernel
 
 STYLE_CHECKS = ("checkpatch", "sparse", "W=1")
+KERNELS = ("poison",)
 
 
 def shell(script, *arguments):
@@ -64,6 +65,17 @@ def check_kunit():
     return results
 
 
+def check_kernel():
+    """Each kernel of configs/ that the guest's tests boot: it builds."""
+    results = Counter()
+    for name in KERNELS:
+        start = time.monotonic()
+        result = "failed" if shell("kernel.sh", name) else "passed"
+        say(result, f"kernel: {name}", time.monotonic() - start)
+        results[result] += 1
+    return results
+
+
 def check_guest():
     """Each pytest test is a test."""
     answer = BUILD / "guest.xml"
@@ -91,7 +103,8 @@ def check_guest():
     return results
 
 
-GROUPS = {"style": check_style, "kunit": check_kunit, "guest": check_guest}
+GROUPS = {"style": check_style, "kunit": check_kunit, "kernel": check_kernel,
+          "guest": check_guest}
 
 
 def main():

@@ -17,10 +17,11 @@ RUN_PACKAGES="
 	python3 python3-matplotlib python3-rich
 "
 
-# The kernel's source, to build KUnit's User Mode Linux from; the checkers.
+# The kernel's source, to build KUnit's User Mode Linux and a kernel for the guest
+# from; the checkers.
 CHECK_PACKAGES="
 	$RUN_PACKAGES
-	bc bison flex linux-source-6.12 patch perl xz-utils
+	bc bison flex libelf-dev linux-source-6.12 patch perl xz-utils
 	python3-pytest sparse
 "
 

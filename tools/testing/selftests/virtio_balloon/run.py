@@ -8,7 +8,7 @@ Settings come from the environment: MEM, TARGETS, KERNEL, DEVICE, PEER (see make
 import time
 from typing import NamedTuple
 
-from host import accel, initramfs, module, picture, program
+from host import accel, initramfs, kernel, module, picture, program
 from host.balloon import Balloon
 from host.guest import Guest
 from host.paths import BALLOON_PAGE, BUILD, MIB, Unusable, shown
@@ -200,10 +200,10 @@ def main():
         module.build(chosen.release)
     accelerator = accel.choose(chosen.release)
     print(f"accelerator: {accelerator.name} ({accelerator.reason})", flush=True)
-    archive = initramfs.build(chosen.release, chosen.peer)
+    archive = initramfs.build(kernel.installed(chosen.release), chosen.peer)
     print(f"booting {chosen.release} with {mib(chosen.memory)} MiB", flush=True)
     device = ",".join(filter(None, ("virtio-balloon-pci", chosen.device)))
-    with Guest("run", chosen.release, archive, accelerator,
+    with Guest("run", kernel.installed(chosen.release), archive, accelerator,
                memory=chosen.memory // MIB, device=device) as guest:
         good = drive(chosen, guest)
     print("passed" if good else "FAILED: see the verdicts and the kernel log above")

@@ -12,7 +12,7 @@ import tempfile
 import termios
 from pathlib import Path
 
-from host import accel, initramfs, module, program
+from host import accel, initramfs, kernel, module, program
 from host.guest import Guest
 from host.paths import MIB, SELFTEST, Unusable
 from host.settings import settings
@@ -50,13 +50,13 @@ def main():
     if chosen.peer == "ours":
         module.build(chosen.release)
     accelerator = accel.choose(chosen.release)
-    archive = initramfs.build(chosen.release, chosen.peer)
+    archive = initramfs.build(kernel.installed(chosen.release), chosen.peer)
     print(f"accelerator: {accelerator.name} ({accelerator.reason})")
     device = ",".join(filter(None, ("virtio-balloon-pci", chosen.device)))
     with tempfile.TemporaryDirectory(prefix="virtio-balloon-") as directory, terminal_restored():
         socket = Path(directory) / "qmp"
         instructions(chosen, socket)
-        guest = Guest("shell", chosen.release, archive, accelerator,
+        guest = Guest("shell", kernel.installed(chosen.release), archive, accelerator,
                       memory=chosen.memory // MIB, device=device,
                       # The user's Ctrl-C is for the guest's programs.
                       console="stdio,id=console,signal=off", init_args="quiet -- shell",

@@ -1,11 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
 """F_REPORTING: memory that the guest frees goes back to the host by itself."""
 
-import time
-
 import pytest
 
-from host.guest import HANG_SECONDS
 from host.paths import MIB
 
 DEVICE = "virtio-balloon,free-page-reporting=on"
@@ -18,20 +15,12 @@ def fixture_reporter(balloon, swap):
     return balloon
 
 
-def wait_rss_below(guest, limit):
-    """mm reports every two seconds; nobody tells us when it has."""
-    deadline = time.monotonic() + HANG_SECONDS
-    while guest.rss() > limit:
-        assert time.monotonic() < deadline, f"host RSS is {guest.rss()}, not below {limit}"
-        time.sleep(0.2)
-
-
 def use_and_free(guest, size):
     """The host gets most of what a process of the guest used."""
     guest.run(f"memtool fill /data/used {size} 1")
     full = guest.rss()
     guest.run("rm /data/used")
-    wait_rss_below(guest, full - size * MIB * 8 // 10)
+    guest.wait_rss_below(full - size * MIB * 8 // 10)
 
 
 def test_freed_memory_goes_back(reporter):

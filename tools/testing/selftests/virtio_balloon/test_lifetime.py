@@ -9,19 +9,13 @@ MEMORY = 1024 * MIB
 SMALL = 384 * MIB  # what the guest can afford without its driver holding back
 
 
-def check_nothing_kept(balloon):
-    """With no driver every page is the guest's again."""
-    assert balloon.offline_pages() == 0
-    assert balloon.guest.meminfo()["MemTotal"] == balloon.guest.whole
-
-
 def test_remove_and_load(balloon, data):
     """modprobe -r returns all pages, the next modprobe takes them again."""
     data.fill(128 * MIB)
     balloon.reach(512 * MIB)
     balloon.unload()
     assert balloon.actual() == MEMORY
-    check_nothing_kept(balloon)
+    balloon.check_nothing_kept()
     balloon.load()
     balloon.wait(512 * MIB)
     balloon.check_accounts()
@@ -35,7 +29,7 @@ def test_remove_while_moving(balloon, start, target):
         balloon.reach(start)
         balloon.start(target)
         balloon.unload()
-        check_nothing_kept(balloon)
+        balloon.check_nothing_kept()
         balloon.load()
         balloon.wait(target)
         balloon.check_accounts()
@@ -54,7 +48,7 @@ def test_unplug(replugged):
     """device_del of a full balloon returns all pages; a new device works."""
     replugged.reach(512 * MIB)
     replugged.guest.unplug()
-    check_nothing_kept(replugged)
+    replugged.check_nothing_kept()
     replugged.guest.plug()
     replugged.reach(700 * MIB)
 
@@ -65,7 +59,7 @@ def test_unplug_while_inflating(replugged):
     for _ in range(3):
         replugged.start(SMALL)
         replugged.guest.unplug()
-        check_nothing_kept(replugged)
+        replugged.check_nothing_kept()
         replugged.guest.plug()
         replugged.reach(900 * MIB)
 

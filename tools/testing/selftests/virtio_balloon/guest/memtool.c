@@ -20,6 +20,7 @@ static const char usage[] =
 	"usage: memtool fill FILE MIB SEED    write a pattern that SEED determines\n"
 	"       memtool verify FILE MIB SEED  read it back, fail where it differs\n"
 	"       memtool touch KEEP_MIB        use all memory but KEEP_MIB once, free it\n"
+	"       memtool zeroes KEEP_MIB       likewise, and fail where new memory is not zero\n"
 	"       memtool fragment KEEP_MIB     take all memory but KEEP_MIB, free every\n"
 	"                                     other page, hold the rest until killed\n"
 	"       memtool offline               count PG_offline pages of /proc/kpageflags\n";
@@ -151,6 +152,24 @@ static int touch(unsigned long keep_mib)
 	return munmap(area, max * MIB);
 }
 
+/* In small pages: the kernel may clear huge ones again, whatever it believes. */
+static int zeroes(unsigned long keep_mib)
+{
+	static const char zero[4096];
+	unsigned long max = meminfo_mib("MemTotal");
+	unsigned long taken;
+	char *area = map_anonymous(max);
+
+	if (madvise(area, max * MIB, MADV_NOHUGEPAGE))
+		warn("MADV_NOHUGEPAGE");
+	taken = take_memory(area, max, "MemFree", keep_mib);
+	for (size_t off = 0; off < taken * MIB; off += 4096)
+		if (memcmp(area + off + 1, zero, sizeof(zero) - 1))
+			errx(1, "new page at 0x%zx is not zero", off);
+	printf("%lu\n", taken);
+	return munmap(area, max * MIB);
+}
+
 /*
  * The page allocator hands out first what was freed last: neighbours are freed
  * far apart in time, so that whoever takes pages next finds them everywhere.
@@ -205,6 +224,8 @@ int main(int argc, char **argv)
 		return verify(argv[2], number(argv[3]), number(argv[4]));
 	if (argc == 3 && !strcmp(verb, "touch"))
 		return touch(number(argv[2]));
+	if (argc == 3 && !strcmp(verb, "zeroes"))
+		return zeroes(number(argv[2]));
 	if (argc == 3 && !strcmp(verb, "fragment"))
 		return fragment(number(argv[2]));
 	if (argc == 2 && !strcmp(verb, "offline"))

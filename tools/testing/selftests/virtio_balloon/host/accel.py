@@ -7,7 +7,7 @@ import subprocess
 from pathlib import Path
 from typing import NamedTuple
 
-from . import initramfs
+from . import initramfs, kernel
 from .guest import Guest, GuestDied
 from .paths import BUILD, QEMU, Unusable
 from .qmp import Disconnected
@@ -74,7 +74,7 @@ def try_kvm(release):
     except OSError as error:
         return f"/dev/kvm does not open: {error.strerror}"
     try:
-        guest = Guest("trial", release, initramfs.build_trial(), kvm("trial"),
+        guest = Guest("trial", kernel.installed(release), initramfs.build_trial(), kvm("trial"),
                       memory=256, device=None)
     except Unusable as error:
         return str(error)

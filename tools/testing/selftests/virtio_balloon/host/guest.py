@@ -11,7 +11,7 @@ import threading
 import time
 
 from . import klog
-from .paths import BUILD, MIB, QEMU, Unusable, kernel_image
+from .paths import BUILD, MIB, QEMU, Unusable
 from .qmp import QMP, Disconnected, QMPError
 from .transport import ANY_BALLOON, MODERN
 
@@ -170,7 +170,7 @@ class Guest:
     than the transport's.
     """
 
-    def __init__(self, name, release, initramfs, accel, *, memory=1024,
+    def __init__(self, name, kernel, initramfs, accel, *, memory=1024,
                  transport=MODERN, device=ANY_BALLOON, bus=None, console=None, init_args="",
                  extra=()):
         self.memory = memory * MIB
@@ -183,7 +183,7 @@ class Guest:
         self._booted = 0  # records that the kernel had logged when init ran
         self.qmp = None
         self.channel = None
-        command = self._command(kernel_image(release), initramfs, accel, memory, init_args)
+        command = self._command(kernel, initramfs, accel, memory, init_args)
         if device:
             place = ",".join(f"{name}={value}" for name, value in self._place(bus).items())
             command += ["-device", f"{transport.device(device)},{place}"]
@@ -197,7 +197,7 @@ class Guest:
         return [
             QEMU, *accel.arguments, "-smp", "2", "-m", str(memory),
             "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
-            "-kernel", str(kernel), "-initrd", str(initramfs),
+            "-kernel", str(kernel.image), "-initrd", str(initramfs),
             # A guest that is beyond help ends at once, instead of being waited for.
             "-append", " ".join(filter(None, (
                 "console=ttyS0 panic=-1 oops=panic", accel.kernel, clock, init_args))),
@@ -387,6 +387,13 @@ class Guest:
                 return int(statm.read().split()[1]) * PAGE_SIZE
         except (OSError, IndexError) as error:
             raise GuestDied("QEMU is gone") from error
+
+    def wait_rss_below(self, limit):
+        """mm reports free memory every two seconds; nobody tells us when it has."""
+        deadline = time.monotonic() + HANG_SECONDS
+        while self.rss() > limit:
+            assert time.monotonic() < deadline, f"host RSS is {self.rss()}, not below {limit}"
+            time.sleep(0.2)
 
     @property
     def plugged(self):

@@ -9,7 +9,7 @@ import subprocess
 import time
 from pathlib import Path
 
-from .paths import BUILD, GUEST_SOURCES, Unusable, modules_of
+from .paths import BUILD, GUEST_SOURCES, Unusable
 
 MODULE = "virtio_balloon"
 PROGRAMS = ("init", "memtool", "attrreader")
@@ -107,39 +107,39 @@ def add_kmod(tree):
         tree.add(library, str(library).lstrip("/"))
 
 
-def add_modules(tree, release, peer):
+def add_modules(tree, kernel, peer):
     """The kernel's own balloon in its usual place, ours under updates/, depmod's files."""
-    installed = modules_of(release)
-    target = Path("lib/modules") / release
-    stock = list(installed.glob(f"kernel/drivers/virtio/{MODULE}.ko*"))
+    target = Path("lib/modules") / kernel.release
+    stock = list(kernel.modules.glob(f"kernel/drivers/virtio/**/{MODULE}.ko*"))
     if not stock:
-        raise Unusable(f"kernel {release} has no {MODULE} module of its own: choose another KERNEL=")
+        raise Unusable(f"kernel {kernel.release} has no {MODULE} module of its own: "
+                       "choose another KERNEL=")
     # Some kernels have it built in; init loads it where the machine needs it.
-    mmio = list(installed.glob("kernel/drivers/virtio/virtio_mmio.ko*"))
+    mmio = list(kernel.modules.glob("kernel/drivers/virtio/virtio_mmio.ko*"))
     for path in stock[:1] + mmio:
-        tree.add(path, str(target / path.relative_to(installed)))
+        tree.add(path, str(target / path.relative_to(kernel.modules)))
     for name in ("modules.order", "modules.builtin", "modules.builtin.modinfo"):
-        tree.add(installed / name, str(target / name))
+        tree.add(kernel.modules / name, str(target / name))
     if peer == "ours":
         ours = BUILD / "modules" / f"{MODULE}.ko"
         if not ours.is_file():
             raise Unusable(f"{ours} is missing: run make modules")
         tree.add(ours, str(target / "updates" / ours.name))
     depmod = shutil.which("depmod", path="/sbin:/usr/sbin")
-    subprocess.run([depmod, "-b", tree.root, release], check=True)
+    subprocess.run([depmod, "-b", tree.root, kernel.release], check=True)
 
 
-def build(release, peer="ours"):
+def build(kernel, peer="ours"):
     """Build the guest's initramfs for a kernel; return the archive's path.
 
     peer: "ours", or "stock" for a guest with nothing but the kernel's own module.
     """
     programs = compile_programs()
-    archive = BUILD / "guest" / f"initramfs-{release}-{peer}.cpio"
+    archive = BUILD / "guest" / f"initramfs-{kernel.release}-{peer}.cpio"
     tree = Tree(BUILD / "guest" / f"tree-{peer}")
     add_shell(tree)
     add_kmod(tree)
-    add_modules(tree, release, peer)
+    add_modules(tree, kernel, peer)
     tree.add(programs / "init", "init")
     for name in PROGRAMS[1:]:
         tree.add(programs / name, f"bin/{name}")
