@@ -7,6 +7,7 @@ is replaced, so that one failure does not hide what the other tests say.
 """
 
 import contextlib
+import functools
 import os
 import random
 import re
@@ -88,16 +89,17 @@ def fixture_boot():
         if build:
             built = kernel.build(build)
             system = built, initramfs.build(built, "stock")
-        return Guest(name, *system, accelerator, memory=MEMORY,
-                     **{"transport": TRANSPORT, **options})
+        return Guest(name, *system, accelerator,
+                     **{"memory": MEMORY, "transport": TRANSPORT, **options})
     return boot
 
 
 class Machine:
     """A guest that tests share."""
 
-    def __init__(self, boot):
-        self._boot = boot
+    def __init__(self, boot, name="test", **options):
+        self._boot = functools.partial(boot, **options)
+        self._name = name
         self._guest = None
         self._count = 0  # of boots; each has its own log
 
@@ -107,7 +109,7 @@ class Machine:
             self.end()
         if self._guest is None:
             self._count += 1
-            name = f"test-{self._count}" if self._count > 1 else "test"
+            name = f"{self._name}-{self._count}" if self._count > 1 else self._name
             self._guest = self._boot(name, transport=wanted).__enter__()
             self._guest.whole = self._guest.meminfo()["MemTotal"]
         return self._guest
@@ -129,7 +131,7 @@ def fixture_share(boot):
     """A context manager: a guest to share, booted with these options."""
     @contextlib.contextmanager
     def share(**options):
-        machine = Machine(lambda: boot(**options))
+        machine = Machine(boot, **options)
         try:
             yield machine
         except BaseException:

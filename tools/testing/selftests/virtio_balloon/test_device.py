@@ -14,8 +14,6 @@ from host.guest import HANG_SECONDS
 from host.paths import MIB
 from host.transport import MMIO, MODERN, TRANSPORTS, balloon_has_vectors, chosen
 from test_compaction import scatter_balloon
-from test_lifetime import check_nothing_kept
-from test_reporting import next_stats
 
 SMALL = 512 * MIB  # what the guest can afford beside its data
 NAMES = list(TRANSPORTS) if chosen() is MODERN else [chosen().name]
@@ -85,8 +83,8 @@ def check_statistics(balloon):
     """The statistics queue answers, again and again."""
     balloon.statistics(1)
     try:
-        answer = next_stats(balloon, int(time.time()))
-        answer = next_stats(balloon, answer["last-update"])
+        answer = balloon.next_stats(int(time.time()))
+        answer = balloon.next_stats(answer["last-update"])
     finally:
         balloon.statistics(0)
     assert answer["stats"]["stat-total-memory"] == balloon.guest.meminfo()["MemTotal"]
@@ -96,7 +94,7 @@ def check_removal(balloon):
     """modprobe -r in the middle of inflation returns all; the next driver takes over."""
     balloon.start(SMALL)
     balloon.unload()
-    check_nothing_kept(balloon)
+    balloon.check_nothing_kept()
     balloon.load()
     balloon.wait(SMALL)
     balloon.check_accounts()

@@ -118,3 +118,14 @@ class Balloon:
         """The latest statistics: {"last-update": seconds, "stats": {...}}."""
         return self.guest.qmp.execute("qom-get", path=f"/machine/peripheral/{BALLOON_ID}",
                                       property="guest-stats")
+
+    def next_stats(self, after):
+        """The first statistics that arrived later than `after`, in seconds since the epoch."""
+        deadline = time.monotonic() + HANG_SECONDS
+        while time.monotonic() < deadline:
+            stats = self.guest_stats()
+            if stats["last-update"] > after:
+                return stats
+            # QEMU has no event for this; its clock counts whole seconds.
+            time.sleep(0.02)
+        raise Stuck(f"no statistics for {HANG_SECONDS} s")
