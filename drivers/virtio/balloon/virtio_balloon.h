@@ -233,11 +233,14 @@ struct balloon_hinting {
  * @notifier: how mm tells of it
  * @start: page frame number of the range that is going offline
  * @nr: guest pages of that range, 0 where none is
+ * @in_vain: messages that the host had acknowledged when migration waited for
+ *           it in vain
  */
 struct balloon_hotplug {
 	struct notifier_block notifier;
 	unsigned long start;
 	unsigned long nr;
+	unsigned long in_vain;
 };
 
 /**
@@ -390,6 +393,7 @@ int balloon_inflate(struct balloon_device *bd, unsigned long want,
 		    unsigned long *got);
 int balloon_deflate(struct balloon_device *bd, unsigned long want,
 		    unsigned long *given);
+bool balloon_lock_in_time(struct balloon_device *bd);
 unsigned long balloon_give_at_oom(struct balloon_device *bd,
 				  unsigned long want);
 void balloon_batch_posted(struct balloon_device *bd,
