@@ -167,11 +167,12 @@ class Guest:
     memory: MiB.  device: QEMU's -device argument for the balloon without id and
     bus, or None.  bus: "port0" is PCI Express; "pci0" is conventional PCI, where
     QEMU has legacy and transitional devices.  Both take devices at any time.
+    slots: DIMMs of up to 1 GiB that can be plugged while the guest runs.
     """
 
     def __init__(self, name, release, initramfs, accel, *, memory=1024,
                  device="virtio-balloon-pci", bus="port0", console=None, init_args="",
-                 extra=()):
+                 slots=0, extra=()):
         self.memory = memory * MIB
         self.directory = BUILD / "guest" / name
         self.directory.mkdir(parents=True, exist_ok=True)
@@ -181,7 +182,9 @@ class Guest:
         self._booted = 0  # records that the kernel had logged when init ran
         self.qmp = None
         self.channel = None
-        command = self._command(kernel_image(release), initramfs, accel, memory, init_args)
+        size = f"{memory}M,slots={slots},maxmem={memory + 1024 * slots}M"
+        command = self._command(kernel_image(release), initramfs, accel,
+                                size if slots else f"{memory}M", init_args)
         if device:
             command += ["-device", f"{device},id={BALLOON_ID},bus={bus}"]
         command += self._console(console) + list(extra)
@@ -190,7 +193,7 @@ class Guest:
 
     def _command(self, kernel, initramfs, accel, memory, init_args):
         return [
-            QEMU, "-machine", "q35", *accel.arguments, "-smp", "2", "-m", str(memory),
+            QEMU, "-machine", "q35", *accel.arguments, "-smp", "2", "-m", memory,
             "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
             "-kernel", str(kernel), "-initrd", str(initramfs),
             # A guest that is beyond help ends at once, instead of being waited for.
