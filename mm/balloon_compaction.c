@@ -102,12 +102,17 @@ void balloon_mapping_close(struct balloon_mapping *bm)
 }
 EXPORT_SYMBOL_GPL(balloon_mapping_close);
 
+/*
+ * PG_offline comes last: memory offlining looks without a lock, and gives up on
+ * a page that is PG_offline and not movable.
+ */
 static void balloon_page_mark(struct balloon_mapping *bm, struct page *page)
 {
-	__folio_set_offline(page_folio(page));
+	set_page_private(page, (unsigned long)bm);
 	if (IS_ENABLED(CONFIG_BALLOON_COMPACTION))
 		__SetPageMovable(page, &balloon_bridge);
-	set_page_private(page, (unsigned long)bm);
+	smp_wmb(); /* scan_movable_pages() reads in the other order */
+	__folio_set_offline(page_folio(page));
 }
 
 /* mm still tells the page for a movable one until it is freed. */

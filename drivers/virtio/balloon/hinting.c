@@ -9,6 +9,10 @@
  *
  * A block that the host has not acknowledged is not given back, whoever asks.
  * The hint would be applied late, to the data of the next owner.
+ *
+ * Blocks come from movable memory too, though nobody can move them: a guest may
+ * have little else. What makes up for it is that they return when that memory
+ * goes offline.
  */
 
 #include <linux/delay.h>
@@ -66,6 +70,33 @@ static unsigned long balloon_hints_give_back(struct balloon_device *bd,
 	return given;
 }
 
+/**
+ * balloon_hinting_recall - give back what lies in memory that goes offline
+ * @bd: the balloon; balloon_goes_offline() knows of that memory already
+ *
+ * What the host has not acknowledged yet follows when it has.
+ *
+ * Context: process.
+ */
+void balloon_hinting_recall(struct balloon_device *bd)
+{
+	struct balloon_hinting *hinting = &bd->hinting;
+	struct page *block, *next;
+	LIST_HEAD(recalled);
+
+	spin_lock(&hinting->lock);
+	list_for_each_entry_safe(block, next, &hinting->blocks, lru) {
+		if (!balloon_goes_offline(bd, block))
+			continue;
+		list_move(&block->lru, &recalled);
+		hinting->nr_lent -= 1UL << hint_order(block);
+	}
+	spin_unlock(&hinting->lock);
+
+	list_for_each_entry_safe(block, next, &recalled, lru)
+		balloon_hint_free(block);
+}
+
 static unsigned long balloon_hints_count(struct shrinker *shrinker,
 					 struct shrink_control *sc)
 {
@@ -90,6 +121,7 @@ static void balloon_hints_reap(struct balloon_device *bd)
 	unsigned int unused_length;
 	struct page *block;
 	void *token;
+	bool keep;
 
 	while ((token = virtqueue_get_buf(hinting->vq, &unused_length))) {
 		hinting->posted--;
@@ -97,9 +129,14 @@ static void balloon_hints_reap(struct balloon_device *bd)
 			continue;
 		block = token;
 		spin_lock(&hinting->lock);
-		list_add_tail(&block->lru, &hinting->blocks);
-		hinting->nr_lent += 1UL << hint_order(block);
+		keep = !balloon_goes_offline(bd, block);
+		if (keep) {
+			list_add_tail(&block->lru, &hinting->blocks);
+			hinting->nr_lent += 1UL << hint_order(block);
+		}
 		spin_unlock(&hinting->lock);
+		if (!keep)
+			balloon_hint_free(block);
 	}
 }
 

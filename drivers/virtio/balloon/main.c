@@ -258,11 +258,19 @@ static int balloon_probe(struct virtio_device *vdev)
 			"can not watch for out-of-memory: %d\n", err);
 		goto err_stop;
 	}
+	err = balloon_hotplug_start(bd);
+	if (err) {
+		dev_err(&vdev->dev, "can not watch memory go offline: %d\n",
+			err);
+		goto err_restraint;
+	}
 	err = balloon_features_start(bd);
 	if (err)
-		goto err_restraint;
+		goto err_hotplug;
 	return 0;
 
+err_hotplug:
+	balloon_hotplug_stop(bd);
 err_restraint:
 	balloon_restraint_stop(bd);
 err_stop:
@@ -280,6 +288,7 @@ static void balloon_remove(struct virtio_device *vdev)
 	struct balloon_device *bd = vdev->priv;
 
 	balloon_quiesce(bd);
+	balloon_hotplug_stop(bd);
 	balloon_restraint_stop(bd);
 	balloon_thread_stop(bd);
 	balloon_shut_down(bd);

@@ -9,11 +9,15 @@
  * balloon takes one on the new page and decides itself about its own on the
  * old one.
  *
- * Nothing here waits: not for the host, not for balloon_lock. Where a batch or
- * the lock is not to be had, mm is told to come again.
+ * Compaction never waits here: not for the host, not for balloon_lock. Where a
+ * batch or the lock is not to be had, mm is told to come again. For memory that
+ * goes offline mm does so at once, ten times, and then writes the page to the
+ * log, while its user waits for all of that memory anyway: there the host is
+ * waited for.
  */
 
 #include <linux/mm.h>
+#include <linux/sched/signal.h>
 #include <linux/vmstat.h>
 
 #include "trace.h"
@@ -100,26 +104,74 @@ static void balloon_replace(struct balloon_device *bd, struct page *new,
 		balloon_event(bd);
 }
 
+/* Returns -EAGAIN if there is no room in a batch. */
+static int balloon_try_replace(struct balloon_device *bd, struct page *new,
+			       struct page *old)
+{
+	lockdep_assert_held(&bd->balloon_lock);
+	if (READ_ONCE(bd->dying) || bd->dead || !balloon_page_has_number(new))
+		return -EBUSY;
+	if (!balloon_queue_open(bd, &bd->inflate) ||
+	    !balloon_queue_open(bd, &bd->deflate))
+		return -EAGAIN;
+
+	balloon_replace(bd, new, old);
+	return 0;
+}
+
+/*
+ * A wait in vain is the last one until the host acknowledges something, so that
+ * a host which is gone delays one page of many.
+ */
+static bool balloon_may_wait(struct balloon_device *bd, struct page *old,
+			     enum migrate_mode mode)
+{
+	return mode == MIGRATE_SYNC && balloon_goes_offline(bd, old) &&
+	       !signal_pending(current) &&
+	       READ_ONCE(bd->hotplug.in_vain) != READ_ONCE(bd->nr_acked);
+}
+
+/* Does the kthread's part of the work too, rather than to wait for it as well. */
+static int balloon_replace_waiting(struct balloon_device *bd, struct page *new,
+				   struct page *old)
+{
+	unsigned long end = jiffies + BALLOON_LOOK_AGAIN;
+	int err, seen;
+	bool armed;
+
+	for (;;) {
+		seen = atomic_read(&bd->events);
+		if (!balloon_lock_in_time(bd))
+			return -EAGAIN;
+		balloon_queues_advance(bd);
+		err = balloon_try_replace(bd, new, old);
+		armed = err != -EAGAIN || balloon_queues_arm(bd);
+		if (err == -EAGAIN && time_after(jiffies, end))
+			WRITE_ONCE(bd->hotplug.in_vain, bd->nr_acked);
+		mutex_unlock(&bd->balloon_lock);
+		if (err != -EAGAIN || time_after(jiffies, end))
+			return err;
+		if (armed)
+			wait_event_timeout(bd->wait,
+					   atomic_read(&bd->events) != seen,
+					   BALLOON_LOOK_AGAIN);
+	}
+}
+
 static int balloon_migrate_folio(struct address_space *mapping,
 				 struct folio *dst, struct folio *src,
 				 enum migrate_mode mode)
 {
 	struct balloon_device *bd = to_balloon_device(mapping);
+	struct page *new = folio_page(dst, 0), *old = folio_page(src, 0);
 	int err = -EAGAIN;
 
-	if (!mutex_trylock(&bd->balloon_lock))
-		return -EAGAIN;
-
-	if (READ_ONCE(bd->dying) || bd->dead ||
-	    !balloon_page_has_number(folio_page(dst, 0)))
-		err = -EBUSY;
-	else if (balloon_queue_open(bd, &bd->inflate) &&
-		 balloon_queue_open(bd, &bd->deflate))
-		err = MIGRATEPAGE_SUCCESS;
-
-	if (!err)
-		balloon_replace(bd, folio_page(dst, 0), folio_page(src, 0));
-	mutex_unlock(&bd->balloon_lock);
+	if (mutex_trylock(&bd->balloon_lock)) {
+		err = balloon_try_replace(bd, new, old);
+		mutex_unlock(&bd->balloon_lock);
+	}
+	if (err == -EAGAIN && balloon_may_wait(bd, old, mode))
+		err = balloon_replace_waiting(bd, new, old);
 	if (err)
 		return err;
 

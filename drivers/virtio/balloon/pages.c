@@ -448,11 +448,17 @@ int balloon_deflate(struct balloon_device *bd, unsigned long want,
 	return err;
 }
 
-/*
+/**
+ * balloon_lock_in_time - take balloon_lock where it must not be waited for
+ * @bd: the balloon
+ *
  * The lock's holder allocates nothing and waits for no host, so that it lets go
  * soon; still the wait has an end.
+ *
+ * Context: the out-of-memory notifier or migration; sleeps.
+ * Return: false if it is not to be had within BALLOON_LOOK_AGAIN.
  */
-static bool balloon_lock_in_time(struct balloon_device *bd)
+bool balloon_lock_in_time(struct balloon_device *bd)
 {
 	unsigned long end = jiffies + BALLOON_LOOK_AGAIN;
 

@@ -229,6 +229,21 @@ struct balloon_hinting {
 };
 
 /**
+ * struct balloon_hotplug - memory that goes offline
+ * @notifier: how mm tells of it
+ * @start: page frame number of the range that is going offline
+ * @nr: guest pages of that range, 0 where none is
+ * @in_vain: messages that the host had acknowledged when migration waited for
+ *           it in vain
+ */
+struct balloon_hotplug {
+	struct notifier_block notifier;
+	unsigned long start;
+	unsigned long nr;
+	unsigned long in_vain;
+};
+
+/**
  * struct balloon_reporting - the free page reporting queue (virtio 1.2, 5.5.6.7)
  * @vq: the virtqueue, or NULL where the device has none; touched by the report
  *      callback only, of which mm runs one at a time
@@ -290,6 +305,7 @@ struct balloon_reporting {
  * @gave_at_oom: pages went back because the guest ran out of memory
  *
  * @oom_notifier: registered where @deflates_on_oom
+ * @hotplug: see there
  * @stats: see there
  * @hinting: see there
  * @reporting: see there
@@ -334,6 +350,7 @@ struct balloon_device {
 	bool gave_at_oom;
 
 	struct notifier_block oom_notifier;
+	struct balloon_hotplug hotplug;
 	struct balloon_stats stats;
 	struct balloon_hinting hinting;
 	struct balloon_reporting reporting;
@@ -376,6 +393,7 @@ int balloon_inflate(struct balloon_device *bd, unsigned long want,
 		    unsigned long *got);
 int balloon_deflate(struct balloon_device *bd, unsigned long want,
 		    unsigned long *given);
+bool balloon_lock_in_time(struct balloon_device *bd);
 unsigned long balloon_give_at_oom(struct balloon_device *bd,
 				  unsigned long want);
 void balloon_batch_posted(struct balloon_device *bd,
@@ -428,6 +446,11 @@ bool balloon_guest_is_fragmented(struct balloon_device *bd);
 int balloon_restraint_start(struct balloon_device *bd);
 void balloon_restraint_stop(struct balloon_device *bd);
 
+/* hotplug.c: memory that goes offline */
+bool balloon_goes_offline(struct balloon_device *bd, const struct page *page);
+int balloon_hotplug_start(struct balloon_device *bd);
+void balloon_hotplug_stop(struct balloon_device *bd);
+
 /* stats.c: F_STATS_VQ */
 int balloon_stats_alloc(struct balloon_device *bd);
 void balloon_stats_free(struct balloon_device *bd);
@@ -439,6 +462,7 @@ void balloon_stats_stop(struct balloon_device *bd);
 int balloon_hinting_alloc(struct balloon_device *bd);
 void balloon_hinting_free(struct balloon_device *bd);
 void balloon_hinting_changed(struct balloon_device *bd);
+void balloon_hinting_recall(struct balloon_device *bd);
 int balloon_hinting_start(struct balloon_device *bd);
 void balloon_hinting_stop(struct balloon_device *bd);
 void balloon_hinting_abandon(struct balloon_device *bd);

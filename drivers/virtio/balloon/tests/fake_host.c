@@ -11,6 +11,7 @@
 #include <kunit/device.h>
 #include <kunit/resource.h>
 #include <kunit/static_stub.h>
+#include <linux/memory.h>
 #include <linux/migrate.h>
 #include <linux/mm.h>
 #include <linux/uio.h>
@@ -1218,4 +1219,24 @@ struct page *fake_host_isolate(struct fake_host *host)
 			  isolate_movable_page(page, ISOLATE_UNEVICTABLE));
 	list_add_tail(&page->lru, &host->isolated);
 	return page;
+}
+
+/**
+ * fake_host_take_offline - tell the driver of memory as mm does
+ * @host: the host
+ * @action: enum memory_block_state: MEM_GOING_OFFLINE, and how that ended
+ * @page: the first page of the memory
+ * @guest_pages: its size
+ */
+void fake_host_take_offline(struct fake_host *host, unsigned long action,
+			    struct page *page, unsigned long guest_pages)
+{
+	struct notifier_block *nb = &host->bd->hotplug.notifier;
+	struct memory_notify memory = {
+		.start_pfn = page_to_pfn(page),
+		.nr_pages = guest_pages,
+	};
+
+	KUNIT_EXPECT_EQ(host->test, nb->notifier_call(nb, action, &memory),
+			NOTIFY_OK);
 }

@@ -238,6 +238,8 @@ unsigned long fake_host_actual(struct fake_host *host);
 unsigned long fake_host_got(struct fake_host *host);
 struct page *fake_host_new_page(struct fake_host *host);
 struct page *fake_host_isolate(struct fake_host *host);
+void fake_host_take_offline(struct fake_host *host, unsigned long action,
+			    struct page *page, unsigned long guest_pages);
 
 void fake_host_look(struct fake_host *host);
 bool fake_host_answer(struct fake_host *host, enum fake_queue_index queue);

@@ -9,6 +9,7 @@
 
 #include <kunit/static_stub.h>
 #include <kunit/test.h>
+#include <linux/memory.h>
 #include <linux/mm.h>
 #include <linux/virtio_ring.h>
 
@@ -237,6 +238,72 @@ static void hints_shrink_by_blocks(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, shrink_scan(host, block + 1), 2 * block);
 	KUNIT_EXPECT_EQ(test, shrink_count(host), all - 4 * block);
 	KUNIT_EXPECT_EQ(test, pages_lent(host), all - 4 * block);
+}
+
+static void take_offline(struct fake_host *host, unsigned long action,
+			 const struct fake_message *message)
+{
+	fake_host_take_offline(host, action, message->blocks[0].page,
+			       guest_pages(message));
+}
+
+/* One block's memory goes offline: that one comes back, and no other. */
+static void hints_return_from_offline_memory(struct kunit *test)
+{
+	struct fake_host *host = slow_host(test);
+	unsigned long block, all;
+	unsigned int i;
+
+	ask_until_full(host, 7);
+	finish(host, VIRTIO_BALLOON_CMD_ID_STOP);
+	all = pages_hinted(host);
+	block = guest_pages(hint(host, 3));
+	take_offline(host, MEM_GOING_OFFLINE, hint(host, 3));
+	for (i = 1; i < RING - 1; i++)
+		KUNIT_EXPECT_EQ(test, is_lent(hint(host, i)), i != 3);
+	KUNIT_EXPECT_EQ(test, nr_lent(host), all - block);
+	take_offline(host, MEM_OFFLINE, hint(host, 3));
+	KUNIT_EXPECT_EQ(test, nr_lent(host), all - block);
+	finish(host, VIRTIO_BALLOON_CMD_ID_DONE);
+	KUNIT_EXPECT_EQ(test, pages_lent(host), 0);
+}
+
+/* What the host may still act on stays until it can not, and no longer. */
+static void hints_not_acked_return_late(struct kunit *test)
+{
+	struct fake_host *host = slow_host(test);
+	unsigned long kept;
+	unsigned int i;
+
+	ask_until_full(host, 7);
+	take_offline(host, MEM_GOING_OFFLINE, hint(host, 2));
+	for (i = 1; i < RING - 1; i++)
+		KUNIT_EXPECT_TRUE(test, is_lent(hint(host, i)));
+
+	fake_host_set_command(host, VIRTIO_BALLOON_CMD_ID_STOP);
+	for (i = 0; i < 4; i++)
+		fake_host_answer(host, FAKE_HINTING);
+	kept = guest_pages(hint(host, 1)) + guest_pages(hint(host, 3));
+	fake_host_await(host, nr_lent(host) == kept &&
+			!is_lent(hint(host, 2)));
+	for (i = 1; i < RING - 1; i++)
+		KUNIT_EXPECT_EQ(test, is_lent(hint(host, i)), i != 2);
+	take_offline(host, MEM_OFFLINE, hint(host, 2));
+	finish(host, VIRTIO_BALLOON_CMD_ID_DONE);
+}
+
+/* Memory that does not go offline after all is like any other. */
+static void hints_stay_after_cancelled_offline(struct kunit *test)
+{
+	struct fake_host *host = slow_host(test);
+
+	ask_until_full(host, 7);
+	take_offline(host, MEM_GOING_OFFLINE, hint(host, 2));
+	take_offline(host, MEM_CANCEL_OFFLINE, hint(host, 2));
+	finish(host, VIRTIO_BALLOON_CMD_ID_STOP);
+	KUNIT_EXPECT_EQ(test, pages_lent(host), pages_hinted(host));
+	KUNIT_EXPECT_EQ(test, nr_lent(host), pages_hinted(host));
+	finish(host, VIRTIO_BALLOON_CMD_ID_DONE);
 }
 
 /* A migration was cancelled and another began while the first was answered. */
@@ -508,6 +575,9 @@ static struct kunit_case hinting_cases[] = {
 	KUNIT_CASE(hints_are_acked_before_done),
 	KUNIT_CASE(hints_not_acked_are_not_shrunk),
 	KUNIT_CASE(hints_shrink_by_blocks),
+	KUNIT_CASE(hints_return_from_offline_memory),
+	KUNIT_CASE(hints_not_acked_return_late),
+	KUNIT_CASE(hints_stay_after_cancelled_offline),
 	KUNIT_CASE(hints_of_changing_command),
 	KUNIT_CASE(hints_answer_a_command_once),
 	KUNIT_CASE(hints_go_on_while_inflating),

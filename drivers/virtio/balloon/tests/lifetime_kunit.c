@@ -92,6 +92,15 @@ static void probe_without_restraint(struct kunit *test)
 	expect_only_reference(test);
 }
 
+static void probe_without_memory_notifier(struct kunit *test)
+{
+	struct fake_host *host = fake_host_create(test);
+
+	kunit_activate_static_stub(test, balloon_hotplug_start, fail_step);
+	expect_probe_fails(host);
+	expect_only_reference(test);
+}
+
 static void probe_without_config_access(struct kunit *test)
 {
 	struct fake_host *host = fake_host_create(test);
@@ -434,6 +443,7 @@ static struct kunit_case lifetime_cases[] = {
 	KUNIT_CASE(probe_without_queues),
 	KUNIT_CASE(probe_without_thread),
 	KUNIT_CASE(probe_without_restraint),
+	KUNIT_CASE(probe_without_memory_notifier),
 	KUNIT_CASE(probe_without_config_access),
 	KUNIT_CASE(probe_again_after_failure),
 	KUNIT_CASE(probe_finds_target),

@@ -7,12 +7,14 @@
 #include <kunit/resource.h>
 #include <kunit/test.h>
 #include <linux/kthread.h>
+#include <linux/memory.h>
 #include <linux/migrate.h>
 #include <linux/mm.h>
 #include <linux/pagemap.h>
 #include <linux/prandom.h>
 #include <linux/virtio_ring.h>
 #include <linux/vmstat.h>
+#include <linux/workqueue.h>
 
 #include "fake_host.h"
 
@@ -380,20 +382,128 @@ static void migrate_does_not_wait_for_lock(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, migrate(host), 0);
 }
 
-static void migrate_does_not_wait_for_batch(struct kunit *test)
+/* All batches, out of the driver's reach. */
+static void take_batches(struct balloon_device *bd, struct list_head *batches)
+{
+	struct balloon_batch *batch;
+
+	mutex_lock(&bd->balloon_lock);
+	while ((batch = balloon_batch_get(bd, 0)))
+		list_add(&batch->node, batches);
+	mutex_unlock(&bd->balloon_lock);
+}
+
+static void give_batches(struct balloon_device *bd, struct list_head *batches)
+{
+	struct balloon_batch *batch, *next;
+
+	mutex_lock(&bd->balloon_lock);
+	list_for_each_entry_safe(batch, next, batches, node) {
+		list_del_init(&batch->node);
+		balloon_batch_put(bd, batch);
+	}
+	mutex_unlock(&bd->balloon_lock);
+	balloon_event(bd);
+}
+
+struct late_batches {
+	struct delayed_work work;
+	struct balloon_device *bd;
+	struct list_head batches;
+};
+
+static void give_late(struct work_struct *work)
+{
+	struct late_batches *late = container_of(to_delayed_work(work),
+						 struct late_batches, work);
+
+	give_batches(late->bd, &late->batches);
+}
+
+/* There mm tries until it succeeds, and speaks of each failure. */
+static void migrate_waits_in_offline_memory(struct kunit *test)
+{
+	struct fake_host *host = fake_host_start(test, 0);
+	struct late_batches late = { .bd = host->bd };
+	unsigned long since;
+	struct page *page;
+
+	INIT_LIST_HEAD(&late.batches);
+	INIT_DELAYED_WORK_ONSTACK(&late.work, give_late);
+	fake_host_reach(host, 5);
+	page = fake_host_isolate(host);
+	take_batches(host->bd, &late.batches);
+	fake_host_take_offline(host, MEM_GOING_OFFLINE, page, 1);
+
+	/* Compaction has no reason to. */
+	expect_hook_refuses(host, page, -EAGAIN);
+
+	since = jiffies;
+	schedule_delayed_work(&late.work, BALLOON_LOOK_AGAIN / 2);
+	KUNIT_EXPECT_EQ(test, migrate(host), 0);
+	KUNIT_EXPECT_GE(test, jiffies - since, BALLOON_LOOK_AGAIN / 2);
+	KUNIT_EXPECT_LT(test, jiffies - since, BALLOON_LOOK_AGAIN);
+	flush_delayed_work(&late.work);
+	destroy_delayed_work_on_stack(&late.work);
+	fake_host_take_offline(host, MEM_OFFLINE, page, 1);
+	fake_host_await(host, fake_host_arrived(host, 5));
+	fake_host_check(host);
+}
+
+static unsigned long migrate_in_vain(struct fake_host *host)
+{
+	unsigned long since = jiffies;
+
+	KUNIT_EXPECT_EQ(host->test, migrate(host), 1);
+	return jiffies - since;
+}
+
+/* A host that is gone delays it once, not once for every page and try. */
+static void migrate_waits_in_vain_once(struct kunit *test)
 {
 	struct fake_host *host = fake_host_start(test, 0);
 	struct balloon_device *bd = host->bd;
-	struct balloon_batch *batch, *next;
+	unsigned long waited;
 	LIST_HEAD(batches);
 	struct page *page;
 
 	fake_host_reach(host, 5);
 	page = fake_host_isolate(host);
-	mutex_lock(&bd->balloon_lock);
-	while ((batch = balloon_batch_get(bd, 0)))
-		list_add(&batch->node, &batches);
-	mutex_unlock(&bd->balloon_lock);
+	take_batches(bd, &batches);
+	fake_host_take_offline(host, MEM_GOING_OFFLINE, page, 1);
+	waited = migrate_in_vain(host);
+	KUNIT_EXPECT_GE(test, waited, BALLOON_LOOK_AGAIN);
+	KUNIT_EXPECT_LE(test, waited, 3 * BALLOON_LOOK_AGAIN);
+	KUNIT_EXPECT_LT(test, migrate_in_vain(host), BALLOON_LOOK_AGAIN);
+
+	give_batches(bd, &batches);
+	KUNIT_EXPECT_EQ(test, migrate(host), 0);
+	fake_host_take_offline(host, MEM_OFFLINE, page, 1);
+	fake_host_await(host, fake_host_arrived(host, 5));
+
+	/* It has answered since. */
+	page = fake_host_isolate(host);
+	take_batches(bd, &batches);
+	fake_host_take_offline(host, MEM_GOING_OFFLINE, page, 1);
+	KUNIT_EXPECT_GE(test, migrate_in_vain(host), BALLOON_LOOK_AGAIN);
+	give_batches(bd, &batches);
+	KUNIT_EXPECT_EQ(test, migrate(host), 0);
+	fake_host_take_offline(host, MEM_OFFLINE, page, 1);
+	fake_host_await(host, fake_host_arrived(host, 5));
+	fake_host_check(host);
+}
+
+static void migrate_does_not_wait_for_batch(struct kunit *test)
+{
+	struct fake_host *host = fake_host_start(test, 0);
+	struct balloon_device *bd = host->bd;
+	struct balloon_batch *batch;
+	LIST_HEAD(batches);
+	struct page *page;
+
+	fake_host_reach(host, 5);
+	page = fake_host_isolate(host);
+	take_batches(bd, &batches);
 
 	expect_hook_refuses(host, page, -EAGAIN);
 
@@ -410,12 +520,7 @@ static void migrate_does_not_wait_for_batch(struct kunit *test)
 	fake_host_await(host, fake_host_asleep(host));
 	KUNIT_EXPECT_EQ(test, bd->nr_free_batches, 1);
 
-	mutex_lock(&bd->balloon_lock);
-	list_for_each_entry_safe(batch, next, &batches, node) {
-		list_del_init(&batch->node);
-		balloon_batch_put(bd, batch);
-	}
-	mutex_unlock(&bd->balloon_lock);
+	give_batches(bd, &batches);
 	KUNIT_EXPECT_EQ(test, migrate(host), 0);
 	fake_host_await(host, fake_host_arrived(host, 5));
 }
@@ -782,6 +887,8 @@ static struct kunit_case migrate_cases[] = {
 	KUNIT_CASE(migrate_refuses_page_in_flight),
 	KUNIT_CASE(migrate_does_not_wait_for_lock),
 	KUNIT_CASE(migrate_does_not_wait_for_batch),
+	KUNIT_CASE(migrate_waits_in_offline_memory),
+	KUNIT_CASE_SLOW(migrate_waits_in_vain_once),
 	KUNIT_CASE(migrate_while_inflation_is_stuck),
 	KUNIT_CASE(migrate_while_deflation_is_stuck),
 	KUNIT_CASE(migrate_refuses_dying_balloon),

@@ -23,7 +23,8 @@ static const char usage[] =
 	"       memtool zeroes KEEP_MIB       likewise, and fail where new memory is not zero\n"
 	"       memtool fragment KEEP_MIB     take all memory but KEEP_MIB, free every\n"
 	"                                     other page, hold the rest until killed\n"
-	"       memtool offline               count PG_offline pages of /proc/kpageflags\n";
+	"       memtool offline [START END]   count PG_offline pages of /proc/kpageflags,\n"
+	"                                     all or those from page START up to END\n";
 
 static unsigned long meminfo_mib(const char *field)
 {
@@ -196,18 +197,28 @@ static int fragment(unsigned long keep_mib)
 		pause();
 }
 
-static int count_offline(void)
+static int count_offline(unsigned long pfn, unsigned long end)
 {
 	static __u64 flags[65536];
 	unsigned long count = 0;
 	int fd = open("/proc/kpageflags", O_RDONLY);
-	ssize_t n;
+	ssize_t n = 0;
 
 	if (fd < 0)
 		err(1, "/proc/kpageflags");
-	while ((n = read(fd, flags, sizeof(flags))) > 0)
+	while (pfn < end) {
+		size_t want = sizeof(flags) / sizeof(*flags);
+
+		if (want > end - pfn)
+			want = end - pfn;
+		n = pread(fd, flags, want * sizeof(*flags),
+			  pfn * sizeof(*flags));
+		if (n <= 0)
+			break;
 		for (size_t i = 0; i < n / sizeof(*flags); i++)
 			count += flags[i] >> KPF_OFFLINE & 1;
+		pfn += n / sizeof(*flags);
+	}
 	if (n < 0)
 		err(1, "/proc/kpageflags");
 	printf("%lu\n", count);
@@ -229,7 +240,9 @@ int main(int argc, char **argv)
 	if (argc == 3 && !strcmp(verb, "fragment"))
 		return fragment(number(argv[2]));
 	if (argc == 2 && !strcmp(verb, "offline"))
-		return count_offline();
+		return count_offline(0, ~0UL);
+	if (argc == 4 && !strcmp(verb, "offline"))
+		return count_offline(number(argv[2]), number(argv[3]));
 	fputs(usage, stderr);
 	return 2;
 }

@@ -167,12 +167,13 @@ class Guest:
 
     memory: MiB.  transport: see there.  device: QEMU's -device argument for the
     balloon without id, bus and the transport's properties, or None.  bus: another
-    than the transport's.
+    than the transport's.  slots: DIMMs of up to 1 GiB that can be plugged while
+    the guest runs.
     """
 
     def __init__(self, name, kernel, initramfs, accel, *, memory=1024,
                  transport=MODERN, device=ANY_BALLOON, bus=None, console=None, init_args="",
-                 extra=()):
+                 slots=0, extra=()):
         self.memory = memory * MIB
         self.transport = transport
         self.directory = BUILD / "guest" / name
@@ -183,7 +184,9 @@ class Guest:
         self._booted = 0  # records that the kernel had logged when init ran
         self.qmp = None
         self.channel = None
-        command = self._command(kernel, initramfs, accel, memory, init_args)
+        size = f"{memory}M,slots={slots},maxmem={memory + 1024 * slots}M"
+        command = self._command(kernel, initramfs, accel, size if slots else f"{memory}M",
+                                init_args)
         if device:
             place = ",".join(f"{name}={value}" for name, value in self._place(bus).items())
             command += ["-device", f"{transport.device(device)},{place}"]
@@ -195,7 +198,7 @@ class Guest:
         board = self.transport.board
         clock = accel.clock if "clock" in board.lacks else ""
         return [
-            QEMU, *accel.arguments, "-smp", "2", "-m", str(memory),
+            QEMU, *accel.arguments, "-smp", "2", "-m", memory,
             "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
             "-kernel", str(kernel.image), "-initrd", str(initramfs),
             # A guest that is beyond help ends at once, instead of being waited for.

@@ -82,11 +82,12 @@ class QMP:
         return answer["return"]
 
     def wait_event(self, name, since=0, timeout=None, matching=lambda data: True):
-        """Wait for an event after the first `since` ones.
+        """Wait for an event after the first `since` ones, of this name or one of these.
 
         Returns (event, position after it), or (None, since) after `timeout`
         seconds.  The position is where the next wait may start.
         """
+        names = (name,) if isinstance(name, str) else name
         deadline = None if timeout is None else time.monotonic() + timeout
         position = since
         with self._changed:
@@ -94,7 +95,7 @@ class QMP:
                 while position < len(self.events):
                     event = self.events[position]
                     position += 1
-                    if event["event"] == name and matching(event.get("data", {})):
+                    if event["event"] in names and matching(event.get("data", {})):
                         return event, position
                 if self._closed:
                     raise Disconnected("QEMU is gone")

@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Memory that goes offline.
+ *
+ * mm moves the balloon's pages out of such memory by itself, and tries without
+ * an end to have the rest freed. What it has no means to get at is the driver's
+ * to bring back, or its user waits for ever: blocks that are lent as hints.
+ */
+
+#include <linux/memory.h>
+#include <kunit/static_stub.h>
+
+#include "virtio_balloon.h"
+
+/* mm takes one range offline at a time, and always says how that ended. */
+static int balloon_memory_notify(struct notifier_block *nb,
+				 unsigned long action, void *data)
+{
+	struct balloon_device *bd = container_of(nb, struct balloon_device,
+						 hotplug.notifier);
+	struct memory_notify *memory = data;
+
+	switch (action) {
+	case MEM_GOING_OFFLINE:
+		WRITE_ONCE(bd->hotplug.start, memory->start_pfn);
+		WRITE_ONCE(bd->hotplug.nr, memory->nr_pages);
+		balloon_hinting_recall(bd);
+		break;
+	case MEM_OFFLINE:
+	case MEM_CANCEL_OFFLINE:
+		WRITE_ONCE(bd->hotplug.nr, 0);
+		break;
+	}
+	return NOTIFY_OK;
+}
+
+/**
+ * balloon_goes_offline - is a page in memory that is about to go offline?
+ * @bd: the balloon
+ * @page: the page
+ *
+ * Context: any. What is allocated after the answer has become true is in other
+ * memory.
+ */
+bool balloon_goes_offline(struct balloon_device *bd, const struct page *page)
+{
+	return page_to_pfn(page) - READ_ONCE(bd->hotplug.start) <
+	       READ_ONCE(bd->hotplug.nr);
+}
+
+/**
+ * balloon_hotplug_start - be told of memory that goes offline
+ * @bd: the balloon
+ *
+ * Context: probe.
+ * Return: 0 or the errno of register_memory_notifier().
+ */
+int balloon_hotplug_start(struct balloon_device *bd)
+{
+	KUNIT_STATIC_STUB_REDIRECT(balloon_hotplug_start, bd);
+
+	bd->hotplug.in_vain = ULONG_MAX;
+	bd->hotplug.notifier.notifier_call = balloon_memory_notify;
+	return register_memory_notifier(&bd->hotplug.notifier);
+}
+
+/**
+ * balloon_hotplug_stop - wait for a running notifier and have it not run again
+ * @bd: the balloon, dying
+ *
+ * Context: remove; sleeps.
+ */
+void balloon_hotplug_stop(struct balloon_device *bd)
+{
+	unregister_memory_notifier(&bd->hotplug.notifier);
+}

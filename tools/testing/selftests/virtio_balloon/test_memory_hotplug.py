@@ -1,0 +1,262 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Memory that holds balloon pages goes offline and is unplugged.
+
+A DIMM's memory is online as ZONE_MOVABLE, from which the balloon takes its
+pages first.  What stays of the guest's zones is what it booted with.
+"""
+
+import contextlib
+import re
+import time
+
+import pytest
+
+from conftest import CheckedBalloon
+from host.dimm import MEMORY, Dimm
+from host.guest import HANG_SECONDS, PAGE_SIZE
+from host.paths import MIB
+
+BOOT_MEMORY = 1024 * MIB
+DIMM = 512 * MIB
+LIVE = 96 * MIB  # of data that must stay intact
+LARGE = 400 * MIB  # of balloon: fits into either, the DIMM or what the guest booted with
+ROUNDS = 3
+
+# What mm writes of a page that it does not get out of the way at once.  It tries
+# again, and again.
+DUMP = (r"|^do_migrate_range: \d+ callbacks suppressed|^page: refcount:|^flags: 0x"
+        r"|^page_type: |^raw: |^page dumped because: ")
+# It is on its way to the host, or back.
+ISOLATION_FAILED = r"^failed to isolate pfn" + DUMP + "isolation failed"
+# The balloon is about to be removed.
+MIGRATION_FAILED = r"^migrating pfn" + DUMP + "migration failure|" + ISOLATION_FAILED
+
+
+def zones(guest):
+    """What /proc/zoneinfo says of each populated zone: {name: (pages, managed, free)}.
+
+    `pages` is the zone's span, a range of page frame numbers.
+    """
+    found = {}
+    for text in guest.read("/proc/zoneinfo").split("Node ")[1:]:
+        name = re.match(r"\d+, zone +(\w+)", text)[1]
+        managed, spanned, free = (int(re.search(rf"^ +{key} +(\d+)", text, re.MULTILINE)[1])
+                                  for key in ("managed", "spanned", "pages free"))
+        if spanned:
+            start = int(re.search(r"start_pfn: +(\d+)", text)[1])
+            found[name] = (range(start, start + spanned), managed, free)
+    return found
+
+
+class MovingBalloon(CheckedBalloon):
+    """A balloon in a guest whose memory comes and goes."""
+
+    def __init__(self, guest):
+        super().__init__(guest)
+        self.dimm = Dimm(guest, "dimm0", DIMM)
+        self.boot_zones = {name: managed for name, (_, managed, _) in zones(guest).items()}
+
+    @property
+    def size(self):
+        """Bytes that the host has from the guest."""
+        return self.guest.memory - self.actual()
+
+    def marked(self, pages):
+        """PG_offline pages in a range of page frame numbers; it must be at rest."""
+        return int(self.guest.run(f"memtool offline {pages.start} {pages.stop}"))
+
+    def in_dimm(self):
+        """Balloon pages of the DIMM."""
+        return self.marked(self.dimm.pages)
+
+    def check_accounts(self):
+        """Device, MemTotal, zones and page flags agree on size and place of the balloon."""
+        assert self.offline_pages() * PAGE_SIZE == self.size
+        expected = dict(self.boot_zones)
+        if self.dimm.online:
+            expected["Movable"] = self.dimm.online // PAGE_SIZE
+        now = zones(self.guest)
+        managed = {name: managed for name, (_, managed, _) in now.items()}
+        marked = {name: self.marked(pages) for name, (pages, _, _) in now.items()}
+        whole = {name: managed[name] + marked[name] for name in now}
+        assert whole == expected, f"pages managed: {managed}, in the balloon: {marked}"
+        assert self.guest.meminfo()["MemTotal"] == sum(managed.values()) * PAGE_SIZE
+
+    def inflate_by(self, size):
+        """Take `size` bytes in all, and see them accounted for."""
+        self.reach(self.guest.memory - size)
+
+    def fill_dimm(self):
+        """Have most of the balloon's pages in the DIMM."""
+        self.inflate_by(LARGE)
+        pages = self.in_dimm()
+        print(f"{pages} of the balloon's {LARGE // PAGE_SIZE} pages are in the DIMM")
+        assert pages > LARGE // PAGE_SIZE // 2
+        return pages
+
+
+@pytest.fixture(scope="module", name="machine_with_slots")
+def fixture_machine_with_slots(boot):
+    """A guest of its own, as no other has slots for DIMMs."""
+    hints = "virtio-balloon-pci,free-page-hint=on,iothread=hinter,free-page-reporting=on"
+    with boot("memory-hotplug", slots=2, device=hints,
+              extra=("-object", "iothread,id=hinter")) as guest:
+        guest.write(f"{MEMORY}/auto_online_blocks", "online_movable")
+        balloon = MovingBalloon(guest)
+        yield balloon
+
+
+@pytest.fixture(name="balloon")
+def fixture_balloon(machine_with_slots, request):
+    """Its balloon, empty, and a DIMM; in the end there is neither."""
+    balloon, guest = machine_with_slots, machine_with_slots.guest
+    since = len(guest.kernel_log())
+    provoked = [mark.args[0] for mark in request.node.iter_markers("logs")]
+    balloon.load()
+    balloon.dimm.plug()
+    yield balloon
+    try:
+        balloon.load()
+        balloon.deflate()
+    finally:
+        if balloon.dimm.blocks:
+            balloon.dimm.unplug()
+    balloon.check_accounts()
+    alarms = [alarm for alarm in guest.alarms(since)
+              if not any(re.search(pattern, alarm.text) for pattern in provoked)]
+    assert not alarms, "kernel log:\n" + "\n".join(map(str, alarms))
+
+
+def test_offline_then_unplug(balloon, data):
+    """Each block's balloon pages migrate; the DIMM goes, another comes, the balloon stays."""
+    guest, dimm = balloon.guest, balloon.dimm
+    data.fill(LIVE)
+    pages = balloon.fill_dimm()
+    migrated = guest.vmstat()["balloon_migrate"]
+    for block in dimm.blocks:
+        dimm.change(block, "offline")
+        assert balloon.size == LARGE
+        balloon.check_accounts()
+    assert guest.vmstat()["balloon_migrate"] - migrated >= pages
+    assert balloon.in_dimm() == 0
+    dimm.unplug()
+    assert balloon.size == LARGE
+    balloon.check_accounts()
+    dimm.plug()
+    assert balloon.size == LARGE
+    balloon.check_accounts()
+
+
+def test_unplug_at_once(balloon, data):
+    """device_del takes the DIMM with all its balloon pages offline by itself."""
+    data.fill(LIVE)
+    pages = balloon.fill_dimm()
+    migrated = balloon.guest.vmstat()["balloon_migrate"]
+    balloon.dimm.unplug()
+    assert balloon.guest.vmstat()["balloon_migrate"] - migrated >= pages
+    assert balloon.size == LARGE
+    balloon.check_accounts()
+
+
+def wait_progress(job, watch):
+    """Call `watch` until a job ends; it has to write something now and then."""
+    written, deadline = "", time.monotonic() + HANG_SECONDS
+    while not job.ended(0):
+        watch()
+        if job.output != written:
+            written, deadline = job.output, time.monotonic() + HANG_SECONDS
+        assert time.monotonic() < deadline, f"stuck after: {written}"
+    return job.wait()
+
+
+@pytest.mark.logs(ISOLATION_FAILED)
+def test_offline_while_moving(balloon, data, rng):
+    """Blocks go offline and come back, again and again, while the balloon changes its size."""
+    guest, dimm = balloon.guest, balloon.dimm
+    data.fill(LIVE)
+    balloon.inflate_by(LARGE)
+    migrated = guest.vmstat()["balloon_migrate"]
+    targets = [LARGE // 4, LARGE]
+    moves = 0
+
+    def move():
+        nonlocal moves
+        balloon.start(guest.memory - targets[moves % 2])
+        moves += 1
+
+    rounds = " ".join(dimm.blocks * ROUNDS)
+    with guest.job(f"cd {MEMORY}; for block in {rounds}; do for state in offline online_movable; do"
+                   " echo $state > $block/state || exit; echo $block $state; done; done") as job:
+        wait_progress(job, move)
+    print(f"{moves} targets, {guest.vmstat()['balloon_migrate'] - migrated} pages migrated")
+    assert moves > ROUNDS
+    assert guest.vmstat()["balloon_migrate"] > migrated
+    balloon.inflate_by(rng.randrange(0, LARGE))
+
+
+@contextlib.contextmanager
+def lent_memory(balloon):
+    """A migration that goes nowhere, at whose start the guest lends its free memory."""
+    guest, qmp = balloon.guest, balloon.guest.qmp
+    qmp.execute("migrate-set-capabilities",
+                capabilities=[{"capability": "events", "state": True}])
+    qmp.execute("migrate-set-parameters", **{"max-bandwidth": 1024})
+    since = len(qmp.events)
+    qmp.execute("migrate", uri="exec:cat > /dev/null")
+    try:
+        deadline = time.monotonic() + HANG_SECONDS
+        while zones(guest)["Movable"][2] > balloon.dimm.online // PAGE_SIZE // 8:
+            assert time.monotonic() < deadline, zones(guest)
+            # There is no event for what the guest lends.
+            time.sleep(0.1)
+        yield
+        assert qmp.execute("query-migrate")["status"] == "active"
+    finally:
+        qmp.execute("migrate_cancel")
+        qmp.wait_event("MIGRATION", since, HANG_SECONDS,
+                       lambda data: data["status"] == "cancelled")
+
+
+@pytest.mark.ours
+def test_offline_while_lent(balloon):
+    """Blocks that were lent as free page hints come back for their memory to go offline.
+
+    There is nothing else in the DIMM: to migrate that takes memory, which the
+    guest would get by its shrinker, out of the DIMM as likely as not.
+    """
+    guest, dimm = balloon.guest, balloon.dimm
+    with lent_memory(balloon):
+        for block in dimm.blocks:
+            dimm.change(block, "offline")
+            balloon.check_accounts()
+        # Only what lay in those blocks has come back.
+        assert guest.meminfo()["MemFree"] < BOOT_MEMORY // 4, guest.meminfo()
+    deadline = time.monotonic() + HANG_SECONDS
+    while guest.meminfo()["MemFree"] < BOOT_MEMORY // 2:
+        assert time.monotonic() < deadline, guest.meminfo()
+        time.sleep(0.1)  # no event says that the guest has what it had lent
+
+
+@pytest.mark.logs(MIGRATION_FAILED)
+def test_remove_while_going_offline(balloon, data):
+    """modprobe -r in the middle of a block's migration ends, and the block goes offline."""
+    guest, dimm = balloon.guest, balloon.dimm
+    data.fill(LIVE)
+    interrupted = 0
+    for block in dimm.blocks:
+        balloon.fill_dimm()
+        migrated = guest.vmstat()["balloon_migrate"]
+        with guest.job(f"echo offline > {MEMORY}/{block}/state") as job:
+            while guest.vmstat()["balloon_migrate"] == migrated and not job.ended(0):
+                pass
+            interrupted += job.status is None
+            balloon.unload()
+            assert job.ended(HANG_SECONDS), f"{block} does not go offline"
+            job.wait()
+        assert guest.run("memtool offline").strip() == "0"
+        dimm.change(block, "online_movable")
+        balloon.load()
+        balloon.wait(guest.memory - LARGE)
+        balloon.check_accounts()
+    print(f"{interrupted} of {len(dimm.blocks)} migrations were interrupted")
+    assert interrupted
