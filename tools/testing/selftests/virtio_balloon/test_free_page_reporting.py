@@ -1,11 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
 """F_REPORTING: memory that the guest frees goes back to the host by itself."""
 
-import time
-
 import pytest
 
-from host.guest import HANG_SECONDS
 from host.paths import MIB
 
 DEVICE = "virtio-balloon-pci,free-page-reporting=on"
@@ -18,42 +15,26 @@ def fixture_reporter(balloon, swap):
     return balloon
 
 
-def wait_rss_below(guest, limit):
-    """mm reports every two seconds; nobody tells us when it has."""
-    deadline = time.monotonic() + HANG_SECONDS
-    while guest.rss() > limit:
-        assert time.monotonic() < deadline, f"host RSS is {guest.rss()}, not below {limit}"
-        time.sleep(0.2)
-
-
-def use_and_free(guest, size):
-    """The host gets most of what a process of the guest used."""
-    guest.run(f"memtool fill /data/used {size} 1")
-    full = guest.rss()
-    guest.run("rm /data/used")
-    wait_rss_below(guest, full - size * MIB * 8 // 10)
-
-
 def test_freed_memory_goes_back(reporter):
     """No target changes, nothing is in the balloon: the host's memory falls anyway."""
     for _ in range(2):
-        use_and_free(reporter.guest, 600)
+        reporter.guest.use_and_free(600)
     assert reporter.actual() == reporter.guest.memory
 
 
 def test_beside_an_inflated_balloon(reporter):
     """Reporting and ballooning do not disturb each other."""
     reporter.reach(700 * MIB)
-    use_and_free(reporter.guest, 300)
+    reporter.guest.use_and_free(300)
     reporter.check_accounts()
     reporter.reach(900 * MIB)
-    use_and_free(reporter.guest, 300)
+    reporter.guest.use_and_free(300)
 
 
 def test_data_survives_reports(reporter, data):
     """What is in use is never reported."""
     data.fill(300 * MIB)
-    use_and_free(reporter.guest, 400)
+    reporter.guest.use_and_free(400)
     data.verify()
     reporter.unload()
     data.verify()

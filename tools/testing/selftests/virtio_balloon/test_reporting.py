@@ -5,23 +5,10 @@ import time
 
 import pytest
 
-from host.guest import HANG_SECONDS
 from host.paths import MIB
 
 SMALL = 384 * MIB  # what the guest can afford without its driver holding back
 EVENTS = "/sys/kernel/tracing/events/virtio_balloon"
-
-
-def next_stats(balloon, after):
-    """The first statistics that arrived later than `after`, in seconds since the epoch."""
-    deadline = time.monotonic() + HANG_SECONDS
-    while time.monotonic() < deadline:
-        stats = balloon.guest_stats()
-        if stats["last-update"] > after:
-            return stats
-        # QEMU has no event for this; its clock counts whole seconds.
-        time.sleep(0.1)
-    raise AssertionError(f"no statistics for {HANG_SECONDS} s")
 
 
 @pytest.fixture(name="stats")
@@ -37,7 +24,7 @@ def test_statistics_match(stats):
     guest = stats.guest
     stats.reach(700 * MIB)
     before = guest.vmstat()
-    reported = next_stats(stats, int(time.time()))["stats"]
+    reported = stats.next_stats(int(time.time()))["stats"]
     after, meminfo = guest.vmstat(), guest.meminfo()
     assert reported["stat-total-memory"] == meminfo["MemTotal"]
     for name, field in (("free-memory", "MemFree"), ("available-memory", "MemAvailable"),

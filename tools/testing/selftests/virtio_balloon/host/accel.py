@@ -17,9 +17,13 @@ TRIAL_SECONDS = 60
 
 
 class Accelerator(NamedTuple):
-    """An accelerator, arguments of QEMU and of the kernel for it, and why it was chosen."""
+    """An accelerator, arguments of QEMU and of the kernel for it, and why it was chosen.
+
+    asleep: QEMU's arguments for a guest that suspends.
+    """
     name: str
     arguments: tuple
+    asleep: tuple
     kernel: str
     reason: str
 
@@ -30,7 +34,8 @@ CPU = ("-cpu", "qemu64")
 
 def kvm(reason):
     """Hardware virtualisation."""
-    return Accelerator("KVM", ("-accel", "kvm", *CPU), "", reason)
+    arguments = ("-accel", "kvm", *CPU)
+    return Accelerator("KVM", arguments, arguments, "", reason)
 
 
 def tcg(reason):
@@ -41,10 +46,12 @@ def tcg(reason):
 
     The kernel boots on one CPU, init starts the other: QEMU 7.2 now and then
     lets one CPU run into an int3 that the other's patching of kernel code has
-    already taken back, and most of that patching happens during boot.
+    already taken back, and most of that patching happens during boot.  The
+    freezer patches try_to_freeze(), which vballoon calls all the time: guests
+    that suspend have one host thread for all CPUs.
     """
-    return Accelerator("TCG", ("-accel", "tcg,thread=multi,tb-size=64", *CPU), "maxcpus=1",
-                       reason)
+    return Accelerator("TCG", ("-accel", "tcg,thread=multi,tb-size=64", *CPU),
+                       ("-accel", "tcg,thread=single,tb-size=64", *CPU), "maxcpus=1", reason)
 
 
 def try_kvm(release):

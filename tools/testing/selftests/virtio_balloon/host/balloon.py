@@ -7,6 +7,9 @@ from .guest import BALLOON_ID, HANG_SECONDS
 from .paths import BALLOON_PAGE
 
 DRIVER = "/sys/bus/virtio/drivers/virtio_balloon"
+# Feature bits (include/uapi/linux/virtio_balloon.h)
+DEFLATE_ON_OOM = 2
+REPORTING = 5
 
 
 class Stuck(Exception):
@@ -37,6 +40,11 @@ class Balloon:
         """Content of one of the driver's sysfs files; None where the driver has none."""
         pattern = f"{DRIVER}/virtio*/balloon/{name}"
         return self.guest.run(f"cat {pattern} 2>/dev/null || true").strip() or None
+
+    def negotiated(self, bit):
+        """Is there a driver that has agreed on a feature with its device?"""
+        device = self.device()
+        return bool(device) and self.guest.read(f"{DRIVER}/{device}/features")[bit] == "1"
 
     def actual(self):
         """What the device has been told."""
@@ -118,3 +126,14 @@ class Balloon:
         """The latest statistics: {"last-update": seconds, "stats": {...}}."""
         return self.guest.qmp.execute("qom-get", path=f"/machine/peripheral/{BALLOON_ID}",
                                       property="guest-stats")
+
+    def next_stats(self, after):
+        """The first statistics that arrived later than `after`, in seconds since the epoch."""
+        deadline = time.monotonic() + HANG_SECONDS
+        while time.monotonic() < deadline:
+            stats = self.guest_stats()
+            if stats["last-update"] > after:
+                return stats
+            # QEMU has no event for this; its clock counts whole seconds.
+            time.sleep(0.1)
+        raise Stuck(f"no statistics for {HANG_SECONDS} s")

@@ -11,6 +11,7 @@ import threading
 import time
 
 from . import klog
+from .initramfs import DISK_MODULE
 from .paths import BUILD, MIB, QEMU, Unusable, kernel_image
 from .qmp import QMP, Disconnected, QMPError
 
@@ -18,6 +19,7 @@ from .qmp import QMP, Disconnected, QMPError
 HANG_SECONDS = 120
 PAGE_SIZE = os.sysconf("SC_PAGE_SIZE")
 BALLOON_ID = "balloon0"
+CHIPSET = "/sys/bus/pci/devices/0000:00:1f.0"  # q35's ICH9
 
 
 class GuestDied(Exception):
@@ -37,7 +39,7 @@ class Job:
     """A command that runs in the guest."""
 
     def __init__(self, channel, number, command):
-        self._channel = channel
+        self.channel = channel
         self.number = number
         self.command = command
         self.chunks = []
@@ -50,25 +52,25 @@ class Job:
 
     def wait(self, check=True):
         """Wait for its end; return its output."""
-        self._channel.wait_for(lambda: self.status is not None, self.command)
+        self.channel.wait_for(lambda: self.status is not None, self.command)
         if check and self.status:
             raise CommandFailed(self.command, self.status, self.output)
         return self.output
 
     def wait_output(self, text):
         """Wait until it has written `text`."""
-        self._channel.wait_for(lambda: text in self.output or self.status is not None,
-                               self.command)
+        self.channel.wait_for(lambda: text in self.output or self.status is not None,
+                              self.command)
         if text not in self.output:
             raise CommandFailed(self.command, self.status, self.output)
 
     def ended(self, within):
         """Has it ended, or does so `within` that many seconds?"""
-        return self._channel.happens(lambda: self.status is not None, within)
+        return self.channel.happens(lambda: self.status is not None, within)
 
     def kill(self, number=signal.SIGKILL):
         """Kill it, and all that it started; wait for its end."""
-        self._channel.send(f"kill {self.number} {int(number)}")
+        self.channel.send(f"kill {self.number} {int(number)}")
         return self.wait(check=False)
 
 
@@ -130,6 +132,11 @@ class Channel:
         """Wait until init runs."""
         self.wait_for(lambda: self._ready, "boot")
 
+    def goes_on(self, job):
+        """Wait for the job's end, or for an init that knows nothing of it: which is it?"""
+        self.wait_for(lambda: job.status is not None or self._ready, job.command)
+        return not self._ready
+
     def ready(self, within):
         """Does init run, or come to run `within` that many seconds?"""
         return self.happens(lambda: self._ready, within)
@@ -153,6 +160,14 @@ class Channel:
         self.send(f"{verb} {job.number} {rest}".rstrip())
         return job
 
+    def inherit(self, other):
+        """Take over from the channel over which the same guest spoke in another QEMU."""
+        with self._changed:
+            self.records = [*other.records]
+            self._jobs, self._count = other._jobs, other._count
+            for job in self._jobs.values():
+                job.channel = self
+
     def close(self):
         """Close our end."""
         with contextlib.suppress(OSError):
@@ -167,11 +182,12 @@ class Guest:
     memory: MiB.  device: QEMU's -device argument for the balloon without id and
     bus, or None.  bus: "port0" is PCI Express; "pci0" is conventional PCI, where
     QEMU has legacy and transitional devices.  Both take devices at any time.
+    suspends: it may, see accel.py.
     """
 
     def __init__(self, name, release, initramfs, accel, *, memory=1024,
                  device="virtio-balloon-pci", bus="port0", console=None, init_args="",
-                 extra=()):
+                 suspends=False, extra=()):
         self.memory = memory * MIB
         self.directory = BUILD / "guest" / name
         self.directory.mkdir(parents=True, exist_ok=True)
@@ -182,6 +198,7 @@ class Guest:
         self.qmp = None
         self.channel = None
         command = self._command(kernel_image(release), initramfs, accel, memory, init_args)
+        command += accel.asleep if suspends else accel.arguments
         if device:
             command += ["-device", f"{device},id={BALLOON_ID},bus={bus}"]
         command += self._console(console) + list(extra)
@@ -190,7 +207,7 @@ class Guest:
 
     def _command(self, kernel, initramfs, accel, memory, init_args):
         return [
-            QEMU, "-machine", "q35", *accel.arguments, "-smp", "2", "-m", str(memory),
+            QEMU, "-machine", "q35", "-smp", "2", "-m", str(memory),
             "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
             "-kernel", str(kernel), "-initrd", str(initramfs),
             # A guest that is beyond help ends at once, instead of being waited for.
@@ -303,7 +320,7 @@ class Guest:
         if not moved:
             self._end(*destination)
             return
-        destination[2].records = [*self.channel.records]
+        destination[2].inherit(self.channel)
         self._process, self.qmp, self.channel = destination
         self._end(*source)
 
@@ -315,6 +332,55 @@ class Guest:
         channel.close()
         if qmp:
             qmp.close()
+
+    # Sleep
+
+    def _fall_asleep(self, state, event):
+        """Let the guest suspend; return the job that ends when it is awake again."""
+        since = len(self.qmp.events)
+        job = self.channel.request("write", f"/sys/power/state {state}")
+        deadline = time.monotonic() + HANG_SECONDS
+        while not self.qmp.wait_event(event, since, 0.1)[0]:
+            if job.status is not None:
+                raise CommandFailed(job.command, job.status, "no sleep")
+            if time.monotonic() > deadline:
+                raise GuestDied(f"the guest does not suspend for {HANG_SECONDS} s")
+        return job
+
+    @contextlib.contextmanager
+    def asleep(self):
+        """Suspended to RAM in the block, awake after it."""
+        self.run(f"dd if={CHIPSET}/config of=/tmp/chipset bs=8 skip=8 count=1")
+        job = self._fall_asleep("mem", "SUSPEND")
+        yield
+        self.qmp.execute("system_wakeup")
+        job.wait()
+        # q35 wakes up without PMBASE (64) and ACPI_CNTL (68) of its chipset, and QEMU 7.2's
+        # firmware does not set them: no other sleep, nor power-off, would work.
+        self.run(f"dd if=/tmp/chipset of={CHIPSET}/config bs=8 seek=8 conv=notrunc")
+
+    @contextlib.contextmanager
+    def hibernated(self, disk, modules=()):
+        """Suspended to a disk, and resumed from it by a new QEMU.
+
+        That QEMU is there in the block already, but waits for the block's end
+        to boot.  modules: what its kernel loads besides the disk's before it
+        resumes.
+        """
+        job = self._fall_asleep("disk", "SUSPEND_DISK")
+        old = self._process, self.qmp, self.channel
+        self._process.wait(HANG_SECONDS)
+        self._end(*old)
+        command = [*self._machine, "-S"]
+        command[command.index("-append") + 1] += " ".join((
+            " --", *(f"load={name}" for name in (DISK_MODULE, *modules)), f"resume={disk}"))
+        self._start(command, interactive=False)
+        self.channel.inherit(old[2])
+        yield
+        self.qmp.execute("cont")
+        if not self.channel.goes_on(job):
+            raise GuestDied("the guest was booted anew, not resumed")
+        job.wait()
 
     # The guest's inside
 
@@ -381,6 +447,20 @@ class Guest:
                 return int(statm.read().split()[1]) * PAGE_SIZE
         except (OSError, IndexError) as error:
             raise GuestDied("QEMU is gone") from error
+
+    def wait_rss_below(self, limit):
+        """mm reports free memory every two seconds; nobody tells us when it has."""
+        deadline = time.monotonic() + HANG_SECONDS
+        while self.rss() > limit:
+            assert time.monotonic() < deadline, f"host RSS is {self.rss()}, not below {limit}"
+            time.sleep(0.2)
+
+    def use_and_free(self, size):
+        """Let a program use `size` MiB; wait until the host has got most of them back."""
+        self.run(f"memtool fill /data/used {size} 1")
+        full = self.rss()
+        self.run("rm /data/used")
+        self.wait_rss_below(full - size * MIB * 8 // 10)
 
     @property
     def plugged(self):

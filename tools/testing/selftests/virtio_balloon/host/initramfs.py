@@ -12,6 +12,7 @@ from pathlib import Path
 from .paths import BUILD, GUEST_SOURCES, Unusable, modules_of
 
 MODULE = "virtio_balloon"
+DISK_MODULE = "virtio_blk"
 PROGRAMS = ("init", "memtool", "attrreader")
 KMOD_NAMES = ("modprobe", "modinfo", "insmod", "rmmod", "lsmod", "depmod")
 
@@ -108,13 +109,15 @@ def add_kmod(tree):
 
 
 def add_modules(tree, release, peer):
-    """The kernel's own balloon in its usual place, ours under updates/, depmod's files."""
+    """The kernel's own balloon and disk in their usual places, ours under updates/."""
     installed = modules_of(release)
     target = Path("lib/modules") / release
     stock = list(installed.glob(f"kernel/drivers/virtio/{MODULE}.ko*"))
     if not stock:
         raise Unusable(f"kernel {release} has no {MODULE} module of its own: choose another KERNEL=")
-    tree.add(stock[0], str(target / stock[0].relative_to(installed)))
+    disk = installed.glob(f"kernel/drivers/block/{DISK_MODULE}.ko*")
+    for path in (stock[0], *disk):
+        tree.add(path, str(target / path.relative_to(installed)))
     for name in ("modules.order", "modules.builtin", "modules.builtin.modinfo"):
         tree.add(installed / name, str(target / name))
     if peer == "ours":
