@@ -18,12 +18,17 @@
  * Answers:
  *
  *   ready             once, at the start
+ *   awake             perhaps, after a suspend
  *   out ID LENGTH     followed by LENGTH bytes of standard output and error
  *   exit ID STATUS    exit status, 128 + signal, or errno for read and write
  *   log LENGTH        followed by one record of /dev/kmsg
  *
- * With the argument "shell" it also starts a shell on the console and powers
- * the guest off when that shell ends.
+ * Arguments, handled in their order before anything is served:
+ *
+ *   load=MODULE       load a kernel module
+ *   resume=DEVICE     go on with what was hibernated to DEVICE, if anything was
+ *   shell             also start a shell on the console, and power the guest
+ *                     off when that shell ends
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -109,6 +114,31 @@ static int write_file(const char *path, const char *text)
 		err = errno;
 	close(fd);
 	return err;
+}
+
+static void load_module(const char *name)
+{
+	pid_t pid = fork();
+	int status = 0;
+
+	if (!pid) {
+		execl("/sbin/modprobe", "modprobe", name, NULL);
+		_exit(127);
+	}
+	if (pid < 0 || waitpid(pid, &status, 0) < 0)
+		die(name);
+	if (status) {
+		errno = ENOEXEC;
+		die(name);
+	}
+}
+
+/* Where there is something to resume this does not return. */
+static void resume_from(const char *device)
+{
+	errno = write_file("/sys/power/resume", device);
+	if (errno)
+		die(device);
 }
 
 /* The host may have asked for a boot on one CPU (see host/accel.py). */
@@ -378,8 +408,16 @@ static void read_requests(void)
 
 	if (n < 0 && (errno == EINTR || errno == EAGAIN))
 		return;
-	if (n <= 0)
+	if (n < 0)
 		die("control port");
+	if (!n) {
+		/*
+		 * A suspend closed the port, and the host's word that it is
+		 * open has yet to come.  Writing waits for it, reading does not.
+		 */
+		dprintf(port, "awake\n");
+		return;
+	}
 	request_len += n;
 	while ((end = memchr(start, '\n', request + request_len - start))) {
 		*end = '\0';
@@ -431,11 +469,19 @@ static void serve(int children)
 
 int main(int argc, char **argv)
 {
-	bool with_shell = argc > 1 && !strcmp(argv[argc - 1], "shell");
+	bool with_shell = false;
 	sigset_t mask;
 	int children;
 
 	mount_everything();
+	for (int i = 1; i < argc; i++) {
+		if (!strncmp(argv[i], "load=", 5))
+			load_module(argv[i] + 5);
+		else if (!strncmp(argv[i], "resume=", 7))
+			resume_from(argv[i] + 7);
+		else if (!strcmp(argv[i], "shell"))
+			with_shell = true;
+	}
 	start_all_cpus();
 	load_virtio_mmio();
 	setenv("PATH", "/sbin:/bin", 1);

@@ -20,9 +20,11 @@ class Accelerator(NamedTuple):
     """An accelerator, arguments of QEMU and of the kernel for it, and why it was chosen.
 
     clock: further arguments of the kernel where the board lacks a clock.
+    asleep: QEMU's arguments for a guest that suspends.
     """
     name: str
     arguments: tuple
+    asleep: tuple
     kernel: str
     reason: str
     clock: str = ""
@@ -34,7 +36,8 @@ CPU = ("-cpu", "qemu64")
 
 def kvm(reason):
     """Hardware virtualisation."""
-    return Accelerator("KVM", ("-accel", "kvm", *CPU), "", reason)
+    arguments = ("-accel", "kvm", *CPU)
+    return Accelerator("KVM", arguments, arguments, "", reason)
 
 
 def tcg(reason):
@@ -45,12 +48,15 @@ def tcg(reason):
 
     The kernel boots on one CPU, init starts the other: QEMU 7.2 now and then
     lets one CPU run into an int3 that the other's patching of kernel code has
-    already taken back, and most of that patching happens during boot.
+    already taken back, and most of that patching happens during boot.  The
+    freezer patches try_to_freeze(), which vballoon calls all the time: guests
+    that suspend have one host thread for all CPUs.
 
     The guest sees the host's time stamp counter; a guest that can not measure
     its frequency, and has no KVM to ask, has to be told.
     """
-    return Accelerator("TCG", ("-accel", "tcg,thread=multi,tb-size=64", *CPU), "maxcpus=1",
+    return Accelerator("TCG", ("-accel", "tcg,thread=multi,tb-size=64", *CPU),
+                       ("-accel", "tcg,thread=single,tb-size=64", *CPU), "maxcpus=1",
                        reason, f"tsc=reliable tsc_early_khz={tsc_khz()}")
 
 

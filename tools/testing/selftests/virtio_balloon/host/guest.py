@@ -11,6 +11,7 @@ import threading
 import time
 
 from . import klog
+from .initramfs import DISK_MODULE
 from .paths import BUILD, MIB, QEMU, Unusable
 from .qmp import QMP, Disconnected, QMPError
 from .transport import ANY_BALLOON, MODERN
@@ -19,6 +20,7 @@ from .transport import ANY_BALLOON, MODERN
 HANG_SECONDS = 120
 PAGE_SIZE = os.sysconf("SC_PAGE_SIZE")
 BALLOON_ID = "balloon0"
+CHIPSET = "/sys/bus/pci/devices/0000:00:1f.0"  # q35's ICH9
 
 
 class GuestDied(Exception):
@@ -38,7 +40,7 @@ class Job:
     """A command that runs in the guest."""
 
     def __init__(self, channel, number, command):
-        self._channel = channel
+        self.channel = channel
         self.number = number
         self.command = command
         self.chunks = []
@@ -51,25 +53,25 @@ class Job:
 
     def wait(self, check=True):
         """Wait for its end; return its output."""
-        self._channel.wait_for(lambda: self.status is not None, self.command)
+        self.channel.wait_for(lambda: self.status is not None, self.command)
         if check and self.status:
             raise CommandFailed(self.command, self.status, self.output)
         return self.output
 
     def wait_output(self, text):
         """Wait until it has written `text`."""
-        self._channel.wait_for(lambda: text in self.output or self.status is not None,
-                               self.command)
+        self.channel.wait_for(lambda: text in self.output or self.status is not None,
+                              self.command)
         if text not in self.output:
             raise CommandFailed(self.command, self.status, self.output)
 
     def ended(self, within):
         """Has it ended, or does so `within` that many seconds?"""
-        return self._channel.happens(lambda: self.status is not None, within)
+        return self.channel.happens(lambda: self.status is not None, within)
 
     def kill(self, number=signal.SIGKILL):
         """Kill it, and all that it started; wait for its end."""
-        self._channel.send(f"kill {self.number} {int(number)}")
+        self.channel.send(f"kill {self.number} {int(number)}")
         return self.wait(check=False)
 
 
@@ -131,6 +133,11 @@ class Channel:
         """Wait until init runs."""
         self.wait_for(lambda: self._ready, "boot")
 
+    def goes_on(self, job):
+        """Wait for the job's end, or for an init that knows nothing of it: which is it?"""
+        self.wait_for(lambda: job.status is not None or self._ready, job.command)
+        return not self._ready
+
     def ready(self, within):
         """Does init run, or come to run `within` that many seconds?"""
         return self.happens(lambda: self._ready, within)
@@ -154,6 +161,14 @@ class Channel:
         self.send(f"{verb} {job.number} {rest}".rstrip())
         return job
 
+    def inherit(self, other):
+        """Take over from the channel over which the same guest spoke in another QEMU."""
+        with self._changed:
+            self.records = [*other.records]
+            self._jobs, self._count = other._jobs, other._count
+            for job in self._jobs.values():
+                job.channel = self
+
     def close(self):
         """Close our end."""
         with contextlib.suppress(OSError):
@@ -168,12 +183,12 @@ class Guest:
     memory: MiB.  transport: see there.  device: QEMU's -device argument for the
     balloon without id, bus and the transport's properties, or None.  bus: another
     than the transport's.  slots: DIMMs of up to 1 GiB that can be plugged while
-    the guest runs.
+    the guest runs.  suspends: it may, see accel.py.
     """
 
     def __init__(self, name, kernel, initramfs, accel, *, memory=1024,
                  transport=MODERN, device=ANY_BALLOON, bus=None, console=None, init_args="",
-                 slots=0, extra=()):
+                 slots=0, suspends=False, extra=()):
         self.memory = memory * MIB
         self.transport = transport
         self.directory = BUILD / "guest" / name
@@ -187,6 +202,7 @@ class Guest:
         size = f"{memory}M,slots={slots},maxmem={memory + 1024 * slots}M"
         command = self._command(kernel, initramfs, accel, size if slots else f"{memory}M",
                                 init_args)
+        command += accel.asleep if suspends else accel.arguments
         if device:
             place = ",".join(f"{name}={value}" for name, value in self._place(bus).items())
             command += ["-device", f"{transport.device(device)},{place}"]
@@ -198,7 +214,7 @@ class Guest:
         board = self.transport.board
         clock = accel.clock if "clock" in board.lacks else ""
         return [
-            QEMU, *accel.arguments, "-smp", "2", "-m", memory,
+            QEMU, "-smp", "2", "-m", memory,
             "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
             "-kernel", str(kernel.image), "-initrd", str(initramfs),
             # A guest that is beyond help ends at once, instead of being waited for.
@@ -312,7 +328,7 @@ class Guest:
         if not moved:
             self._end(*destination)
             return
-        destination[2].records = [*self.channel.records]
+        destination[2].inherit(self.channel)
         self._process, self.qmp, self.channel = destination
         self._end(*source)
 
@@ -324,6 +340,55 @@ class Guest:
         channel.close()
         if qmp:
             qmp.close()
+
+    # Sleep
+
+    def _fall_asleep(self, state, event):
+        """Let the guest suspend; return the job that ends when it is awake again."""
+        since = len(self.qmp.events)
+        job = self.channel.request("write", f"/sys/power/state {state}")
+        deadline = time.monotonic() + HANG_SECONDS
+        while not self.qmp.wait_event(event, since, 0.1)[0]:
+            if job.status is not None:
+                raise CommandFailed(job.command, job.status, "no sleep")
+            if time.monotonic() > deadline:
+                raise GuestDied(f"the guest does not suspend for {HANG_SECONDS} s")
+        return job
+
+    @contextlib.contextmanager
+    def asleep(self):
+        """Suspended to RAM in the block, awake after it."""
+        self.run(f"dd if={CHIPSET}/config of=/tmp/chipset bs=8 skip=8 count=1")
+        job = self._fall_asleep("mem", "SUSPEND")
+        yield
+        self.qmp.execute("system_wakeup")
+        job.wait()
+        # q35 wakes up without PMBASE (64) and ACPI_CNTL (68) of its chipset, and QEMU 7.2's
+        # firmware does not set them: no other sleep, nor power-off, would work.
+        self.run(f"dd if=/tmp/chipset of={CHIPSET}/config bs=8 seek=8 conv=notrunc")
+
+    @contextlib.contextmanager
+    def hibernated(self, disk, modules=()):
+        """Suspended to a disk, and resumed from it by a new QEMU.
+
+        That QEMU is there in the block already, but waits for the block's end
+        to boot.  modules: what its kernel loads besides the disk's before it
+        resumes.
+        """
+        job = self._fall_asleep("disk", "SUSPEND_DISK")
+        old = self._process, self.qmp, self.channel
+        self._process.wait(HANG_SECONDS)
+        self._end(*old)
+        command = [*self._machine, "-S"]
+        command[command.index("-append") + 1] += " ".join((
+            " --", *(f"load={name}" for name in (DISK_MODULE, *modules)), f"resume={disk}"))
+        self._start(command, interactive=False)
+        self.channel.inherit(old[2])
+        yield
+        self.qmp.execute("cont")
+        if not self.channel.goes_on(job):
+            raise GuestDied("the guest was booted anew, not resumed")
+        job.wait()
 
     # The guest's inside
 
@@ -397,6 +462,13 @@ class Guest:
         while self.rss() > limit:
             assert time.monotonic() < deadline, f"host RSS is {self.rss()}, not below {limit}"
             time.sleep(0.2)
+
+    def use_and_free(self, size):
+        """Let a program use `size` MiB; wait until the host has got most of them back."""
+        self.run(f"memtool fill /data/used {size} 1")
+        full = self.rss()
+        self.run("rm /data/used")
+        self.wait_rss_below(full - size * MIB * 8 // 10)
 
     @property
     def plugged(self):

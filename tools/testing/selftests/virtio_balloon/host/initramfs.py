@@ -12,6 +12,7 @@ from pathlib import Path
 from .paths import BUILD, GUEST_SOURCES, Unusable
 
 MODULE = "virtio_balloon"
+DISK_MODULE = "virtio_blk"
 PROGRAMS = ("init", "memtool", "attrreader")
 KMOD_NAMES = ("modprobe", "modinfo", "insmod", "rmmod", "lsmod", "depmod")
 
@@ -114,9 +115,10 @@ def add_modules(tree, kernel, peer):
     if not stock:
         raise Unusable(f"kernel {kernel.release} has no {MODULE} module of its own: "
                        "choose another KERNEL=")
-    # Some kernels have it built in; init loads it where the machine needs it.
-    mmio = list(kernel.modules.glob("kernel/drivers/virtio/virtio_mmio.ko*"))
-    for path in stock[:1] + mmio:
+    # Some kernels have these built in; init loads them where the machine needs them.
+    others = [path for name in ("virtio/virtio_mmio", f"block/{DISK_MODULE}")
+              for path in kernel.modules.glob(f"kernel/drivers/{name}.ko*")]
+    for path in stock[:1] + others:
         tree.add(path, str(target / path.relative_to(kernel.modules)))
     for name in ("modules.order", "modules.builtin", "modules.builtin.modinfo"):
         tree.add(kernel.modules / name, str(target / name))

@@ -1,0 +1,243 @@
+# SPDX-License-Identifier: GPL-2.0
+"""A sleeping guest has no balloon; one that wakes up has the balloon that the host wants.
+
+From RAM it wakes up in the same QEMU, which remembers the target.  From disk it
+is resumed in a new QEMU, which has no target until the host sets one.
+"""
+
+import contextlib
+import os
+import re
+import tempfile
+import threading
+import time
+
+import pytest
+
+from host.device import Device
+from host.guest import CommandFailed
+from host.initramfs import DISK_MODULE
+from host.paths import BUILD, MIB
+from host.qmp import Disconnected
+
+MEMORY = 1024 * MIB
+SMALL = 450 * MIB  # what the guest can afford beside its data, without its driver holding back
+DISK = "/dev/vda"
+MANY = 10  # rounds
+TRACING = "/sys/kernel/tracing"
+
+# Device and kernel parameters; init_on_free is what page-poison is negotiated for.
+MACHINES = {
+    "plain": ("virtio-balloon-pci", ""),
+    "full": ("virtio-balloon-pci,deflate-on-oom=on,free-page-hint=on,iothread=thread0,"
+             "page-poison=on,free-page-reporting=on", "init_on_free=1"),
+}
+
+MOVES = pytest.mark.parametrize("start, target", [(MEMORY, SMALL), (SMALL, MEMORY)],
+                                ids=["inflating", "deflating"])
+
+
+@pytest.fixture(scope="module", name="machine", params=list(MACHINES))
+def fixture_machine(share, request):
+    """A guest with a disk, and a balloon that the QEMU which resumes it has, too."""
+    device, parameters = MACHINES[request.param]
+    # Without a name, so that it cannot be left behind; each QEMU opens it by our descriptor.
+    with tempfile.TemporaryFile(dir=BUILD) as disk:
+        disk.truncate(MEMORY)
+        image = f"/proc/{os.getpid()}/fd/{disk.fileno()}"
+        with share(name=f"suspend-{request.param}", device=device, init_args=parameters,
+                   suspends=True,
+                   extra=("-object", "iothread,id=thread0",
+                          "-drive", f"file={image},format=raw,if=none,id=disk,cache=unsafe",
+                          "-device", "virtio-blk-pci,drive=disk")) as machine:
+            yield machine
+
+
+@pytest.fixture(name="swap_space")
+def fixture_swap_space(balloon):
+    """Where the guest hibernates to."""
+    balloon.guest.run(f"modprobe {DISK_MODULE} && mkswap {DISK} && swapon {DISK}")
+    yield
+    balloon.guest.run(f"swapoff {DISK}")
+
+
+@pytest.fixture(name="given")
+def fixture_given(balloon):
+    """A function: bytes that others than the kthread gave back since it was last asked."""
+    guest = balloon.guest
+
+    def given():
+        trace = guest.run(f"cat {TRACING}/trace; echo >{TRACING}/trace")
+        return sum(int(kib) * 1024 for task, kib in
+                   re.findall(r"^ *(\S+)-\d+ .* deflate: .* kib=(\d+)", trace, re.MULTILINE)
+                   if task != "vballoon")
+    guest.write(f"{TRACING}/events/virtio_balloon/deflate/enable", "1")
+    given()
+    yield given
+    guest.write(f"{TRACING}/events/virtio_balloon/deflate/enable", "0")
+
+
+def halfway(given, size, times=1):
+    """Rounds for a test to suspend in, until so many did so in the middle of a move of `size`."""
+    for _ in range(MANY):
+        given()
+        yield
+        times -= 0 < given() < size
+        if not times:
+            return
+    pytest.fail(f"the balloon mostly rested when the guest suspended, {MANY} times")
+
+
+@contextlib.contextmanager
+def to_and_fro(balloon, margin=150 * MIB):
+    """The balloon hardly ever rests in the block, as the host thinks better of each target."""
+    qmp = balloon.guest.qmp  # this QEMU's; a thread of its own must not follow the guest
+    enough = threading.Event()
+
+    def drive():
+        targets = [SMALL, MEMORY]
+        with contextlib.suppress(Disconnected):
+            while not enough.wait(0.005):
+                if abs(qmp.execute("query-balloon")["actual"] - targets[0]) < margin:
+                    targets.reverse()
+                qmp.execute("balloon", value=targets[0])
+    balloon.start(SMALL)
+    host = threading.Thread(target=drive)
+    host.start()
+    try:
+        yield
+    finally:
+        enough.set()
+        host.join()
+
+
+def pages_moved(guest):
+    """Pages that went into the balloon, and out of it, so far."""
+    vmstat = guest.vmstat()
+    return vmstat["balloon_inflate"], vmstat["balloon_deflate"]
+
+
+def test_inflated(balloon, data):
+    """Every page goes back before each sleep, and is taken again after it."""
+    data.fill(128 * MIB)
+    balloon.reach(600 * MIB)
+    pages = (MEMORY - 600 * MIB) // 4096
+    for _ in range(3):
+        inflated, deflated = pages_moved(balloon.guest)
+        with balloon.guest.asleep():
+            assert balloon.actual() == MEMORY
+        balloon.wait(600 * MIB)
+        balloon.check_accounts()
+        assert pages_moved(balloon.guest) == (inflated + pages, deflated + pages)
+        data.verify()
+
+
+@pytest.mark.ours
+@MOVES
+def test_while_moving(balloon, data, given, start, target):
+    """The move ends with the sleep, and is made after it."""
+    data.fill(128 * MIB)
+    for _ in halfway(given, abs(target - start)):
+        balloon.reach(start)
+        balloon.start(target)
+        with balloon.guest.asleep():
+            assert balloon.actual() == MEMORY
+        balloon.wait(target)
+        balloon.check_accounts()
+
+
+@pytest.mark.ours
+def test_without_memory_to_spare(balloon):
+    """What waits for memory gives back what it has, and gets as far again."""
+    balloon.set(1)
+    balloon.wait_state("waiting")
+    with balloon.guest.asleep():
+        assert balloon.actual() == MEMORY
+    balloon.wait_state("waiting")
+    assert balloon.actual() < 512 * MIB
+    balloon.check_accounts()
+
+
+@pytest.mark.parametrize("target", [MEMORY, 800 * MIB, SMALL],
+                         ids=["none", "smaller", "larger"])
+def test_target_changes_during_sleep(balloon, target):
+    """The target that counts is the one at the time of waking up."""
+    balloon.reach(600 * MIB)
+    with balloon.guest.asleep():
+        balloon.set(target)
+    balloon.wait(target)
+    balloon.check_accounts()
+    balloon.reach(700 * MIB)
+
+
+@pytest.mark.ours
+def test_target_changes_all_the_time(balloon, data, given):
+    """The host does not care whether the guest is about to sleep, asleep, or waking up."""
+    data.fill(128 * MIB)
+    with to_and_fro(balloon):
+        for _ in halfway(given, MEMORY - SMALL, times=4):
+            with balloon.guest.asleep():
+                assert balloon.actual() == MEMORY
+    balloon.reach(640 * MIB)
+
+
+def test_features_go_on(balloon):
+    """Statistics are answered and free pages are reported after the sleep as before it."""
+    reports = "free-page-reporting" in Device(balloon).features
+    balloon.reach(800 * MIB)
+    balloon.statistics(1)
+    try:
+        for _ in range(2):
+            # Not only those that the driver offers by itself when it starts.
+            first = balloon.next_stats(int(time.time()))
+            balloon.next_stats(first["last-update"])
+            if reports:
+                balloon.guest.use_and_free(300)
+            with balloon.guest.asleep():
+                assert balloon.actual() == MEMORY
+            balloon.wait(800 * MIB)
+    finally:
+        balloon.statistics(0)
+    balloon.check_accounts()
+
+
+@pytest.mark.usefixtures("swap_space")
+def test_hibernation(balloon, data):
+    """All pages are the guest's where nobody has set a target, until somebody does."""
+    data.fill(64 * MIB)
+    balloon.reach(600 * MIB)
+    inflated, deflated = pages_moved(balloon.guest)
+    pages = (MEMORY - 600 * MIB) // 4096
+    with balloon.guest.hibernated(DISK):
+        pass
+    assert balloon.actual() == MEMORY
+    balloon.check_accounts()
+    assert pages_moved(balloon.guest) == (inflated, deflated + pages)
+    data.verify()
+    balloon.reach(700 * MIB)
+
+
+@pytest.mark.ours
+@pytest.mark.usefixtures("swap_space")
+def test_hibernation_while_moving(balloon, data, given):
+    """The kernel that reads the image has a balloon on its way to the target as well."""
+    data.fill(64 * MIB)
+    for _ in halfway(given, MEMORY - SMALL):
+        with to_and_fro(balloon), balloon.guest.hibernated(DISK, modules=["virtio_balloon"]):
+            balloon.set(700 * MIB)
+        balloon.wait(700 * MIB)
+        balloon.check_accounts()
+
+
+@pytest.mark.logs("PM: Cannot (find swap device|get swap writer)")
+def test_hibernation_fails(balloon, data):
+    """A guest that cannot write its image goes on as before."""
+    data.fill(64 * MIB)
+    balloon.reach(600 * MIB)
+    inflated, deflated = pages_moved(balloon.guest)
+    pages = (MEMORY - 600 * MIB) // 4096
+    with pytest.raises(CommandFailed):
+        balloon.guest.write("/sys/power/state", "disk")
+    balloon.wait(600 * MIB)
+    balloon.check_accounts()
+    assert pages_moved(balloon.guest) == (inflated + pages, deflated + pages)
