@@ -174,23 +174,11 @@ static void send_all(const char *data, size_t len)
 static void load_virtio_mmio(void)
 {
 	glob_t found;
-	int status;
-	pid_t pid;
 
 	if (glob(MMIO_PATTERN, 0, NULL, &found))
 		return;
 	globfree(&found);
-	pid = fork();
-	if (pid < 0)
-		die("fork");
-	if (!pid) {
-		execl("/sbin/modprobe", "modprobe", "virtio_mmio", NULL);
-		_exit(127);
-	}
-	if (waitpid(pid, &status, 0) != pid || status) {
-		errno = ENODEV;
-		die("modprobe virtio_mmio");
-	}
+	load_module("virtio_mmio");
 }
 
 /* The port appears when the host's messages about it have been handled. */
