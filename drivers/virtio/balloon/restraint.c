@@ -79,6 +79,7 @@ static unsigned long balloon_free_fragments(void)
 			if (!populated_zone(zone))
 				continue;
 			for (order = 0; order < pageblock_order; order++)
+				/* A guess that is wrong now is right soon. */
 				nr += data_race(zone->free_area[order].nr_free)
 				      << order;
 		}

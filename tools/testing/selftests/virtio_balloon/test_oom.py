@@ -36,6 +36,7 @@ def test_large_allocation_succeeds(reserve):
         guest.run(f"memtool fill /data/large 700 {seed}")
         given = reserve.guest.memory - SMALL - reserve.offline_pages() * 4096
         guest.run(f"memtool verify /data/large 700 {seed}")
+        reserve.check_accounts()
         guest.run("rm /data/large")
         assert given > 256 * MIB
         assert guest.vmstat()["oom_kill"] == kills
