@@ -35,6 +35,12 @@ def test_sysfs(balloon):
 def test_tracepoints(balloon):
     """Each tracepoint fires when its thing happens."""
     guest = balloon.guest
+    # Switching events changes kernel code, which QEMU 7.2's emulation does not
+    # always survive where another CPU runs through it (see host/accel.py): so
+    # only while the balloon rests, and without the names of processes, for which
+    # the scheduler's own tracepoints would be switched, too.
+    balloon.wait_state("idle")
+    guest.write("/sys/kernel/tracing/options/record-cmd", "0")
     names = set(guest.run(f"ls {EVENTS}").split()) - {"enable", "filter"}
     assert names >= {"inflate", "deflate", "migrate", "wait"}
     guest.write("/sys/kernel/tracing/trace", " ")
@@ -48,6 +54,7 @@ def test_tracepoints(balloon):
         balloon.set(1)
         balloon.wait_state("waiting")
         balloon.deflate()
+        balloon.wait_state("idle")
     finally:
         guest.write(f"{EVENTS}/enable", "0")
     trace = guest.run("grep -o 'virtio[0-9]*\\|inflate:\\|deflate:\\|migrate:\\|wait:' "
