@@ -21,9 +21,10 @@ class Boot(NamedTuple):
 
 BOOTS = {
     "plain": Boot({}, None),
-    "init_on_free": Boot({"init_args": "init_on_free=1"}, 0),
+    "init_on_free": Boot({"name": "init_on_free", "init_args": "init_on_free=1"}, 0),
     # Checks, too, what is in a page that it is about to use, and says so in its log.
-    "page_poison": Boot({"build": "poison", "init_args": "page_poison=1"}, 0xaaaaaaaa),
+    "page_poison": Boot({"name": "page_poison", "build": "poison", "init_args": "page_poison=1"},
+                        0xaaaaaaaa),
 }
 
 
@@ -39,7 +40,7 @@ def fixture_machine(machine, share, kind):
     if not kind.options:
         yield machine
         return
-    with share(name="poison", **kind.options) as own:
+    with share(**kind.options) as own:
         yield own
 
 
