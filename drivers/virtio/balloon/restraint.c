@@ -10,7 +10,7 @@
  * guest's last reserve: they come back before the out-of-memory killer acts.
  */
 
-#include <linux/math.h>
+#include <linux/minmax.h>
 #include <linux/mm.h>
 #include <linux/mmzone.h>
 #include <linux/nodemask.h>
@@ -24,19 +24,58 @@
 /* What one call of the out-of-memory notifier gives back, in guest pages. */
 #define BALLOON_PAGES_PER_OOM	(16UL << MIB_TO_PAGES_SHIFT)
 
+/* The first piece of the floor ends here, and takes this part of it. */
+#define BALLOON_FLOOR_FIRST_PIECE	(8UL << MIB_TO_PAGES_SHIFT)
+#define BALLOON_FLOOR_FIRST_SHIFT	1U
+/* The last piece ends at 512 GiB. */
+#define BALLOON_FLOOR_LAST_SHIFT	9U
+
 /**
- * balloon_floor - available memory that inflation leaves to the guest
+ * balloon_default_floor - available memory that inflation leaves to a guest
  * @total: guest pages of memory, those in the balloon included
  *
- * 2 MiB times the root of the guest's size in MiB: what a kernel and its
- * processes need grows with the machine, and much slower than it. 64 MiB of
- * 1 GiB, 128 MiB of 4 GiB, 512 MiB of 64 GiB.
+ * What a kernel and its processes need grows with the machine, and slower than
+ * it. So of each piece of memory a part is left alone. Each piece ends at four
+ * times the end of the one before and leaves half the part:
+ *
+ *	=======  =====  ==============
+ *	size     part   floor at size
+ *	=======  =====  ==============
+ *	  8 MiB  1/2       4 MiB
+ *	 32 MiB  1/4      10 MiB
+ *	128 MiB  1/8      22 MiB
+ *	512 MiB  1/16     46 MiB
+ *	  2 GiB  1/32     94 MiB
+ *	  8 GiB  1/64    190 MiB
+ *	 32 GiB  1/128   382 MiB
+ *	128 GiB  1/256   766 MiB
+ *	512 GiB  1/512  1534 MiB
+ *	=======  =====  ==============
+ *
+ * and nothing beyond. 1 GiB keeps 62 MiB.
+ *
+ * Hyper-V's driver has a function of this form for available memory, Xen's for
+ * all that the guest is left. They keep 232 MiB of 1 GiB, and end in a constant
+ * part, 1/32 of all memory: 2 TiB of 64 TiB. That makes sense for an estimate
+ * of what a guest will come to use. Here it has only to be enough to go on
+ * with: si_mem_available() has the watermarks taken off already, which grow
+ * with memory, and what hurts below the floor or above it is noticed by other
+ * signs.
  *
  * Return: guest pages.
  */
-unsigned long balloon_floor(unsigned long total)
+unsigned long balloon_default_floor(unsigned long total)
 {
-	return (2 * int_sqrt(total >> MIB_TO_PAGES_SHIFT)) << MIB_TO_PAGES_SHIFT;
+	unsigned long floor = 0, start = 0, end = BALLOON_FLOOR_FIRST_PIECE;
+	unsigned int shift;
+
+	for (shift = BALLOON_FLOOR_FIRST_SHIFT;
+	     shift <= BALLOON_FLOOR_LAST_SHIFT && total > start; shift++) {
+		floor += (min(total, end) - start) >> shift;
+		start = end;
+		end *= 4;
+	}
+	return floor;
 }
 
 /* The guest's memory, that in the balloon included. */
@@ -60,7 +99,7 @@ unsigned long balloon_affordable(struct balloon_device *bd)
 
 	KUNIT_STATIC_STUB_REDIRECT(balloon_affordable, bd);
 
-	floor = balloon_floor(balloon_guest_total(bd));
+	floor = balloon_default_floor(balloon_guest_total(bd));
 	available = max(si_mem_available(), 0L);
 	return available > floor ? available - floor : 0;
 }
@@ -100,7 +139,7 @@ bool balloon_guest_is_fragmented(struct balloon_device *bd)
 	KUNIT_STATIC_STUB_REDIRECT(balloon_guest_is_fragmented, bd);
 
 	return balloon_free_fragments() >
-	       balloon_floor(balloon_guest_total(bd)) / 2;
+	       balloon_default_floor(balloon_guest_total(bd)) / 2;
 }
 
 /*

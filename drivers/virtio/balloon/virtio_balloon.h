@@ -440,7 +440,7 @@ void balloon_queues_abandon(struct balloon_device *bd);
 extern const struct balloon_aops balloon_mapping_ops;
 
 /* restraint.c: how far the balloon may go */
-unsigned long balloon_floor(unsigned long total);
+unsigned long balloon_default_floor(unsigned long total);
 unsigned long balloon_affordable(struct balloon_device *bd);
 bool balloon_guest_is_fragmented(struct balloon_device *bd);
 int balloon_restraint_start(struct balloon_device *bd);
