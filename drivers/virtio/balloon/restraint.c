@@ -13,6 +13,7 @@
 #include <linux/minmax.h>
 #include <linux/mm.h>
 #include <linux/mmzone.h>
+#include <linux/moduleparam.h>
 #include <linux/nodemask.h>
 #include <linux/oom.h>
 #include <kunit/static_stub.h>
@@ -23,6 +24,12 @@
 
 /* What one call of the out-of-memory notifier gives back, in guest pages. */
 #define BALLOON_PAGES_PER_OOM	(16UL << MIB_TO_PAGES_SHIFT)
+
+/* The size of the machine may not tell how little its programs can do with. */
+int balloon_floor_mib = -1;
+module_param_named(floor_mib, balloon_floor_mib, int, 0444);
+MODULE_PARM_DESC(floor_mib,
+		 "Available memory that inflation leaves to the guest, in MiB; 0 for none, -1 (default) for what its size calls for");
 
 /* The first piece of the floor ends here, and takes this part of it. */
 #define BALLOON_FLOOR_FIRST_PIECE	(8UL << MIB_TO_PAGES_SHIFT)
@@ -87,6 +94,38 @@ static unsigned long balloon_guest_total(struct balloon_device *bd)
 }
 
 /**
+ * balloon_floor - available memory that inflation leaves to this guest
+ * @bd: the balloon
+ *
+ * Context: process, takes pages_lock.
+ * Return: guest pages, 0 if none.
+ */
+unsigned long balloon_floor(struct balloon_device *bd)
+{
+	unsigned long floor = READ_ONCE(bd->restraint.floor);
+
+	if (floor != BALLOON_FLOOR_DERIVED)
+		return floor;
+	return balloon_default_floor(balloon_guest_total(bd));
+}
+
+/**
+ * balloon_set_floor - have inflation leave more or less to the guest
+ * @bd: the balloon
+ * @floor: guest pages, 0 for none
+ *
+ * The kthread goes by it at once, be it about to wait for memory.
+ *
+ * Context: any.
+ */
+void balloon_set_floor(struct balloon_device *bd, unsigned long floor)
+{
+	WRITE_ONCE(bd->restraint.floor, floor);
+	WRITE_ONCE(bd->restraint.floor_changed, true);
+	balloon_event(bd);
+}
+
+/**
  * balloon_affordable - what inflation may take now
  * @bd: the balloon
  *
@@ -99,7 +138,7 @@ unsigned long balloon_affordable(struct balloon_device *bd)
 
 	KUNIT_STATIC_STUB_REDIRECT(balloon_affordable, bd);
 
-	floor = balloon_default_floor(balloon_guest_total(bd));
+	floor = balloon_floor(bd);
 	available = max(si_mem_available(), 0L);
 	return available > floor ? available - floor : 0;
 }
@@ -150,11 +189,25 @@ static int balloon_oom_notify(struct notifier_block *nb, unsigned long unused,
 			      void *freed)
 {
 	struct balloon_device *bd = container_of(nb, struct balloon_device,
-						 oom_notifier);
+						 restraint.oom_notifier);
 
 	*(unsigned long *)freed += balloon_give_at_oom(bd,
 						       BALLOON_PAGES_PER_OOM);
 	return NOTIFY_OK;
+}
+
+/**
+ * balloon_restraint_init - before anybody asks for the floor
+ * @bd: the balloon
+ *
+ * Context: probe.
+ */
+void balloon_restraint_init(struct balloon_device *bd)
+{
+	int mib = balloon_floor_mib;
+
+	bd->restraint.floor = mib < 0 ? BALLOON_FLOOR_DERIVED :
+			      (unsigned long)mib << MIB_TO_PAGES_SHIFT;
 }
 
 /**
@@ -170,8 +223,8 @@ int balloon_restraint_start(struct balloon_device *bd)
 
 	if (!bd->deflates_on_oom)
 		return 0;
-	bd->oom_notifier.notifier_call = balloon_oom_notify;
-	return register_oom_notifier(&bd->oom_notifier);
+	bd->restraint.oom_notifier.notifier_call = balloon_oom_notify;
+	return register_oom_notifier(&bd->restraint.oom_notifier);
 }
 
 /**
@@ -183,5 +236,5 @@ int balloon_restraint_start(struct balloon_device *bd)
 void balloon_restraint_stop(struct balloon_device *bd)
 {
 	if (bd->deflates_on_oom)
-		unregister_oom_notifier(&bd->oom_notifier);
+		unregister_oom_notifier(&bd->restraint.oom_notifier);
 }

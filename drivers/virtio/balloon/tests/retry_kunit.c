@@ -257,29 +257,7 @@ static void retry_leaves_floor_available(struct kunit *test)
 	struct fake_host *host = fake_host_start(test, 0);
 
 	expect_about(test, balloon_affordable(host->bd),
-		     si_mem_available() - balloon_default_floor(totalram_pages()));
-}
-
-/* The floor is that of the machine: the balloon's pages do not lower it. */
-static void retry_balloon_does_not_lower_floor(struct kunit *test, u64 features)
-{
-	struct fake_host *host = fake_host_start(test, features);
-	unsigned long before = balloon_affordable(host->bd);
-
-	fake_host_reach(host, mib_to_pages(256));
-	expect_about(test, balloon_affordable(host->bd),
-		     before - mib_to_pages(256));
-}
-
-static void retry_floor_with_balloon(struct kunit *test)
-{
-	retry_balloon_does_not_lower_floor(test, 0);
-}
-
-static void retry_floor_with_balloon_in_managed_pages(struct kunit *test)
-{
-	retry_balloon_does_not_lower_floor(test,
-					   BIT_ULL(VIRTIO_BALLOON_F_DEFLATE_ON_OOM));
+		     si_mem_available() - balloon_floor(host->bd));
 }
 
 /*
@@ -321,8 +299,6 @@ static struct kunit_case retry_cases[] = {
 	KUNIT_CASE(retry_removed_while_waiting),
 	KUNIT_CASE(retry_when_not_affordable),
 	KUNIT_CASE(retry_leaves_floor_available),
-	KUNIT_CASE(retry_floor_with_balloon),
-	KUNIT_CASE(retry_floor_with_balloon_in_managed_pages),
 	KUNIT_CASE(retry_sees_fragments),
 	{}
 };
