@@ -10,9 +10,10 @@
  * guest's last reserve: they come back before the out-of-memory killer acts.
  */
 
-#include <linux/math.h>
+#include <linux/minmax.h>
 #include <linux/mm.h>
 #include <linux/mmzone.h>
+#include <linux/moduleparam.h>
 #include <linux/nodemask.h>
 #include <linux/oom.h>
 #include <kunit/static_stub.h>
@@ -24,19 +25,64 @@
 /* What one call of the out-of-memory notifier gives back, in guest pages. */
 #define BALLOON_PAGES_PER_OOM	(16UL << MIB_TO_PAGES_SHIFT)
 
+/* The size of the machine may not tell how little its programs can do with. */
+int balloon_floor_mib = -1;
+module_param_named(floor_mib, balloon_floor_mib, int, 0444);
+MODULE_PARM_DESC(floor_mib,
+		 "Available memory that inflation leaves to the guest, in MiB; 0 for none, -1 (default) for what its size calls for");
+
+/* The first piece of the floor ends here, and takes this part of it. */
+#define BALLOON_FLOOR_FIRST_PIECE	(8UL << MIB_TO_PAGES_SHIFT)
+#define BALLOON_FLOOR_FIRST_SHIFT	1U
+/* The last piece ends at 512 GiB. */
+#define BALLOON_FLOOR_LAST_SHIFT	9U
+
 /**
- * balloon_floor - available memory that inflation leaves to the guest
+ * balloon_default_floor - available memory that inflation leaves to a guest
  * @total: guest pages of memory, those in the balloon included
  *
- * 2 MiB times the root of the guest's size in MiB: what a kernel and its
- * processes need grows with the machine, and much slower than it. 64 MiB of
- * 1 GiB, 128 MiB of 4 GiB, 512 MiB of 64 GiB.
+ * What a kernel and its processes need grows with the machine, and slower than
+ * it. So of each piece of memory a part is left alone. Each piece ends at four
+ * times the end of the one before and leaves half the part:
+ *
+ *	=======  =====  ==============
+ *	size     part   floor at size
+ *	=======  =====  ==============
+ *	  8 MiB  1/2       4 MiB
+ *	 32 MiB  1/4      10 MiB
+ *	128 MiB  1/8      22 MiB
+ *	512 MiB  1/16     46 MiB
+ *	  2 GiB  1/32     94 MiB
+ *	  8 GiB  1/64    190 MiB
+ *	 32 GiB  1/128   382 MiB
+ *	128 GiB  1/256   766 MiB
+ *	512 GiB  1/512  1534 MiB
+ *	=======  =====  ==============
+ *
+ * and nothing beyond. 1 GiB keeps 62 MiB.
+ *
+ * Hyper-V's driver has a function of this form for available memory, Xen's for
+ * all that the guest is left. They keep 232 MiB of 1 GiB, and end in a constant
+ * part, 1/32 of all memory: 2 TiB of 64 TiB. That makes sense for an estimate
+ * of what a guest will come to use. Here it has only to be enough to go on
+ * with: si_mem_available() has the watermarks taken off already, which grow
+ * with memory, and what hurts below the floor or above it is noticed by other
+ * signs.
  *
  * Return: guest pages.
  */
-unsigned long balloon_floor(unsigned long total)
+unsigned long balloon_default_floor(unsigned long total)
 {
-	return (2 * int_sqrt(total >> MIB_TO_PAGES_SHIFT)) << MIB_TO_PAGES_SHIFT;
+	unsigned long floor = 0, start = 0, end = BALLOON_FLOOR_FIRST_PIECE;
+	unsigned int shift;
+
+	for (shift = BALLOON_FLOOR_FIRST_SHIFT;
+	     shift <= BALLOON_FLOOR_LAST_SHIFT && total > start; shift++) {
+		floor += (min(total, end) - start) >> shift;
+		start = end;
+		end *= 4;
+	}
+	return floor;
 }
 
 /* The guest's memory, that in the balloon included. */
@@ -45,6 +91,38 @@ static unsigned long balloon_guest_total(struct balloon_device *bd)
 	unsigned long total = totalram_pages();
 
 	return bd->deflates_on_oom ? total : total + balloon_size(bd);
+}
+
+/**
+ * balloon_floor - available memory that inflation leaves to this guest
+ * @bd: the balloon
+ *
+ * Context: process, takes pages_lock.
+ * Return: guest pages, 0 if none.
+ */
+unsigned long balloon_floor(struct balloon_device *bd)
+{
+	unsigned long floor = READ_ONCE(bd->restraint.floor);
+
+	if (floor != BALLOON_FLOOR_DERIVED)
+		return floor;
+	return balloon_default_floor(balloon_guest_total(bd));
+}
+
+/**
+ * balloon_set_floor - have inflation leave more or less to the guest
+ * @bd: the balloon
+ * @floor: guest pages, 0 for none
+ *
+ * The kthread goes by it at once, be it about to wait for memory.
+ *
+ * Context: any.
+ */
+void balloon_set_floor(struct balloon_device *bd, unsigned long floor)
+{
+	WRITE_ONCE(bd->restraint.floor, floor);
+	WRITE_ONCE(bd->restraint.floor_changed, true);
+	balloon_event(bd);
 }
 
 /**
@@ -60,7 +138,7 @@ unsigned long balloon_affordable(struct balloon_device *bd)
 
 	KUNIT_STATIC_STUB_REDIRECT(balloon_affordable, bd);
 
-	floor = balloon_floor(balloon_guest_total(bd));
+	floor = balloon_floor(bd);
 	available = max(si_mem_available(), 0L);
 	return available > floor ? available - floor : 0;
 }
@@ -101,7 +179,7 @@ bool balloon_guest_is_fragmented(struct balloon_device *bd)
 	KUNIT_STATIC_STUB_REDIRECT(balloon_guest_is_fragmented, bd);
 
 	return balloon_free_fragments() >
-	       balloon_floor(balloon_guest_total(bd)) / 2;
+	       balloon_default_floor(balloon_guest_total(bd)) / 2;
 }
 
 /*
@@ -112,11 +190,25 @@ static int balloon_oom_notify(struct notifier_block *nb, unsigned long unused,
 			      void *freed)
 {
 	struct balloon_device *bd = container_of(nb, struct balloon_device,
-						 oom_notifier);
+						 restraint.oom_notifier);
 
 	*(unsigned long *)freed += balloon_give_at_oom(bd,
 						       BALLOON_PAGES_PER_OOM);
 	return NOTIFY_OK;
+}
+
+/**
+ * balloon_restraint_init - before anybody asks for the floor
+ * @bd: the balloon
+ *
+ * Context: probe.
+ */
+void balloon_restraint_init(struct balloon_device *bd)
+{
+	int mib = balloon_floor_mib;
+
+	bd->restraint.floor = mib < 0 ? BALLOON_FLOOR_DERIVED :
+			      (unsigned long)mib << MIB_TO_PAGES_SHIFT;
 }
 
 /**
@@ -132,8 +224,8 @@ int balloon_restraint_start(struct balloon_device *bd)
 
 	if (!bd->deflates_on_oom)
 		return 0;
-	bd->oom_notifier.notifier_call = balloon_oom_notify;
-	return register_oom_notifier(&bd->oom_notifier);
+	bd->restraint.oom_notifier.notifier_call = balloon_oom_notify;
+	return register_oom_notifier(&bd->restraint.oom_notifier);
 }
 
 /**
@@ -145,5 +237,5 @@ int balloon_restraint_start(struct balloon_device *bd)
 void balloon_restraint_stop(struct balloon_device *bd)
 {
 	if (bd->deflates_on_oom)
-		unregister_oom_notifier(&bd->oom_notifier);
+		unregister_oom_notifier(&bd->restraint.oom_notifier);
 }

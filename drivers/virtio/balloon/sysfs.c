@@ -8,6 +8,7 @@
  */
 
 #include <linux/device.h>
+#include <linux/kstrtox.h>
 #include <linux/sysfs.h>
 
 #include "virtio_balloon.h"
@@ -71,12 +72,36 @@ static ssize_t retry_delay_ms_show(struct device *dev,
 }
 static DEVICE_ATTR_RO(retry_delay_ms);
 
+static ssize_t floor_kib_show(struct device *dev,
+			      struct device_attribute *attr, char *buf)
+{
+	struct balloon_device *bd = dev_to_balloon(dev);
+
+	return sysfs_emit(buf, "%lu\n", guest_pages_to_kib(balloon_floor(bd)));
+}
+
+static ssize_t floor_kib_store(struct device *dev,
+			       struct device_attribute *attr, const char *buf,
+			       size_t count)
+{
+	unsigned long kib;
+	int err;
+
+	err = kstrtoul(buf, 0, &kib);
+	if (err)
+		return err;
+	balloon_set_floor(dev_to_balloon(dev), kib_to_guest_pages(kib));
+	return count;
+}
+static DEVICE_ATTR_RW(floor_kib);
+
 static struct attribute *balloon_attrs[] = {
 	&dev_attr_target_kib.attr,
 	&dev_attr_actual_kib.attr,
 	&dev_attr_isolated_kib.attr,
 	&dev_attr_state.attr,
 	&dev_attr_retry_delay_ms.attr,
+	&dev_attr_floor_kib.attr,
 	NULL
 };
 

@@ -197,6 +197,8 @@ static long balloon_thread_pass(struct balloon_device *bd)
 		return MAX_SCHEDULE_TIMEOUT;
 	if (xchg(&bd->config_changed, false))
 		balloon_read_target(bd);
+	if (xchg(&bd->restraint.floor_changed, false))
+		WRITE_ONCE(bd->retry_delay_ms, 0);
 	/* The guest needed its memory a moment ago: it may do so again. */
 	if (xchg(&bd->gave_at_oom, false))
 		balloon_retry_in(bd, BALLOON_RETRY_AFTER_OOM_MS);

@@ -91,6 +91,12 @@ static inline unsigned long guest_pages_to_kib(unsigned long guest_pages)
 	return guest_pages << (PAGE_SHIFT - 10);
 }
 
+/* Rounded up. */
+static inline unsigned long kib_to_guest_pages(unsigned long kib)
+{
+	return kib / (PAGE_SIZE >> 10) + !!(kib % (PAGE_SIZE >> 10));
+}
+
 /* Every device takes this many page frame numbers in a message. */
 #define BALLOON_SMALL_MESSAGE	256U
 /* Only a device that has acknowledged one such message is sent more. */
@@ -256,6 +262,22 @@ struct balloon_reporting {
 	bool registered;
 };
 
+/* A floor that follows from the guest's size. */
+#define BALLOON_FLOOR_DERIVED	ULONG_MAX
+
+/**
+ * struct balloon_restraint - how far the balloon may go
+ * @floor: available guest pages that inflation leaves alone, 0 for none, or
+ *         BALLOON_FLOOR_DERIVED; written at probe and by sysfs, lockless
+ * @floor_changed: the kthread should look at it; lockless
+ * @oom_notifier: registered where VIRTIO_BALLOON_F_DEFLATE_ON_OOM is negotiated
+ */
+struct balloon_restraint {
+	unsigned long floor;
+	bool floor_changed;
+	struct notifier_block oom_notifier;
+};
+
 /**
  * struct balloon_device - a virtio balloon
  *
@@ -304,7 +326,7 @@ struct balloon_reporting {
  * @dead: the device is broken
  * @gave_at_oom: pages went back because the guest ran out of memory
  *
- * @oom_notifier: registered where @deflates_on_oom
+ * @restraint: see there
  * @hotplug: see there
  * @stats: see there
  * @hinting: see there
@@ -349,7 +371,7 @@ struct balloon_device {
 	bool dead;
 	bool gave_at_oom;
 
-	struct notifier_block oom_notifier;
+	struct balloon_restraint restraint;
 	struct balloon_hotplug hotplug;
 	struct balloon_stats stats;
 	struct balloon_hinting hinting;
@@ -440,7 +462,11 @@ void balloon_queues_abandon(struct balloon_device *bd);
 extern const struct balloon_aops balloon_mapping_ops;
 
 /* restraint.c: how far the balloon may go */
-unsigned long balloon_floor(unsigned long total);
+extern int balloon_floor_mib;
+unsigned long balloon_default_floor(unsigned long total);
+unsigned long balloon_floor(struct balloon_device *bd);
+void balloon_set_floor(struct balloon_device *bd, unsigned long floor);
+void balloon_restraint_init(struct balloon_device *bd);
 unsigned long balloon_affordable(struct balloon_device *bd);
 bool balloon_guest_is_fragmented(struct balloon_device *bd);
 int balloon_restraint_start(struct balloon_device *bd);

@@ -132,7 +132,7 @@ static unsigned long shrink_scan(struct fake_host *host, unsigned long nr)
 static void hints_in_order(struct kunit *test)
 {
 	struct fake_host *host = fake_host_start(test, HINTING);
-	unsigned long floor = balloon_floor(totalram_pages());
+	unsigned long floor = balloon_default_floor(totalram_pages());
 	struct fake_message *message;
 	unsigned int i, last;
 

@@ -19,7 +19,7 @@
 /* What the out-of-memory killer does first. Returns guest pages. */
 static unsigned long run_out_of_memory(struct fake_host *host)
 {
-	struct notifier_block *nb = &host->bd->oom_notifier;
+	struct notifier_block *nb = &host->bd->restraint.oom_notifier;
 	unsigned long freed = 0;
 
 	KUNIT_ASSERT_NOT_NULL(host->test, nb->notifier_call);
@@ -98,7 +98,7 @@ static void oom_not_offered(struct kunit *test)
 {
 	struct fake_host *host = fake_host_start(test, 0);
 
-	KUNIT_EXPECT_NULL(test, host->bd->oom_notifier.notifier_call);
+	KUNIT_EXPECT_NULL(test, host->bd->restraint.oom_notifier.notifier_call);
 }
 
 static void oom_must_tell_host(struct kunit *test)

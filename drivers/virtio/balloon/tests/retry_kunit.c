@@ -240,24 +240,9 @@ static void retry_when_not_affordable(struct kunit *test)
 	fake_host_await(host, fake_host_arrived(host, 400));
 }
 
-static unsigned long gib_to_pages(unsigned long gib)
-{
-	return gib << (30 - PAGE_SHIFT);
-}
-
 static unsigned long mib_to_pages(unsigned long mib)
 {
 	return mib << (20 - PAGE_SHIFT);
-}
-
-static void retry_floor_grows_with_root_of_memory(struct kunit *test)
-{
-	KUNIT_EXPECT_EQ(test, balloon_floor(0), 0);
-	KUNIT_EXPECT_EQ(test, balloon_floor(gib_to_pages(1)), mib_to_pages(64));
-	KUNIT_EXPECT_EQ(test, balloon_floor(gib_to_pages(4)),
-			mib_to_pages(128));
-	KUNIT_EXPECT_EQ(test, balloon_floor(gib_to_pages(64)),
-			mib_to_pages(512));
 }
 
 static void expect_about(struct kunit *test, unsigned long pages,
@@ -272,29 +257,7 @@ static void retry_leaves_floor_available(struct kunit *test)
 	struct fake_host *host = fake_host_start(test, 0);
 
 	expect_about(test, balloon_affordable(host->bd),
-		     si_mem_available() - balloon_floor(totalram_pages()));
-}
-
-/* The floor is that of the machine: the balloon's pages do not lower it. */
-static void retry_balloon_does_not_lower_floor(struct kunit *test, u64 features)
-{
-	struct fake_host *host = fake_host_start(test, features);
-	unsigned long before = balloon_affordable(host->bd);
-
-	fake_host_reach(host, mib_to_pages(256));
-	expect_about(test, balloon_affordable(host->bd),
-		     before - mib_to_pages(256));
-}
-
-static void retry_floor_with_balloon(struct kunit *test)
-{
-	retry_balloon_does_not_lower_floor(test, 0);
-}
-
-static void retry_floor_with_balloon_in_managed_pages(struct kunit *test)
-{
-	retry_balloon_does_not_lower_floor(test,
-					   BIT_ULL(VIRTIO_BALLOON_F_DEFLATE_ON_OOM));
+		     si_mem_available() - balloon_floor(host->bd));
 }
 
 /*
@@ -335,10 +298,7 @@ static struct kunit_case retry_cases[] = {
 	KUNIT_CASE(retry_target_beyond_memory),
 	KUNIT_CASE(retry_removed_while_waiting),
 	KUNIT_CASE(retry_when_not_affordable),
-	KUNIT_CASE(retry_floor_grows_with_root_of_memory),
 	KUNIT_CASE(retry_leaves_floor_available),
-	KUNIT_CASE(retry_floor_with_balloon),
-	KUNIT_CASE(retry_floor_with_balloon_in_managed_pages),
 	KUNIT_CASE(retry_sees_fragments),
 	{}
 };
