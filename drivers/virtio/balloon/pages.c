@@ -106,6 +106,9 @@ void balloon_adjust_managed(struct balloon_device *bd, struct page *page,
  * @bd: the balloon
  * @order: its size; no memory is reclaimed for more than a single page
  *
+ * What has to be reclaimed is left to kswapd, so that nobody is in its way, and
+ * so that every stall which the guest counts is one of somebody else's.
+ *
  * Context: process, no lock held.
  * Return: the first of 1 << @order single pages, or NULL.
  */
@@ -117,8 +120,7 @@ struct page *balloon_alloc_block(struct balloon_device *bd, unsigned int order)
 
 	KUNIT_STATIC_STUB_REDIRECT(balloon_alloc_block, bd, order);
 
-	if (order)
-		gfp &= ~__GFP_RECLAIM;
+	gfp &= order ? ~__GFP_RECLAIM : ~__GFP_DIRECT_RECLAIM;
 	page = alloc_pages(gfp, order);
 	if (page && order)
 		split_page(page, order);
@@ -494,7 +496,14 @@ static unsigned long balloon_deflate_at_oom(struct balloon_device *bd,
 	return nr;
 }
 
-static unsigned long balloon_leaving(struct balloon_device *bd)
+/**
+ * balloon_leaving - what is on its way back to the guest
+ * @bd: the balloon
+ *
+ * Context: process, takes pages_lock.
+ * Return: guest pages.
+ */
+unsigned long balloon_leaving(struct balloon_device *bd)
 {
 	unsigned long leaving;
 

@@ -6,8 +6,13 @@
  * host's target was. So inflation leaves a floor of available memory alone:
  * that much the guest has to have to remain one that answers.
  *
+ * Above the floor it goes gently: free memory first, then what kswapd finds,
+ * for as long as that does not hurt. balloon_decide() says what hurts.
+ *
  * With F_DEFLATE_ON_OOM (virtio 1.2, 5.5.3) the balloon's pages are the
- * guest's last reserve: they come back before the out-of-memory killer acts.
+ * guest's last reserve: they come back under lasting pressure, and at the
+ * latest before the out-of-memory killer acts. Without it nothing is given that
+ * the host has not asked for.
  */
 
 #include <linux/minmax.h>
@@ -16,6 +21,8 @@
 #include <linux/moduleparam.h>
 #include <linux/nodemask.h>
 #include <linux/oom.h>
+#include <linux/shrinker.h>
+#include <linux/vmstat.h>
 #include <kunit/static_stub.h>
 
 #include "virtio_balloon.h"
@@ -24,6 +31,21 @@
 
 /* What one call of the out-of-memory notifier gives back, in guest pages. */
 #define BALLOON_PAGES_PER_OOM	(16UL << MIB_TO_PAGES_SHIFT)
+
+/* Allocations that may have to reclaim by themselves, per second. */
+#define BALLOON_STALLS_PER_S	10U
+
+/* Refaults, and pages swapped, per second: so much of the guest's memory... */
+#define BALLOON_REFAULTS_SHIFT		10U
+/* ... at least and at most so many guest pages. */
+#define BALLOON_REFAULTS_MIN_PER_S	64UL
+#define BALLOON_REFAULTS_MAX_PER_S	16384UL
+
+/* Reclaim is laborious where of so many pages it gets less than a quarter. */
+#define BALLOON_SCAN_WORTH_A_LOOK	1024UL
+
+/* Pressure lasts when so many snapshots in a row show it. */
+#define BALLOON_SUSTAINED	3U
 
 /* The size of the machine may not tell how little its programs can do with. */
 int balloon_floor_mib = -1;
@@ -126,7 +148,374 @@ void balloon_set_floor(struct balloon_device *bd, unsigned long floor)
 }
 
 /**
- * balloon_affordable - what inflation may take now
+ * balloon_available - what the guest could use without swapping
+ * @bd: the balloon
+ *
+ * Context: process, may sleep.
+ * Return: guest pages.
+ */
+unsigned long balloon_available(struct balloon_device *bd)
+{
+	KUNIT_STATIC_STUB_REDIRECT(balloon_available, bd);
+
+	return max(si_mem_available(), 0L);
+}
+
+static void balloon_signals_read_events(struct balloon_signals *signals)
+{
+#ifdef CONFIG_VM_EVENT_COUNTERS
+	unsigned long events[NR_VM_EVENT_ITEMS];
+	unsigned int zone;
+
+	all_vm_events(events);
+	for (zone = 0; zone < MAX_NR_ZONES; zone++)
+		signals->stalls += events[ALLOCSTALL_NORMAL - ZONE_NORMAL +
+					  zone];
+	signals->scanned = events[PGSCAN_KSWAPD] + events[PGSCAN_DIRECT];
+	signals->reclaimed = events[PGSTEAL_KSWAPD] + events[PGSTEAL_DIRECT];
+	signals->swapped = events[PSWPOUT];
+#endif
+}
+
+/**
+ * balloon_signals_read - take a snapshot
+ * @bd: the balloon
+ * @signals: where to
+ *
+ * Context: process, may sleep; takes pages_lock.
+ */
+void balloon_signals_read(struct balloon_device *bd,
+			  struct balloon_signals *signals)
+{
+	KUNIT_STATIC_STUB_REDIRECT(balloon_signals_read, bd, signals);
+
+	*signals = (struct balloon_signals) {
+		.when = jiffies,
+		.available = balloon_available(bd),
+		.total = balloon_guest_total(bd),
+		.refaults = global_node_page_state(WORKINGSET_REFAULT_ANON) +
+			    global_node_page_state(WORKINGSET_REFAULT_FILE),
+	};
+	balloon_signals_read_events(signals);
+}
+
+/* Sums over CPUs may seem to run backwards when one of them goes offline. */
+static unsigned long balloon_moved(unsigned long earlier, unsigned long now)
+{
+	unsigned long delta = now - earlier;
+
+	return delta > LONG_MAX ? 0 : delta;
+}
+
+/* What @per_second, at most BALLOON_REFAULTS_MAX_PER_S, is between the two. */
+static unsigned long balloon_allowance(const struct balloon_signals *earlier,
+				       const struct balloon_signals *now,
+				       unsigned long per_second)
+{
+	unsigned long elapsed = min(now->when - earlier->when,
+				    (unsigned long)BALLOON_SAMPLE_STALE);
+
+	return max(per_second * jiffies_to_msecs(elapsed) / MSEC_PER_SEC, 1UL);
+}
+
+static unsigned long balloon_refaults_per_s(const struct balloon_signals *now)
+{
+	return clamp(now->total >> BALLOON_REFAULTS_SHIFT,
+		     BALLOON_REFAULTS_MIN_PER_S, BALLOON_REFAULTS_MAX_PER_S);
+}
+
+static bool balloon_reclaim_is_laborious(const struct balloon_signals *earlier,
+					 const struct balloon_signals *now)
+{
+	unsigned long scanned = balloon_moved(earlier->scanned, now->scanned);
+
+	return scanned >= BALLOON_SCAN_WORTH_A_LOOK &&
+	       balloon_moved(earlier->reclaimed, now->reclaimed) < scanned / 4;
+}
+
+static bool balloon_guest_stalls(const struct balloon_signals *earlier,
+				 const struct balloon_signals *now)
+{
+	return balloon_moved(earlier->stalls, now->stalls) >
+	       balloon_allowance(earlier, now, BALLOON_STALLS_PER_S);
+}
+
+/* Is less than twice the floor available? */
+static bool balloon_near_floor(const struct balloon_signals *now,
+			       const struct balloon_bounds *bounds)
+{
+	return now->available / 2 < bounds->floor;
+}
+
+/*
+ * Refaults and swap also count what a memory cgroup does to itself under its
+ * own limit, stalls and scans do not. So the former mean something only beside
+ * the latter, or where memory is short anyway.
+ */
+static bool balloon_guest_refaults(const struct balloon_signals *earlier,
+				   const struct balloon_signals *now,
+				   const struct balloon_bounds *bounds)
+{
+	unsigned long allowance =
+		balloon_allowance(earlier, now, balloon_refaults_per_s(now));
+
+	if (earlier->stalls == now->stalls &&
+	    earlier->scanned == now->scanned &&
+	    !balloon_near_floor(now, bounds))
+		return false;
+	return balloon_moved(earlier->refaults, now->refaults) > allowance ||
+	       balloon_moved(earlier->swapped, now->swapped) > allowance;
+}
+
+/* A little above the floor, so that to give and to take do not alternate. */
+static unsigned long balloon_wary_floor(const struct balloon_bounds *bounds)
+{
+	return bounds->floor + bounds->floor / 2;
+}
+
+static enum balloon_hold balloon_hold(const struct balloon_signals *earlier,
+				      const struct balloon_signals *now,
+				      const struct balloon_bounds *bounds)
+{
+	unsigned long floor = bounds->wary ? balloon_wary_floor(bounds) :
+					     bounds->floor;
+
+	if (now->available <= floor)
+		return BALLOON_HOLD_FLOOR;
+	if (balloon_guest_stalls(earlier, now) ||
+	    balloon_reclaim_is_laborious(earlier, now))
+		return BALLOON_HOLD_STALL;
+	if (balloon_guest_refaults(earlier, now, bounds))
+		return BALLOON_HOLD_REFAULT;
+	return BALLOON_HOLD_NONE;
+}
+
+/* Stalls alone may be those of one who reads large files, and gets memory. */
+static bool balloon_guest_struggles(const struct balloon_signals *earlier,
+				    const struct balloon_signals *now,
+				    const struct balloon_bounds *bounds)
+{
+	return !bounds->answered && balloon_guest_stalls(earlier, now) &&
+	       (balloon_near_floor(now, bounds) ||
+		balloon_reclaim_is_laborious(earlier, now));
+}
+
+/* Once something is given, it is more than would suffice not to begin. */
+static bool balloon_guest_is_short(const struct balloon_signals *now,
+				   const struct balloon_bounds *bounds)
+{
+	return now->available < (bounds->giving ? balloon_wary_floor(bounds) :
+				 bounds->floor - bounds->floor / 4);
+}
+
+/* In proportion: to what is missing, and if that is unknown to what there is. */
+static unsigned long balloon_to_give(const struct balloon_signals *now,
+				     const struct balloon_bounds *bounds,
+				     bool struggles)
+{
+	unsigned long give = 0;
+
+	if (balloon_guest_is_short(now, bounds))
+		give = balloon_wary_floor(bounds) - now->available;
+	if (struggles)
+		give = max3(give, bounds->floor / 2, bounds->size / 16 + 1);
+	return min(give, bounds->size);
+}
+
+/**
+ * balloon_decide - what to do in view of how the guest does
+ * @earlier: a snapshot
+ * @now: a later one, or the same if there is no other
+ * @bounds: see there
+ *
+ * Takes nothing at the floor, nor while others' allocations stall, reclaim gets
+ * little of what it scans, or what it got is missed. Gives, where it may, when
+ * three snapshots in a row show that a quarter of the floor is gone or that
+ * allocations stall with nothing to be got; and without delay when half of the
+ * floor is gone. It gives back until there is one and a half times the floor.
+ *
+ * Context: any. Depends on its arguments only.
+ */
+struct balloon_plan balloon_decide(const struct balloon_signals *earlier,
+				   const struct balloon_signals *now,
+				   const struct balloon_bounds *bounds)
+{
+	enum balloon_hold hold = balloon_hold(earlier, now, bounds);
+	bool struggles = balloon_guest_struggles(earlier, now, bounds);
+	struct balloon_plan plan = {};
+
+	plan.pressed = struggles || balloon_guest_is_short(now, bounds);
+	if (bounds->may_give && plan.pressed &&
+	    (bounds->giving || bounds->pressed + 1 >= BALLOON_SUSTAINED ||
+	     now->available < bounds->floor / 2))
+		plan.give = balloon_to_give(now, bounds, struggles);
+
+	if (bounds->size < bounds->target || plan.give)
+		plan.hold = hold;
+	if (bounds->size < bounds->target && hold == BALLOON_HOLD_NONE)
+		plan.take = min(bounds->target - bounds->size,
+				now->available - bounds->floor);
+	return plan;
+}
+
+/* Returns whether there is a new snapshot. */
+static bool balloon_sample(struct balloon_device *bd)
+{
+	struct balloon_restraint *restraint = &bd->restraint;
+	struct balloon_signals *now = &restraint->now;
+	unsigned long interval = BALLOON_SAMPLE_MOVING;
+
+	if (bd->state == BALLOON_IDLE && !restraint->pressed &&
+	    !READ_ONCE(restraint->reclaims))
+		interval = BALLOON_SAMPLE_RESTING;
+	if (restraint->sampled && time_before(jiffies, now->when + interval)) {
+		now->available = balloon_available(bd);
+		return false;
+	}
+
+	WRITE_ONCE(restraint->reclaims, false);
+	restraint->earlier = *now;
+	balloon_signals_read(bd, now);
+	if (!restraint->sampled ||
+	    now->when - restraint->earlier.when > BALLOON_SAMPLE_STALE)
+		restraint->earlier = *now;
+	restraint->sampled = true;
+	return true;
+}
+
+/**
+ * balloon_plan - look how the guest does and decide what to do
+ * @bd: the balloon
+ *
+ * Context: the kthread; takes pages_lock.
+ */
+struct balloon_plan balloon_plan(struct balloon_device *bd)
+{
+	struct balloon_restraint *restraint = &bd->restraint;
+	bool is_new = balloon_sample(bd);
+	struct balloon_bounds bounds = {
+		.floor = balloon_floor(bd),
+		.size = balloon_size(bd),
+		.target = bd->target,
+		.pressed = restraint->pressed -
+			   (!is_new && restraint->pressed),
+		.may_give = bd->deflates_on_oom,
+		.giving = restraint->giving,
+		.answered = !is_new,
+	};
+	struct balloon_plan plan;
+
+	if (restraint->gave &&
+	    time_after(jiffies, restraint->gave_at + BALLOON_WARY))
+		restraint->gave = false;
+	bounds.wary = restraint->gave;
+	/* With MUST_TELL_HOST the host has yet to let go of it. */
+	restraint->now.available += balloon_leaving(bd);
+
+	plan = balloon_decide(&restraint->earlier, &restraint->now, &bounds);
+	restraint->giving = plan.give;
+	if (is_new)
+		restraint->pressed = plan.pressed ?
+			min(restraint->pressed + 1, BALLOON_SUSTAINED) : 0;
+	return plan;
+}
+
+/**
+ * balloon_forget_signals - the balloon is empty and stays so
+ * @bd: the balloon
+ *
+ * Context: the kthread.
+ */
+void balloon_forget_signals(struct balloon_device *bd)
+{
+	bd->restraint.sampled = false;
+	bd->restraint.giving = false;
+	bd->restraint.pressed = 0;
+}
+
+/**
+ * balloon_hold_off - pages went back under pressure: take none for a while
+ * @bd: the balloon
+ *
+ * A first time is followed by BALLOON_HOLD_OFF_MIN_MS without inflation, those
+ * soon after it by longer ones. So the balloon turns round a bounded number of
+ * times a minute, whatever the guest and the host do.
+ *
+ * Context: the kthread.
+ */
+void balloon_hold_off(struct balloon_device *bd)
+{
+	struct balloon_restraint *restraint = &bd->restraint;
+
+	if (!restraint->gave)
+		restraint->hold_off_ms = BALLOON_HOLD_OFF_MIN_MS;
+	else if (!restraint->holds_off)
+		restraint->hold_off_ms = min(2 * restraint->hold_off_ms,
+					     BALLOON_HOLD_OFF_MAX_MS);
+	restraint->gave = true;
+	restraint->gave_at = jiffies;
+	restraint->holds_off = true;
+	restraint->hold_off_end = jiffies +
+				  msecs_to_jiffies(restraint->hold_off_ms);
+}
+
+/**
+ * balloon_end_hold_off - the administrator knows better
+ * @bd: the balloon
+ *
+ * Context: the kthread.
+ */
+void balloon_end_hold_off(struct balloon_device *bd)
+{
+	bd->restraint.holds_off = false;
+	bd->restraint.gave = false;
+}
+
+/**
+ * balloon_hold_off_left - for how long is nothing to be taken yet?
+ * @bd: the balloon
+ *
+ * Context: the kthread.
+ * Return: jiffies, 0 if it is over.
+ */
+long balloon_hold_off_left(struct balloon_device *bd)
+{
+	struct balloon_restraint *restraint = &bd->restraint;
+	long left = restraint->hold_off_end - jiffies;
+
+	if (left <= 0)
+		restraint->holds_off = false;
+	return restraint->holds_off ? left : 0;
+}
+
+/**
+ * balloon_may_have_to_give - is there something that the guest may get back?
+ * @bd: the balloon
+ *
+ * Context: process, takes pages_lock.
+ */
+bool balloon_may_have_to_give(struct balloon_device *bd)
+{
+	return bd->deflates_on_oom && balloon_size(bd);
+}
+
+/**
+ * balloon_look_at_guest_in - when to see to it that the guest does not run short
+ * @bd: the balloon
+ *
+ * Context: the kthread; takes pages_lock.
+ * Return: jiffies.
+ */
+long balloon_look_at_guest_in(struct balloon_device *bd)
+{
+	if (!balloon_may_have_to_give(bd))
+		return MAX_SCHEDULE_TIMEOUT;
+	return bd->restraint.pressed || READ_ONCE(bd->restraint.reclaims) ?
+	       BALLOON_SAMPLE_MOVING : BALLOON_SAMPLE_RESTING;
+}
+
+/**
+ * balloon_affordable - what is available beyond the floor
  * @bd: the balloon
  *
  * Context: process, takes pages_lock.
@@ -136,10 +525,8 @@ unsigned long balloon_affordable(struct balloon_device *bd)
 {
 	unsigned long available, floor;
 
-	KUNIT_STATIC_STUB_REDIRECT(balloon_affordable, bd);
-
 	floor = balloon_floor(bd);
-	available = max(si_mem_available(), 0L);
+	available = balloon_available(bd);
 	return available > floor ? available - floor : 0;
 }
 
@@ -156,10 +543,11 @@ static unsigned long balloon_free_fragments(void)
 			zone = &NODE_DATA(nid)->node_zones[i];
 			if (!populated_zone(zone))
 				continue;
-			for (order = 0; order < pageblock_order; order++)
+			for (order = 0; order < pageblock_order; order++) {
 				/* A guess that is wrong now is right soon. */
 				nr += data_race(zone->free_area[order].nr_free)
 				      << order;
+			}
 		}
 	}
 	return nr;
@@ -197,6 +585,26 @@ static int balloon_oom_notify(struct notifier_block *nb, unsigned long unused,
 	return NOTIFY_OK;
 }
 
+/*
+ * Nothing is shrunk here. Reclaim has begun: the next look at how the guest does
+ * can not wait for a second. Runs in whichever task reclaims.
+ */
+static unsigned long balloon_reclaim_begins(struct shrinker *shrinker,
+					    struct shrink_control *sc)
+{
+	struct balloon_device *bd = shrinker->private_data;
+
+	if (balloon_size_roughly(bd) && !xchg(&bd->restraint.reclaims, true))
+		balloon_event(bd);
+	return SHRINK_EMPTY;
+}
+
+static unsigned long balloon_shrinks_nothing(struct shrinker *shrinker,
+					     struct shrink_control *sc)
+{
+	return SHRINK_STOP;
+}
+
 /**
  * balloon_restraint_init - before anybody asks for the floor
  * @bd: the balloon
@@ -216,26 +624,45 @@ void balloon_restraint_init(struct balloon_device *bd)
  * @bd: the balloon
  *
  * Context: probe.
- * Return: 0 or the errno of register_oom_notifier().
+ * Return: 0, -ENOMEM, or the errno of register_oom_notifier().
  */
 int balloon_restraint_start(struct balloon_device *bd)
 {
+	struct shrinker *shrinker;
+	int err;
+
 	KUNIT_STATIC_STUB_REDIRECT(balloon_restraint_start, bd);
 
 	if (!bd->deflates_on_oom)
 		return 0;
+	shrinker = shrinker_alloc(0, "virtio-balloon-pressure");
+	if (!shrinker)
+		return -ENOMEM;
+	shrinker->count_objects = balloon_reclaim_begins;
+	shrinker->scan_objects = balloon_shrinks_nothing;
+	shrinker->private_data = bd;
+	bd->restraint.shrinker = shrinker;
+
 	bd->restraint.oom_notifier.notifier_call = balloon_oom_notify;
-	return register_oom_notifier(&bd->restraint.oom_notifier);
+	err = register_oom_notifier(&bd->restraint.oom_notifier);
+	if (err) {
+		shrinker_free(shrinker);
+		return err;
+	}
+	shrinker_register(shrinker);
+	return 0;
 }
 
 /**
- * balloon_restraint_stop - wait for a running notifier and have it not run again
+ * balloon_restraint_stop - wait for what is running and have it not run again
  * @bd: the balloon, dying
  *
  * Context: remove; sleeps.
  */
 void balloon_restraint_stop(struct balloon_device *bd)
 {
-	if (bd->deflates_on_oom)
-		unregister_oom_notifier(&bd->restraint.oom_notifier);
+	if (!bd->deflates_on_oom)
+		return;
+	shrinker_free(bd->restraint.shrinker);
+	unregister_oom_notifier(&bd->restraint.oom_notifier);
 }

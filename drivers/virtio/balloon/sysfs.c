@@ -54,7 +54,7 @@ static ssize_t state_show(struct device *dev, struct device_attribute *attr,
 		[BALLOON_IDLE]		= "idle",
 		[BALLOON_INFLATING]	= "inflating",
 		[BALLOON_DEFLATING]	= "deflating",
-		[BALLOON_WAITING]	= "waiting",
+		[BALLOON_HOLDING]	= "holding",
 		[BALLOON_DEAD]		= "dead",
 	};
 	struct balloon_device *bd = dev_to_balloon(dev);
@@ -62,6 +62,22 @@ static ssize_t state_show(struct device *dev, struct device_attribute *attr,
 	return sysfs_emit(buf, "%s\n", names[READ_ONCE(bd->state)]);
 }
 static DEVICE_ATTR_RO(state);
+
+static ssize_t hold_reason_show(struct device *dev,
+				struct device_attribute *attr, char *buf)
+{
+	static const char * const names[] = {
+		[BALLOON_HOLD_NONE]		= "none",
+		[BALLOON_HOLD_FLOOR]		= "floor",
+		[BALLOON_HOLD_REFAULT]		= "refault",
+		[BALLOON_HOLD_STALL]		= "stall",
+		[BALLOON_HOLD_ALLOCATION]	= "allocation",
+	};
+	struct balloon_device *bd = dev_to_balloon(dev);
+
+	return sysfs_emit(buf, "%s\n", names[READ_ONCE(bd->hold)]);
+}
+static DEVICE_ATTR_RO(hold_reason);
 
 static ssize_t retry_delay_ms_show(struct device *dev,
 				   struct device_attribute *attr, char *buf)
@@ -100,6 +116,7 @@ static struct attribute *balloon_attrs[] = {
 	&dev_attr_actual_kib.attr,
 	&dev_attr_isolated_kib.attr,
 	&dev_attr_state.attr,
+	&dev_attr_hold_reason.attr,
 	&dev_attr_retry_delay_ms.attr,
 	&dev_attr_floor_kib.attr,
 	NULL

@@ -3,7 +3,8 @@
  * The kthread: moves the balloon towards the host's target.
  *
  * There is no hard limit. What was got is kept, and what is missing is tried
- * again on a timer whose delay doubles while nothing comes of it.
+ * again on a timer whose delay doubles while nothing comes of it. restraint.c says
+ * how much may be taken, and when the guest has to get something back.
  */
 
 #include <linux/err.h>
@@ -87,12 +88,12 @@ static long balloon_report_in_time(struct balloon_device *bd)
 	return MAX_SCHEDULE_TIMEOUT;
 }
 
-/* One line when an episode of waiting starts, one when it ends. */
-static void balloon_tell_waiting(struct balloon_device *bd)
+/* One line when an episode of holding starts, one when it ends. */
+static void balloon_tell_holding(struct balloon_device *bd)
 {
-	if (bd->told_waiting)
+	if (bd->told_holding)
 		return;
-	bd->told_waiting = true;
+	bd->told_holding = true;
 	dev_info_ratelimited(&bd->vdev->dev,
 			     "no memory to spare at %lu of %lu KiB, trying again from time to time\n",
 			     guest_pages_to_kib(balloon_size(bd)),
@@ -101,51 +102,88 @@ static void balloon_tell_waiting(struct balloon_device *bd)
 
 static void balloon_tell_arrived(struct balloon_device *bd)
 {
-	if (!bd->told_waiting)
+	if (!bd->told_holding)
 		return;
-	bd->told_waiting = false;
+	bd->told_holding = false;
 	dev_info_ratelimited(&bd->vdev->dev, "reached the target of %lu KiB\n",
 			     guest_pages_to_kib(bd->target));
 }
 
-static void balloon_retry_in(struct balloon_device *bd, unsigned int delay_ms)
+static void balloon_go_on(struct balloon_device *bd)
+{
+	WRITE_ONCE(bd->retry_delay_ms, 0);
+	WRITE_ONCE(bd->hold, BALLOON_HOLD_NONE);
+}
+
+static void balloon_retry_in(struct balloon_device *bd, unsigned int delay_ms,
+			     enum balloon_hold reason)
 {
 	WRITE_ONCE(bd->retry_delay_ms, delay_ms);
+	WRITE_ONCE(bd->hold, reason);
 	bd->retry_at = jiffies + msecs_to_jiffies(delay_ms);
 	bd->order = balloon_max_order();
-	balloon_tell_waiting(bd);
-	trace_wait(bd, delay_ms);
+	if (reason)
+		trace_hold(bd, reason, delay_ms);
 }
 
-static void balloon_back_off(struct balloon_device *bd, bool progress)
+static void balloon_back_off(struct balloon_device *bd, bool progress,
+			     enum balloon_hold reason)
 {
-	unsigned int delay_ms = BALLOON_RETRY_MIN_MS;
-
-	if (bd->retry_delay_ms && !progress)
-		delay_ms = min(2 * bd->retry_delay_ms, BALLOON_RETRY_MAX_MS);
-	balloon_retry_in(bd, delay_ms);
+	if (progress) {
+		balloon_retry_in(bd, BALLOON_RETRY_PROGRESS_MS,
+				 BALLOON_HOLD_NONE);
+		return;
+	}
+	balloon_tell_holding(bd);
+	balloon_retry_in(bd, clamp(2 * bd->retry_delay_ms, BALLOON_RETRY_MIN_MS,
+				   BALLOON_RETRY_MAX_MS), reason);
 }
 
-/* Both return for how many jiffies the kthread may sleep, 0 to go on. */
+/* What the guest got back it needs: leave it alone for a while. */
+static void balloon_back_off_far(struct balloon_device *bd,
+				 enum balloon_hold reason)
+{
+	balloon_hold_off(bd);
+	balloon_tell_holding(bd);
+	balloon_retry_in(bd, bd->restraint.hold_off_ms, reason);
+}
+
+/* Returns for how many jiffies nothing may be taken. */
+static long balloon_held_back(struct balloon_device *bd)
+{
+	long left = balloon_hold_off_left(bd), until_retry;
+
+	if (left && !bd->retry_delay_ms)	/* a new target does not end it */
+		balloon_retry_in(bd, jiffies_to_msecs(left),
+				 BALLOON_HOLD_STALL);
+	until_retry = bd->retry_at - jiffies;
+	return bd->retry_delay_ms ? max3(left, until_retry, 0L) : 0;
+}
+
+/* These return for how many jiffies the kthread may sleep, 0 to go on. */
 static long balloon_grow(struct balloon_device *bd, unsigned long want)
 {
-	unsigned long affordable, got = 0;
-	long left = bd->retry_at - jiffies;
+	long left = balloon_held_back(bd);
+	struct balloon_plan plan;
+	unsigned long got = 0;
 	int err = -ENOMEM;
 
-	if (bd->retry_delay_ms && left > 0) {
-		WRITE_ONCE(bd->state, BALLOON_WAITING);
+	if (left) {
+		if (bd->hold)
+			WRITE_ONCE(bd->state, BALLOON_HOLDING);
 		return left;
 	}
 
-	WRITE_ONCE(bd->state, BALLOON_INFLATING);
-	affordable = balloon_affordable(bd);
-	if (affordable)
-		err = balloon_inflate(bd, min(want, affordable), &got);
+	plan = balloon_plan(bd);
+	if (plan.take) {
+		WRITE_ONCE(bd->state, BALLOON_INFLATING);
+		plan.hold = BALLOON_HOLD_ALLOCATION;
+		err = balloon_inflate(bd, min(want, plan.take), &got);
+	}
 	if (err == -ENOMEM)
-		balloon_back_off(bd, got);
+		balloon_back_off(bd, got, plan.hold);
 	else if (got)
-		WRITE_ONCE(bd->retry_delay_ms, 0);
+		balloon_go_on(bd);
 	return err == -EBUSY ? BALLOON_LOOK_AGAIN : 0;
 }
 
@@ -153,20 +191,53 @@ static long balloon_shrink(struct balloon_device *bd, unsigned long want)
 {
 	unsigned long given;
 
-	WRITE_ONCE(bd->retry_delay_ms, 0);
+	balloon_go_on(bd);
 	WRITE_ONCE(bd->state, BALLOON_DEFLATING);
 	return balloon_deflate(bd, want, &given) == -EBUSY ?
 	       BALLOON_LOOK_AGAIN : 0;
 }
 
+/* The guest is about to run out of memory: give before it has to ask. */
+static long balloon_ease(struct balloon_device *bd, struct balloon_plan plan)
+{
+	unsigned long given;
+	int err;
+
+	WRITE_ONCE(bd->state, BALLOON_DEFLATING);
+	err = balloon_deflate(bd, plan.give, &given);
+	if (given)
+		balloon_back_off_far(bd, plan.hold);
+	return err == -EBUSY ? BALLOON_LOOK_AGAIN : 0;
+}
+
 static long balloon_rest(struct balloon_device *bd, bool busy)
 {
-	WRITE_ONCE(bd->retry_delay_ms, 0);
+	balloon_go_on(bd);
 	if (busy)
 		return BALLOON_LOOK_AGAIN;
 	WRITE_ONCE(bd->state, BALLOON_IDLE);
 	balloon_tell_arrived(bd);
 	return MAX_SCHEDULE_TIMEOUT;
+}
+
+/* One step towards the target, or away from it. */
+static long balloon_step(struct balloon_device *bd, bool busy)
+{
+	unsigned long size = balloon_size(bd);
+	struct balloon_plan plan;
+
+	if (size > bd->target)
+		return balloon_shrink(bd, size - bd->target);
+	if (balloon_may_have_to_give(bd)) {
+		plan = balloon_plan(bd);
+		if (plan.give)
+			return balloon_ease(bd, plan);
+	}
+	if (size < bd->target)
+		return balloon_grow(bd, bd->target - size);
+	if (!size)
+		balloon_forget_signals(bd);
+	return balloon_rest(bd, busy);
 }
 
 /**
@@ -188,7 +259,6 @@ void balloon_report_start(struct balloon_device *bd)
 /* Everything that can be done now. Returns as balloon_grow(). */
 static long balloon_thread_pass(struct balloon_device *bd)
 {
-	unsigned long size;
 	long timeout;
 	bool busy;
 	int err;
@@ -197,11 +267,13 @@ static long balloon_thread_pass(struct balloon_device *bd)
 		return MAX_SCHEDULE_TIMEOUT;
 	if (xchg(&bd->config_changed, false))
 		balloon_read_target(bd);
-	if (xchg(&bd->restraint.floor_changed, false))
-		WRITE_ONCE(bd->retry_delay_ms, 0);
+	if (xchg(&bd->restraint.floor_changed, false)) {
+		balloon_end_hold_off(bd);
+		balloon_go_on(bd);
+	}
 	/* The guest needed its memory a moment ago: it may do so again. */
 	if (xchg(&bd->gave_at_oom, false))
-		balloon_retry_in(bd, BALLOON_RETRY_AFTER_OOM_MS);
+		balloon_back_off_far(bd, BALLOON_HOLD_STALL);
 
 	mutex_lock(&bd->balloon_lock);
 	err = balloon_queues_advance(bd);
@@ -212,14 +284,8 @@ static long balloon_thread_pass(struct balloon_device *bd)
 		return MAX_SCHEDULE_TIMEOUT;
 	}
 
-	size = balloon_size(bd);
-	if (size < bd->target)
-		timeout = balloon_grow(bd, bd->target - size);
-	else if (size > bd->target)
-		timeout = balloon_shrink(bd, size - bd->target);
-	else
-		timeout = balloon_rest(bd, busy);
-
+	timeout = balloon_step(bd, busy);
+	timeout = min(timeout, balloon_look_at_guest_in(bd));
 	if (busy)
 		timeout = min(timeout, BALLOON_LOOK_AGAIN);
 	return min(timeout, balloon_report_in_time(bd));

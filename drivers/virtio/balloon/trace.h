@@ -46,21 +46,31 @@ DEFINE_EVENT(balloon_pages, migrate,
 );
 
 /* The guest has no memory to spare; the next try is in @delay_ms. */
-TRACE_EVENT(wait,
-	    TP_PROTO(struct balloon_device *bd, unsigned int delay_ms),
-	    TP_ARGS(bd, delay_ms),
+TRACE_EVENT(hold,
+	    TP_PROTO(struct balloon_device *bd, enum balloon_hold reason,
+		     unsigned int delay_ms),
+	    TP_ARGS(bd, reason, delay_ms),
 	    TP_STRUCT__entry(__string(device, dev_name(&bd->vdev->dev))
+			     __field(unsigned int, reason)
 			     __field(unsigned int, delay_ms)
 			     __field(unsigned long, size_kib)
 			     __field(unsigned long, target_kib)),
 	    TP_fast_assign(__assign_str(device);
+			   __entry->reason = reason;
 			   __entry->delay_ms = delay_ms;
 			   __entry->size_kib =
 				guest_pages_to_kib(balloon_size_roughly(bd));
 			   __entry->target_kib =
 				guest_pages_to_kib(READ_ONCE(bd->target));),
-	    TP_printk("device=%s delay_ms=%u size_kib=%lu target_kib=%lu",
-		      __get_str(device), __entry->delay_ms,
+	    TP_printk("device=%s reason=%s delay_ms=%u size_kib=%lu target_kib=%lu",
+		      __get_str(device),
+		      __print_symbolic(__entry->reason,
+				       { BALLOON_HOLD_FLOOR, "floor" },
+				       { BALLOON_HOLD_REFAULT, "refault" },
+				       { BALLOON_HOLD_STALL, "stall" },
+				       { BALLOON_HOLD_ALLOCATION,
+					 "allocation" }),
+		      __entry->delay_ms,
 		      __entry->size_kib, __entry->target_kib)
 );
 

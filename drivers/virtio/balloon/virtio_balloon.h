@@ -113,13 +113,28 @@ static inline unsigned long kib_to_guest_pages(unsigned long kib)
 
 /* Bounds of the delay between tries to get memory. */
 #define BALLOON_RETRY_MIN_MS	100U
-#define BALLOON_RETRY_MAX_MS	(30 * MSEC_PER_SEC)
+#define BALLOON_RETRY_MAX_MS	(10 * MSEC_PER_SEC)
+/* While reclaim keeps finding some: it takes a moment to find more. */
+#define BALLOON_RETRY_PROGRESS_MS	20U
 
 /* `actual` is written to the device no more often than this while moving. */
 #define BALLOON_REPORT_INTERVAL	msecs_to_jiffies(10)
 
-/* No page is taken for so long after some went back at out-of-memory. */
-#define BALLOON_RETRY_AFTER_OOM_MS	(10 * MSEC_PER_SEC)
+/*
+ * No page is taken for so long after some went back under pressure: the longer
+ * value where that follows another time by less than BALLOON_WARY. Memory that
+ * becomes free is still taken within half a minute.
+ */
+#define BALLOON_HOLD_OFF_MIN_MS	(10 * MSEC_PER_SEC)
+#define BALLOON_HOLD_OFF_MAX_MS	(20 * MSEC_PER_SEC)
+#define BALLOON_WARY		(60 * HZ)
+
+/* The guest's counters are read at most so often while the balloon moves... */
+#define BALLOON_SAMPLE_MOVING	(HZ / 10)
+/* ... and so often while it only might have to give something back. */
+#define BALLOON_SAMPLE_RESTING	HZ
+/* Counters of so long ago tell nothing about now. */
+#define BALLOON_SAMPLE_STALE	(45 * HZ)
 
 /* A wait for the host looks this often whether the device is broken. */
 #define BALLOON_LOOK_AGAIN	HZ
@@ -138,8 +153,17 @@ enum balloon_state {
 	BALLOON_IDLE,		/* the target is reached */
 	BALLOON_INFLATING,
 	BALLOON_DEFLATING,
-	BALLOON_WAITING,	/* for memory, until the retry timer */
+	BALLOON_HOLDING,	/* below the target, see enum balloon_hold */
 	BALLOON_DEAD,		/* the device is broken, until a reset */
+};
+
+/* Why the balloon is held below its target. */
+enum balloon_hold {
+	BALLOON_HOLD_NONE,
+	BALLOON_HOLD_FLOOR,	/* the guest has no more than the floor */
+	BALLOON_HOLD_REFAULT,	/* what was reclaimed is missed, or swapped */
+	BALLOON_HOLD_STALL,	/* allocations wait, reclaim is laborious */
+	BALLOON_HOLD_ALLOCATION,	/* no page could be had */
 };
 
 enum balloon_canary {
@@ -266,16 +290,104 @@ struct balloon_reporting {
 #define BALLOON_FLOOR_DERIVED	ULONG_MAX
 
 /**
+ * struct balloon_signals - how the guest's memory management does at one time
+ * @when: in jiffies
+ * @available: guest pages that can be had without swapping
+ * @total: guest pages of memory, those in the balloon included
+ * @stalls: allocations that had to reclaim by themselves
+ * @scanned: guest pages that reclaim has looked at
+ * @reclaimed: guest pages that it got
+ * @refaults: guest pages that had been reclaimed and were used again soon
+ * @swapped: guest pages that were written to swap
+ *
+ * From @stalls on these count since boot, and wrap around.
+ */
+struct balloon_signals {
+	unsigned long when;
+	unsigned long available;
+	unsigned long total;
+	unsigned long stalls;
+	unsigned long scanned;
+	unsigned long reclaimed;
+	unsigned long refaults;
+	unsigned long swapped;
+};
+
+/**
+ * struct balloon_bounds - what a decision depends on besides the signals
+ * @floor: available guest pages that inflation leaves alone
+ * @size: guest pages in the balloon
+ * @target: guest pages that the host wants there
+ * @pressed: snapshots in a row, this one not included, that showed pressure
+ * @may_give: VIRTIO_BALLOON_F_DEFLATE_ON_OOM is negotiated
+ * @giving: the decision before this one was to give
+ * @answered: and that in view of the same counters
+ * @wary: it had to give pages back not long ago
+ */
+struct balloon_bounds {
+	unsigned long floor;
+	unsigned long size;
+	unsigned long target;
+	unsigned int pressed;
+	bool may_give;
+	bool giving;
+	bool answered;
+	bool wary;
+};
+
+/**
+ * struct balloon_plan - a decision
+ * @take: guest pages that inflation may take now
+ * @give: guest pages that go back to the guest without the host's asking
+ * @hold: why nothing is taken although the target is not reached, or why
+ *        something is given
+ * @pressed: the guest is short of memory
+ */
+struct balloon_plan {
+	unsigned long take;
+	unsigned long give;
+	enum balloon_hold hold;
+	bool pressed;
+};
+
+/**
  * struct balloon_restraint - how far the balloon may go
  * @floor: available guest pages that inflation leaves alone, 0 for none, or
  *         BALLOON_FLOOR_DERIVED; written at probe and by sysfs, lockless
  * @floor_changed: the kthread should look at it; lockless
+ * @reclaims: the guest has begun to reclaim memory; lockless
  * @oom_notifier: registered where VIRTIO_BALLOON_F_DEFLATE_ON_OOM is negotiated
+ * @shrinker: there where the notifier is, to set @reclaims
+ *
+ * The kthread's own:
+ * @earlier: the snapshot before the last
+ * @now: the last snapshot; only its @available is newer than that
+ * @sampled: both are there
+ * @pressed: snapshots in a row that showed pressure
+ * @giving: the last decision was to give
+ * @holds_off: nothing is taken before @hold_off_end, whatever the target
+ * @hold_off_end: in jiffies
+ * @hold_off_ms: how long the last such time was, or is
+ * @gave: pages went back under pressure at @gave_at, less than BALLOON_WARY ago
+ * @gave_at: in jiffies
  */
 struct balloon_restraint {
 	unsigned long floor;
 	bool floor_changed;
+	bool reclaims;
 	struct notifier_block oom_notifier;
+	struct shrinker *shrinker;
+
+	struct balloon_signals earlier;
+	struct balloon_signals now;
+	bool sampled;
+	unsigned int pressed;
+	bool giving;
+	bool holds_off;
+	unsigned long hold_off_end;
+	unsigned int hold_off_ms;
+	bool gave;
+	unsigned long gave_at;
 };
 
 /**
@@ -314,8 +426,9 @@ struct balloon_restraint {
  * @order: largest order that is worth a try
  * @retry_at: in jiffies, meaningful while @retry_delay_ms is not 0
  * @retry_delay_ms: current back-off, 0 while nothing is waited for
- * @told_waiting: the log has the line that says so
+ * @told_holding: the log has the line that says so
  * @state: what it does
+ * @hold: why it holds, or did when it last tried; none once it goes on
  *
  * Lockless:
  * @events: counts everything that the kthread should look at; who waits takes
@@ -361,8 +474,9 @@ struct balloon_device {
 	unsigned int order;
 	unsigned long retry_at;
 	unsigned int retry_delay_ms;
-	bool told_waiting;
+	bool told_holding;
 	enum balloon_state state;
+	enum balloon_hold hold;
 
 	atomic_t events;
 	wait_queue_head_t wait;
@@ -415,6 +529,7 @@ int balloon_inflate(struct balloon_device *bd, unsigned long want,
 		    unsigned long *got);
 int balloon_deflate(struct balloon_device *bd, unsigned long want,
 		    unsigned long *given);
+unsigned long balloon_leaving(struct balloon_device *bd);
 bool balloon_lock_in_time(struct balloon_device *bd);
 unsigned long balloon_give_at_oom(struct balloon_device *bd,
 				  unsigned long want);
@@ -467,6 +582,19 @@ unsigned long balloon_default_floor(unsigned long total);
 unsigned long balloon_floor(struct balloon_device *bd);
 void balloon_set_floor(struct balloon_device *bd, unsigned long floor);
 void balloon_restraint_init(struct balloon_device *bd);
+unsigned long balloon_available(struct balloon_device *bd);
+void balloon_signals_read(struct balloon_device *bd,
+			  struct balloon_signals *signals);
+struct balloon_plan balloon_decide(const struct balloon_signals *earlier,
+				   const struct balloon_signals *now,
+				   const struct balloon_bounds *bounds);
+struct balloon_plan balloon_plan(struct balloon_device *bd);
+void balloon_forget_signals(struct balloon_device *bd);
+void balloon_hold_off(struct balloon_device *bd);
+void balloon_end_hold_off(struct balloon_device *bd);
+long balloon_hold_off_left(struct balloon_device *bd);
+bool balloon_may_have_to_give(struct balloon_device *bd);
+long balloon_look_at_guest_in(struct balloon_device *bd);
 unsigned long balloon_affordable(struct balloon_device *bd);
 bool balloon_guest_is_fragmented(struct balloon_device *bd);
 int balloon_restraint_start(struct balloon_device *bd);

@@ -813,6 +813,27 @@ static bool fake_host_is_fragmented(struct balloon_device *bd)
 	return to_fake_host(bd->vdev)->fragmented;
 }
 
+/* Stands in for balloon_available(). */
+static unsigned long fake_host_available(struct balloon_device *bd)
+{
+	unsigned long available = READ_ONCE(to_fake_host(bd->vdev)->available);
+
+	return available - min(available, balloon_size(bd));
+}
+
+/* Stands in for balloon_signals_read(). */
+static void fake_host_read_signals(struct balloon_device *bd,
+				   struct balloon_signals *signals)
+{
+	struct fake_host *host = to_fake_host(bd->vdev);
+
+	*signals = host->signals;
+	signals->when = jiffies;
+	signals->available = fake_host_available(bd);
+	signals->total = totalram_pages();
+	host->nr_samples++;
+}
+
 /* Nobody but us has what the driver once had. */
 static void fake_host_expect_released(struct fake_host *host)
 {
@@ -873,6 +894,7 @@ struct fake_host *fake_host_create(struct kunit *test)
 	host->features = BIT_ULL(VIRTIO_F_VERSION_1);
 	host->ring_size = 128;
 	host->spare = ULONG_MAX;
+	host->available = ULONG_MAX / 8;
 	host->max_order = NR_PAGE_ORDERS;
 	/* It returns statistics when it wants new ones, not at once. */
 	host->holds[FAKE_STATS] = true;
@@ -975,6 +997,10 @@ bool fake_host_plug(struct fake_host *host)
 					   fake_host_alloc_block);
 	kunit_activate_static_stub(test, balloon_guest_is_fragmented,
 				   fake_host_is_fragmented);
+	kunit_activate_static_stub(test, balloon_available,
+				   fake_host_available);
+	kunit_activate_static_stub(test, balloon_signals_read,
+				   fake_host_read_signals);
 	KUNIT_ASSERT_EQ(test, 0, register_virtio_device(&host->vdev));
 	host->plugged = true;
 	return fake_host_adopt(host);

@@ -124,6 +124,9 @@ struct fake_queue {
  * @fragmented: what is free is in small pieces
  * @recycles: pages that were released come back with the next allocations
  * @recycle_from: guest page frame number to look at first
+ * @available: guest pages that are available with an empty balloon
+ * @signals: the guest's counters; time and memory are filled in
+ * @nr_samples: how often those were read
  * @on_alloc: called before each allocation, from the kthread
  * @nr_allocs: successful allocations by order
  * @nr_refusals: failed allocations by order
@@ -177,6 +180,9 @@ struct fake_host {
 	bool fragmented;
 	bool recycles;
 	unsigned long recycle_from;
+	unsigned long available;
+	struct balloon_signals signals;
+	unsigned int nr_samples;
 	void (*on_alloc)(struct fake_host *host, unsigned int order);
 	unsigned long nr_allocs[NR_PAGE_ORDERS];
 	unsigned long nr_refusals[NR_PAGE_ORDERS];

@@ -409,6 +409,7 @@ static void sysfs_shows_states(struct kunit *test)
 	struct fake_host *host = fake_host_start(test, MUST_TELL_HOST);
 
 	expect_file(host, "state", "idle\n");
+	expect_file(host, "hold_reason", "none\n");
 
 	host->holds[FAKE_INFLATE] = true;
 	fake_host_set_target(host, 500);
@@ -428,8 +429,9 @@ static void sysfs_shows_states(struct kunit *test)
 
 	host->spare = 0;
 	fake_host_set_target(host, 500);
-	fake_host_await(host, READ_ONCE(host->bd->state) == BALLOON_WAITING);
-	expect_file(host, "state", "waiting\n");
+	fake_host_await(host, READ_ONCE(host->bd->state) == BALLOON_HOLDING);
+	expect_file(host, "state", "holding\n");
+	expect_file(host, "hold_reason", "allocation\n");
 	expect_file(host, "retry_delay_ms", "100\n");
 
 	fake_host_needs_reset(host);

@@ -54,10 +54,10 @@ static void oom_stops_inflation_for_a_while(struct kunit *test)
 	got = fake_host_got(host);
 	since = jiffies;
 	KUNIT_EXPECT_EQ(test, run_out_of_memory(host), 500);
-	fake_host_await(host, READ_ONCE(host->bd->state) == BALLOON_WAITING);
+	fake_host_await(host, READ_ONCE(host->bd->state) == BALLOON_HOLDING);
 	fake_host_await(host, fake_host_got(host) != got);
 	KUNIT_EXPECT_GE(test, jiffies - since + 1,
-			msecs_to_jiffies(BALLOON_RETRY_AFTER_OOM_MS));
+			msecs_to_jiffies(BALLOON_HOLD_OFF_MIN_MS));
 	fake_host_await(host, fake_host_arrived(host, 500));
 }
 
@@ -76,7 +76,7 @@ static void oom_interrupts_inflation(struct kunit *test)
 	fake_host_reach(host, 500);
 	host->on_alloc = give_at_600;
 	fake_host_set_target(host, 5000);
-	fake_host_await(host, READ_ONCE(host->bd->state) == BALLOON_WAITING &&
+	fake_host_await(host, READ_ONCE(host->bd->state) == BALLOON_HOLDING &&
 			fake_host_asleep(host));
 	KUNIT_EXPECT_LE(test, fake_host_got(host), 601);
 	fake_host_check(host);

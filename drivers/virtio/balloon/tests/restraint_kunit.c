@@ -1,13 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * How far the balloon may go.
+ * How far the balloon may go: the floor, the decision, and what comes of it.
  */
 
+#include <kunit/static_stub.h>
 #include <kunit/test.h>
 #include <linux/mm.h>
 #include <linux/sizes.h>
 
 #include "fake_host.h"
+
+#define DEFLATE_ON_OOM	BIT_ULL(VIRTIO_BALLOON_F_DEFLATE_ON_OOM)
+#define MUST_TELL_HOST	BIT_ULL(VIRTIO_BALLOON_F_MUST_TELL_HOST)
 
 static unsigned long mib_to_pages(u64 mib)
 {
@@ -132,8 +136,7 @@ static void restraint_floor_with_balloon(struct kunit *test)
 
 static void restraint_floor_with_balloon_in_managed_pages(struct kunit *test)
 {
-	restraint_balloon_does_not_lower_floor(test,
-					       BIT_ULL(VIRTIO_BALLOON_F_DEFLATE_ON_OOM));
+	restraint_balloon_does_not_lower_floor(test, DEFLATE_ON_OOM);
 }
 
 /* Nobody waits for the timer: half a minute of it would be too long. */
@@ -143,7 +146,7 @@ static void restraint_changed_floor_is_noticed_at_once(struct kunit *test)
 	struct balloon_device *bd = host->bd;
 	unsigned long since;
 
-	balloon_set_floor(bd, ULONG_MAX / 4);
+	balloon_set_floor(bd, ULONG_MAX / 4);	/* twice what there is */
 	fake_host_set_target(host, 500);
 	fake_host_await(host, READ_ONCE(bd->retry_delay_ms) == 1600 &&
 			fake_host_asleep(host));
@@ -155,6 +158,452 @@ static void restraint_changed_floor_is_noticed_at_once(struct kunit *test)
 	KUNIT_EXPECT_LT(test, jiffies - since, HZ / 2);
 }
 
+#define GIB_PAGES	(1UL << (30 - PAGE_SHIFT))
+/* Of 64 TiB. */
+#define HUGE_PAGES	(1UL << (46 - PAGE_SHIFT))
+/* Of 32 MiB. */
+#define TINY_PAGES	(1UL << (25 - PAGE_SHIFT))
+
+/* A second between the two snapshots, unless a case says otherwise. */
+struct decision {
+	const char *name;
+	struct balloon_signals earlier;
+	struct balloon_signals now;
+	struct balloon_bounds bounds;
+	struct balloon_plan plan;
+};
+
+/* A guest of 1 GiB with a floor of 1000, half of the way to the target. */
+#define BOUNDS(...)							\
+	.bounds = { .floor = 1000, .size = 50000, .target = 100000, __VA_ARGS__ }
+#define NOW(...)							\
+	.now = { .when = HZ, .available = 60000, .total = GIB_PAGES, __VA_ARGS__ }
+#define TAKES(pages)	.plan = { .take = (pages) }
+#define HOLDS(reason)	.plan = { .hold = BALLOON_HOLD_##reason }
+#define PRESSED(reason)							\
+	.plan = { .hold = BALLOON_HOLD_##reason, .pressed = true }
+#define GIVES(pages, reason)						\
+	.plan = { .give = (pages), .hold = BALLOON_HOLD_##reason,	\
+		  .pressed = true }
+
+static const struct decision decisions[] = {
+	/* Nothing happens. */
+	{ "calm", {}, NOW(), BOUNDS(), TAKES(50000) },
+	{ "calm, less is available than wanted", {}, NOW(.available = 40000),
+	  BOUNDS(), TAKES(39000) },
+	{ "at the target", {}, NOW(), BOUNDS(.size = 100000), {} },
+	{ "above the target", {}, NOW(), BOUNDS(.size = 100001), {} },
+	{ "a single snapshot", { .when = HZ, .stalls = 99 }, NOW(.stalls = 99),
+	  BOUNDS(), TAKES(50000) },
+	{ "no time between two snapshots", { .when = HZ }, NOW(), BOUNDS(),
+	  TAKES(50000) },
+	/* The floor. */
+	{ "just above the floor", {}, NOW(.available = 1001), BOUNDS(),
+	  TAKES(1) },
+	{ "at the floor", {}, NOW(.available = 1000), BOUNDS(),
+	  HOLDS(FLOOR) },
+	{ "below the floor", {}, NOW(.available = 900), BOUNDS(),
+	  HOLDS(FLOOR) },
+	{ "a floor that is off", {}, NOW(.available = 1), BOUNDS(.floor = 0),
+	  TAKES(1) },
+	{ "nothing available, floor off", {}, NOW(.available = 0),
+	  BOUNDS(.floor = 0), HOLDS(FLOOR) },
+	{ "a floor above all memory", {}, NOW(),
+	  BOUNDS(.floor = ULONG_MAX / 4), PRESSED(FLOOR) },
+	{ "wary", {}, NOW(.available = 1500), BOUNDS(.wary = true),
+	  HOLDS(FLOOR) },
+	{ "wary, enough available", {}, NOW(.available = 1501),
+	  BOUNDS(.wary = true), TAKES(501) },
+	/* Stalls. */
+	{ "some stalls", {}, NOW(.stalls = 10), BOUNDS(), TAKES(50000) },
+	{ "stalls", {}, NOW(.stalls = 11), BOUNDS(), HOLDS(STALL) },
+	{ "stalls in a tenth of a second", { .when = HZ - HZ / 10 },
+	  NOW(.stalls = 2), BOUNDS(), HOLDS(STALL) },
+	{ "stalls at the target", {}, NOW(.stalls = 11),
+	  BOUNDS(.size = 100000), {} },
+	{ "efficient scans", {}, NOW(.scanned = 9000, .reclaimed = 2250),
+	  BOUNDS(), TAKES(50000) },
+	{ "laborious scans", {}, NOW(.scanned = 9000, .reclaimed = 2249),
+	  BOUNDS(), HOLDS(STALL) },
+	{ "laborious scans of little", {}, NOW(.scanned = 1023), BOUNDS(),
+	  TAKES(50000) },
+	/* Refaults: of 1 GiB, 256 pages a second are few. */
+	{ "some refaults", {}, NOW(.scanned = 1, .refaults = 256), BOUNDS(),
+	  TAKES(50000) },
+	{ "refaults", {}, NOW(.scanned = 1, .refaults = 257), BOUNDS(),
+	  HOLDS(REFAULT) },
+	{ "refaults beside a stall", {}, NOW(.stalls = 1, .refaults = 257),
+	  BOUNDS(), HOLDS(REFAULT) },
+	{ "swap", {}, NOW(.scanned = 1, .swapped = 257), BOUNDS(),
+	  HOLDS(REFAULT) },
+	{ "refaults and swap of a cgroup", {},
+	  NOW(.refaults = 99999, .swapped = 99999), BOUNDS(), TAKES(50000) },
+	{ "refaults near the floor", {},
+	  NOW(.available = 1999, .refaults = 257), BOUNDS(), HOLDS(REFAULT) },
+	{ "refaults of a tiny guest", {},
+	  NOW(.scanned = 1, .total = TINY_PAGES, .refaults = 65), BOUNDS(),
+	  HOLDS(REFAULT) },
+	{ "few refaults of a tiny guest", {},
+	  NOW(.scanned = 1, .total = TINY_PAGES, .refaults = 64), BOUNDS(),
+	  TAKES(50000) },
+	{ "refaults of a huge guest", {},
+	  NOW(.scanned = 1, .total = HUGE_PAGES, .refaults = 16385), BOUNDS(),
+	  HOLDS(REFAULT) },
+	{ "few refaults of a huge guest", {},
+	  NOW(.scanned = 1, .total = HUGE_PAGES, .refaults = 16384), BOUNDS(),
+	  TAKES(50000) },
+	/* Counters wrap around, jiffies do, sums may step back. */
+	{ "counters wrap around", { .when = 0UL - HZ, .stalls = 0UL - 5,
+	    .scanned = 0UL - 1, .reclaimed = 0UL - 1, .refaults = 0UL - 1 },
+	  .now = { .when = 0, .available = 60000, .total = GIB_PAGES,
+		   .stalls = 5, .scanned = 2000, .reclaimed = 2000 },
+	  BOUNDS(), TAKES(50000) },
+	{ "counters wrap around and tell", { .stalls = 0UL - 5 },
+	  NOW(.stalls = 6), BOUNDS(), HOLDS(STALL) },
+	{ "counters step back", { .stalls = 5, .scanned = 5000,
+	    .refaults = 5, .swapped = 5 }, NOW(), BOUNDS(), TAKES(50000) },
+	{ "all that can be counted", {},
+	  .now = { ULONG_MAX, ULONG_MAX, ULONG_MAX, LONG_MAX, LONG_MAX,
+		   LONG_MAX, LONG_MAX, LONG_MAX }, BOUNDS(), HOLDS(STALL) },
+	{ "ages between two snapshots", {},
+	  .now = { .when = ULONG_MAX, .available = 60000, .total = GIB_PAGES,
+		   .stalls = 450 }, BOUNDS(), TAKES(50000) },
+	{ "a huge guest", {}, NOW(.available = HUGE_PAGES, .total = HUGE_PAGES),
+	  BOUNDS(.target = ULONG_MAX), TAKES(HUGE_PAGES - 1000) },
+	/* Pressure without the feature: hold only. */
+	{ "pressed", {}, NOW(.available = 0), BOUNDS(.pressed = 9),
+	  PRESSED(FLOOR) },
+	{ "pressed at the target", {}, NOW(.available = 0),
+	  BOUNDS(.pressed = 9, .size = 100000), .plan = { .pressed = true } },
+	/* Giving. */
+	{ "a little below the floor", {}, NOW(.available = 750),
+	  BOUNDS(.may_give = true, .pressed = 9), HOLDS(FLOOR) },
+	{ "below the floor once", {}, NOW(.available = 749),
+	  BOUNDS(.may_give = true, .pressed = 0), PRESSED(FLOOR) },
+	{ "below the floor twice", {}, NOW(.available = 749),
+	  BOUNDS(.may_give = true, .pressed = 1), PRESSED(FLOOR) },
+	{ "below the floor three times", {}, NOW(.available = 749),
+	  BOUNDS(.may_give = true, .pressed = 2), GIVES(751, FLOOR) },
+	{ "far below the floor", {}, NOW(.available = 499),
+	  BOUNDS(.may_give = true), GIVES(1001, FLOOR) },
+	{ "far below the floor at the target", {}, NOW(.available = 499),
+	  BOUNDS(.may_give = true, .size = 100000), GIVES(1001, FLOOR) },
+	{ "less in the balloon than is missing", {}, NOW(.available = 499),
+	  BOUNDS(.may_give = true, .size = 7), GIVES(7, FLOOR) },
+	{ "empty", {}, NOW(.available = 499),
+	  BOUNDS(.may_give = true, .size = 0), PRESSED(FLOOR) },
+	{ "stalls near the floor", {}, NOW(.available = 1999, .stalls = 11),
+	  BOUNDS(.may_give = true, .pressed = 2), GIVES(3126, STALL) },
+	{ "stalls near the floor twice", {},
+	  NOW(.available = 1999, .stalls = 11),
+	  BOUNDS(.may_give = true, .pressed = 1), PRESSED(STALL) },
+	{ "stalls that were answered", {},
+	  NOW(.available = 1999, .stalls = 11),
+	  BOUNDS(.may_give = true, .pressed = 2, .answered = true),
+	  HOLDS(STALL) },
+	{ "giving, not enough yet", {}, NOW(.available = 1499),
+	  BOUNDS(.may_give = true, .giving = true, .wary = true),
+	  GIVES(1, FLOOR) },
+	{ "giving, enough", {}, NOW(.available = 1500),
+	  BOUNDS(.may_give = true, .giving = true, .wary = true),
+	  HOLDS(FLOOR) },
+	{ "stalls while reclaim gets little", {},
+	  NOW(.stalls = 11, .scanned = 9000),
+	  BOUNDS(.may_give = true, .pressed = 2), GIVES(3126, STALL) },
+	{ "stalls of one who reads large files", {},
+	  NOW(.stalls = 99, .scanned = 9000, .reclaimed = 9000),
+	  BOUNDS(.may_give = true, .pressed = 9), HOLDS(STALL) },
+	{ "stalls with the floor off", {}, NOW(.available = 5, .stalls = 11,
+	    .scanned = 9000), BOUNDS(.may_give = true, .pressed = 2,
+	    .floor = 0), GIVES(3126, STALL) },
+	{ "refaults are no reason to give", {},
+	  NOW(.scanned = 1, .refaults = 9999),
+	  BOUNDS(.may_give = true, .pressed = 9), HOLDS(REFAULT) },
+	{ "a huge guest gives", {}, NOW(.available = 0, .total = HUGE_PAGES,
+	    .stalls = 99), BOUNDS(.may_give = true, .size = HUGE_PAGES,
+	    .target = HUGE_PAGES), GIVES(HUGE_PAGES / 16 + 1, FLOOR) },
+	{ "a floor above all memory gives all", {}, NOW(),
+	  BOUNDS(.floor = ULONG_MAX / 4, .may_give = true),
+	  GIVES(50000, FLOOR) },
+};
+
+static void decision_desc(const struct decision *decision, char *desc)
+{
+	strscpy(desc, decision->name, KUNIT_PARAM_DESC_SIZE);
+}
+
+KUNIT_ARRAY_PARAM(decision, decisions, decision_desc);
+
+static void restraint_decides(struct kunit *test)
+{
+	const struct decision *decision = test->param_value;
+	struct balloon_plan plan;
+
+	plan = balloon_decide(&decision->earlier, &decision->now,
+			      &decision->bounds);
+	KUNIT_EXPECT_EQ(test, plan.take, decision->plan.take);
+	KUNIT_EXPECT_EQ(test, plan.give, decision->plan.give);
+	KUNIT_EXPECT_EQ(test, plan.hold, decision->plan.hold);
+	KUNIT_EXPECT_EQ(test, plan.pressed, decision->plan.pressed);
+}
+
+/* The real ones, of a machine that does nothing else. */
+static void restraint_reads_signals(struct kunit *test)
+{
+	struct fake_host *host = fake_host_start(test, 0);
+	struct balloon_signals signals;
+
+	kunit_deactivate_static_stub(test, balloon_available);
+	kunit_deactivate_static_stub(test, balloon_signals_read);
+	memset(&signals, 0xff, sizeof(signals));
+	balloon_signals_read(host->bd, &signals);
+	KUNIT_EXPECT_LE(test, jiffies - signals.when, HZ);
+	KUNIT_EXPECT_EQ(test, signals.total, totalram_pages());
+	KUNIT_EXPECT_GT(test, signals.available, 0);
+	KUNIT_EXPECT_LT(test, signals.available, signals.total);
+	KUNIT_EXPECT_EQ(test, signals.swapped, 0);
+	KUNIT_EXPECT_LE(test, signals.reclaimed, signals.scanned);
+}
+
+static bool holds_for(struct fake_host *host, enum balloon_hold reason)
+{
+	struct balloon_device *bd = host->bd;
+
+	return fake_host_asleep(host) &&
+	       READ_ONCE(bd->state) == BALLOON_HOLDING &&
+	       READ_ONCE(bd->hold) == reason &&
+	       fake_host_actual(host) == balloon_size(bd);
+}
+
+/* Lets the fake clock run. */
+static void pass_time(unsigned long jiffies_to_pass)
+{
+	schedule_timeout_uninterruptible(jiffies_to_pass);
+}
+
+/* A process ends, and the host has no part in it. */
+static void restraint_takes_what_becomes_free(struct kunit *test)
+{
+	struct fake_host *host = fake_host_start(test, 0);
+	unsigned long since;
+
+	balloon_set_floor(host->bd, 1000);
+	host->available = 1300;
+	fake_host_set_target(host, 2000);
+	fake_host_await(host, holds_for(host, BALLOON_HOLD_FLOOR));
+	KUNIT_EXPECT_EQ(test, balloon_size(host->bd), 300);
+	pass_time(60 * HZ);
+	KUNIT_EXPECT_TRUE(test, holds_for(host, BALLOON_HOLD_FLOOR));
+
+	host->available = 5000;
+	since = jiffies;
+	fake_host_await(host, fake_host_arrived(host, 2000));
+	KUNIT_EXPECT_LE(test, jiffies - since, 20 * HZ);
+	KUNIT_EXPECT_EQ(test, host->bd->hold, BALLOON_HOLD_NONE);
+}
+
+/* Each page that the balloon takes hurts somebody else. */
+static void stall_somebody(struct fake_host *host, unsigned int order)
+{
+	host->signals.stalls += 100;
+}
+
+static void restraint_holds_while_it_hurts(struct kunit *test)
+{
+	struct fake_host *host = fake_host_start(test, 0);
+	unsigned long size;
+
+	host->spare = 50;
+	host->on_alloc = stall_somebody;
+	fake_host_set_target(host, 5000);
+	fake_host_await(host, holds_for(host, BALLOON_HOLD_STALL));
+	size = balloon_size(host->bd);
+	KUNIT_EXPECT_LT(test, size, 5000);
+
+	/* Calm from here on. */
+	host->on_alloc = NULL;
+	host->spare = ULONG_MAX;
+	fake_host_await(host, fake_host_arrived(host, 5000));
+}
+
+/* Nothing is looked at where there is nothing to decide. */
+static void restraint_does_not_sample_while_empty(struct kunit *test)
+{
+	struct fake_host *host = fake_host_start(test, DEFLATE_ON_OOM);
+
+	KUNIT_EXPECT_EQ(test, host->nr_samples, 0);
+	pass_time(60 * HZ);
+	KUNIT_EXPECT_EQ(test, host->nr_samples, 0);
+
+	fake_host_reach(host, 500);
+	KUNIT_EXPECT_GT(test, host->nr_samples, 0);
+	fake_host_reach(host, 0);
+	host->nr_samples = 0;
+	pass_time(60 * HZ);
+	KUNIT_EXPECT_EQ(test, host->nr_samples, 0);
+}
+
+static void restraint_does_not_sample_at_target(struct kunit *test)
+{
+	struct fake_host *host = fake_host_start(test, 0);
+
+	fake_host_reach(host, 500);
+	host->nr_samples = 0;
+	pass_time(60 * HZ);
+	KUNIT_EXPECT_EQ(test, host->nr_samples, 0);
+}
+
+static void restraint_samples_once_a_second_with_reserve(struct kunit *test)
+{
+	struct fake_host *host = fake_host_start(test, DEFLATE_ON_OOM);
+
+	fake_host_reach(host, 500);
+	host->nr_samples = 0;
+	pass_time(60 * HZ);
+	KUNIT_EXPECT_GE(test, host->nr_samples, 50);
+	KUNIT_EXPECT_LE(test, host->nr_samples, 61);
+}
+
+static void restraint_samples_ten_times_a_second_at_most(struct kunit *test)
+{
+	struct fake_host *host = fake_host_start(test, 0);
+	unsigned long since = jiffies;
+
+	fake_host_reach(host, 20000);
+	KUNIT_EXPECT_LE(test, host->nr_samples,
+			(jiffies - since) / BALLOON_SAMPLE_MOVING + 1);
+}
+
+/* It goes below the floor and stays there, if nothing is given back. */
+static void restraint_gives_when_pressed(struct kunit *test)
+{
+	struct fake_host *host = fake_host_start(test, DEFLATE_ON_OOM);
+	unsigned long since = jiffies;
+
+	balloon_set_floor(host->bd, 1000);
+	host->available = 9000;
+	fake_host_reach(host, 5000);
+
+	host->available = 5700;
+	fake_host_await(host, holds_for(host, BALLOON_HOLD_FLOOR));
+	KUNIT_EXPECT_LE(test, jiffies - since, 3 * HZ);
+	KUNIT_EXPECT_EQ(test, balloon_size(host->bd), 4200);
+	fake_host_check(host);
+
+	/* For the time being it leaves it at that. */
+	pass_time(30 * HZ);
+	KUNIT_EXPECT_EQ(test, balloon_size(host->bd), 4200);
+	host->available = 9000;
+	since = jiffies;
+	fake_host_await(host, fake_host_arrived(host, 5000));
+	KUNIT_EXPECT_LE(test, jiffies - since, 30 * HZ);
+}
+
+/* A large allocation is not given in pieces of one sample each. */
+static void restraint_gives_as_fast_as_it_is_used(struct kunit *test)
+{
+	struct fake_host *host = fake_host_start(test, DEFLATE_ON_OOM);
+	unsigned long since;
+
+	balloon_set_floor(host->bd, 1000);
+	host->available = 9000;
+	fake_host_reach(host, 8000);
+	host->available = 2000;
+	since = jiffies;
+	fake_host_await(host, balloon_size(host->bd) == 500);
+	KUNIT_EXPECT_LE(test, jiffies - since, 2 * HZ);
+}
+
+/* Reclaim tells of itself, a second before the next look is due. */
+static void restraint_looks_when_reclaim_begins(struct kunit *test)
+{
+	struct fake_host *host = fake_host_start(test, DEFLATE_ON_OOM);
+	struct shrinker *shrinker = host->bd->restraint.shrinker;
+	struct shrink_control sc = {};
+	unsigned long since;
+
+	KUNIT_ASSERT_NOT_NULL(test, shrinker);
+	balloon_set_floor(host->bd, 1000);
+	host->available = 9000;
+	fake_host_reach(host, 5000);
+	pass_time(2 * HZ);
+
+	since = host->bd->restraint.now.when;
+	fake_host_await(host, host->bd->restraint.now.when != since);
+	host->available = 5400;
+	since = jiffies;
+	KUNIT_EXPECT_EQ(test, shrinker->count_objects(shrinker, &sc),
+			SHRINK_EMPTY);
+	fake_host_await(host, balloon_size(host->bd) < 5000);
+	KUNIT_EXPECT_LE(test, jiffies - since, HZ / 4);
+}
+
+static void restraint_gives_nothing_unasked(struct kunit *test)
+{
+	struct fake_host *host = fake_host_start(test, 0);
+
+	KUNIT_EXPECT_NULL(test, host->bd->restraint.shrinker);
+	balloon_set_floor(host->bd, 1000);
+	fake_host_reach(host, 5000);
+	host->available = 0;
+	fake_host_set_target(host, 5001);
+	fake_host_await(host, holds_for(host, BALLOON_HOLD_FLOOR));
+	pass_time(60 * HZ);
+	KUNIT_EXPECT_EQ(test, balloon_size(host->bd), 5000);
+	KUNIT_EXPECT_EQ(test, host->nr_inflated, 5000 * BALLOON_PER_GUEST_PAGE);
+}
+
+/* With MUST_TELL_HOST nothing is available before the host says so. */
+static void restraint_gives_no_more_than_needed(struct kunit *test)
+{
+	struct fake_host *host = fake_host_start(test, DEFLATE_ON_OOM |
+						       MUST_TELL_HOST);
+
+	balloon_set_floor(host->bd, 1000);
+	host->available = 9000;
+	fake_host_reach(host, 5000);
+	host->holds[FAKE_DEFLATE] = true;
+	host->available = 5400;
+	fake_host_await(host, READ_ONCE(host->bd->state) == BALLOON_HOLDING);
+	pass_time(5 * HZ);
+	KUNIT_EXPECT_GE(test, balloon_size(host->bd), 3900);
+	fake_host_answer_all(host);
+}
+
+/*
+ * A process that takes all that it finds and lets go of it, and a host that
+ * insists, for a minute.
+ */
+static void restraint_turns_round_now_and_then(struct kunit *test)
+{
+	struct fake_host *host = fake_host_start(test, DEFLATE_ON_OOM);
+	unsigned long end, size, before;
+	unsigned int turns = 0;
+	bool grew = true, grows, wants = false;
+
+	balloon_set_floor(host->bd, 1000);
+	host->available = 9000;
+	fake_host_reach(host, 5000);
+	before = 5000;
+	for (end = jiffies + 60 * HZ; time_before(jiffies, end);) {
+		wants = !wants;
+		host->available = wants ? 3000 : 9000;
+		fake_host_set_target(host, wants ? 5001 : 5000);
+		pass_time(HZ / 2);
+		size = balloon_size(host->bd);
+		/* The host's own back and forth is by a page. */
+		grows = size > before;
+		if (abs((long)(size - before)) > 1 && grows != grew) {
+			grew = grows;
+			turns++;
+		}
+		before = size;
+	}
+	KUNIT_EXPECT_GT(test, turns, 1);
+	KUNIT_EXPECT_LE(test, turns, 8);
+	fake_host_check(host);
+}
+
 static struct kunit_case restraint_cases[] = {
 	KUNIT_CASE(restraint_default_floor),
 	KUNIT_CASE(restraint_default_floor_is_monotonic),
@@ -163,6 +612,20 @@ static struct kunit_case restraint_cases[] = {
 	KUNIT_CASE(restraint_floor_with_balloon),
 	KUNIT_CASE(restraint_floor_with_balloon_in_managed_pages),
 	KUNIT_CASE(restraint_changed_floor_is_noticed_at_once),
+	KUNIT_CASE_PARAM(restraint_decides, decision_gen_params),
+	KUNIT_CASE(restraint_reads_signals),
+	KUNIT_CASE(restraint_takes_what_becomes_free),
+	KUNIT_CASE(restraint_holds_while_it_hurts),
+	KUNIT_CASE(restraint_does_not_sample_while_empty),
+	KUNIT_CASE(restraint_does_not_sample_at_target),
+	KUNIT_CASE(restraint_samples_once_a_second_with_reserve),
+	KUNIT_CASE(restraint_samples_ten_times_a_second_at_most),
+	KUNIT_CASE(restraint_gives_when_pressed),
+	KUNIT_CASE(restraint_gives_as_fast_as_it_is_used),
+	KUNIT_CASE(restraint_looks_when_reclaim_begins),
+	KUNIT_CASE(restraint_gives_nothing_unasked),
+	KUNIT_CASE(restraint_gives_no_more_than_needed),
+	KUNIT_CASE(restraint_turns_round_now_and_then),
 	{}
 };
 

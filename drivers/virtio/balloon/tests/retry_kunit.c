@@ -16,7 +16,7 @@ static bool waits_at(struct fake_host *host, unsigned long guest_pages,
 	struct balloon_device *bd = host->bd;
 
 	return fake_host_asleep(host) &&
-	       READ_ONCE(bd->state) == BALLOON_WAITING &&
+	       READ_ONCE(bd->state) == BALLOON_HOLDING &&
 	       READ_ONCE(bd->retry_delay_ms) == delay_ms &&
 	       balloon_size(bd) == guest_pages &&
 	       fake_host_actual(host) == guest_pages;
@@ -93,7 +93,7 @@ static void retry_backs_off(struct kunit *test)
 }
 
 /* The time of the next try is moved to now, rather than waited for. */
-static void retry_backs_off_to_half_a_minute(struct kunit *test)
+static void retry_backs_off_to_ten_seconds(struct kunit *test)
 {
 	struct fake_host *host = fake_host_start(test, 0);
 	struct balloon_device *bd = host->bd;
@@ -105,9 +105,9 @@ static void retry_backs_off_to_half_a_minute(struct kunit *test)
 		fake_host_await(host, waits_at(host, 0, delay));
 		bd->retry_at = jiffies;
 		balloon_event(bd);
-		delay = min(2 * delay, 30000U);
+		delay = min(2 * delay, 10000U);
 	}
-	fake_host_await(host, waits_at(host, 0, 30000));
+	fake_host_await(host, waits_at(host, 0, 10000));
 }
 
 static void retry_progress_resets_delay(struct kunit *test)
@@ -215,28 +215,20 @@ static void retry_removed_while_waiting(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, host->nr_inflated_at_reset, 0);
 }
 
-static unsigned long affordable_pages;
-
-static unsigned long fake_affordable(struct balloon_device *bd)
-{
-	return affordable_pages > balloon_size(bd) ?
-	       affordable_pages - balloon_size(bd) : 0;
-}
-
 /* There is memory, and the guest can not do without it. */
 static void retry_when_not_affordable(struct kunit *test)
 {
 	struct fake_host *host = fake_host_start(test, 0);
 
-	affordable_pages = 345;
-	kunit_activate_static_stub(test, balloon_affordable, fake_affordable);
+	balloon_set_floor(host->bd, 1000);
+	host->available = 1345;
 	fake_host_set_target(host, 400);
 	fake_host_await(host, waits_at(host, 345, BALLOON_RETRY_MIN_MS));
 	fake_host_await(host, waits_at(host, 345, 4 * BALLOON_RETRY_MIN_MS));
 	KUNIT_EXPECT_EQ(test, fake_host_got(host), 345);
 	KUNIT_EXPECT_EQ(test, nr_tries(host), 0);
 
-	affordable_pages = ULONG_MAX;
+	host->available = ULONG_MAX / 8;
 	fake_host_await(host, fake_host_arrived(host, 400));
 }
 
@@ -256,6 +248,7 @@ static void retry_leaves_floor_available(struct kunit *test)
 {
 	struct fake_host *host = fake_host_start(test, 0);
 
+	kunit_deactivate_static_stub(test, balloon_available);
 	expect_about(test, balloon_affordable(host->bd),
 		     si_mem_available() - balloon_floor(host->bd));
 }
@@ -289,7 +282,7 @@ static struct kunit_case retry_cases[] = {
 	KUNIT_CASE_PARAM(retry_keeps_what_was_got, end_gen_params),
 	KUNIT_CASE(retry_after_canary),
 	KUNIT_CASE(retry_backs_off),
-	KUNIT_CASE(retry_backs_off_to_half_a_minute),
+	KUNIT_CASE(retry_backs_off_to_ten_seconds),
 	KUNIT_CASE(retry_progress_resets_delay),
 	KUNIT_CASE(retry_new_target_resets_delay),
 	KUNIT_CASE(retry_same_target_keeps_delay),

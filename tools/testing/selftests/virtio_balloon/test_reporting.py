@@ -42,7 +42,7 @@ def test_tracepoints(balloon):
     balloon.wait_state("idle")
     guest.write("/sys/kernel/tracing/options/record-cmd", "0")
     names = set(guest.run(f"ls {EVENTS}").split()) - {"enable", "filter"}
-    assert names >= {"inflate", "deflate", "migrate", "wait"}
+    assert names >= {"inflate", "deflate", "migrate", "hold"}
     guest.write("/sys/kernel/tracing/trace", " ")
     guest.write(f"{EVENTS}/enable", "1")
     try:
@@ -52,14 +52,14 @@ def test_tracepoints(balloon):
         guest.write("/proc/sys/vm/compact_memory", "1")
         balloon.deflate()
         balloon.set(1)
-        balloon.wait_state("waiting")
+        balloon.wait_state("holding")
         balloon.deflate()
         balloon.wait_state("idle")
     finally:
         guest.write(f"{EVENTS}/enable", "0")
-    trace = guest.run("grep -o 'virtio[0-9]*\\|inflate:\\|deflate:\\|migrate:\\|wait:' "
+    trace = guest.run("grep -o 'virtio[0-9]*\\|inflate:\\|deflate:\\|migrate:\\|hold:' "
                       "/sys/kernel/tracing/trace | sort | uniq -c")
     guest.write("/sys/kernel/tracing/trace", " ")
-    for name in ("inflate", "deflate", "migrate", "wait"):
+    for name in ("inflate", "deflate", "migrate", "hold"):
         assert f"{name}:" in trace, f"{name} did not fire:\n{trace}"
     assert balloon.device() in trace

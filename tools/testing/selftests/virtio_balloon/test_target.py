@@ -68,7 +68,7 @@ def test_target_of_zero_is_refused(balloon):
 def test_target_of_one_byte(balloon):
     """What cannot be had is approached; the guest lives, and gets all of it back."""
     balloon.set(1)
-    balloon.wait_state("waiting")
+    balloon.wait_state("holding")
     assert balloon.actual() < 512 * MIB
     balloon.deflate()
     balloon.guest.run("true")

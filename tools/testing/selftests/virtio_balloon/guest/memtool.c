@@ -23,6 +23,8 @@ static const char usage[] =
 	"       memtool zeroes KEEP_MIB       likewise, and fail where new memory is not zero\n"
 	"       memtool fragment KEEP_MIB     take all memory but KEEP_MIB, free every\n"
 	"                                     other page, hold the rest until killed\n"
+	"       memtool roam MIB              write to so much memory, once in order and then\n"
+	"                                     at random until killed\n"
 	"       memtool offline [START END]   count PG_offline pages of /proc/kpageflags,\n"
 	"                                     all or those from page START up to END\n";
 
@@ -197,6 +199,24 @@ static int fragment(unsigned long keep_mib)
 		pause();
 }
 
+static void roam(unsigned long mib)
+{
+	size_t pages = mib * MIB / 4096;
+	char *area = map_anonymous(mib);
+	__u64 x = 88172645463325252ULL;
+
+	for (size_t page = 0; page < pages; page++)
+		area[page * 4096] = 1;
+	printf("roaming\n");
+	fflush(stdout);
+	for (;;) {
+		x ^= x << 13;
+		x ^= x >> 7;
+		x ^= x << 17;
+		__atomic_fetch_add(&area[x % pages * 4096], 1, __ATOMIC_RELAXED);
+	}
+}
+
 static int count_offline(unsigned long pfn, unsigned long end)
 {
 	static __u64 flags[65536];
@@ -239,6 +259,8 @@ int main(int argc, char **argv)
 		return zeroes(number(argv[2]));
 	if (argc == 3 && !strcmp(verb, "fragment"))
 		return fragment(number(argv[2]));
+	if (argc == 3 && !strcmp(verb, "roam"))
+		roam(number(argv[2]));
 	if (argc == 2 && !strcmp(verb, "offline"))
 		return count_offline(0, ~0UL);
 	if (argc == 4 && !strcmp(verb, "offline"))

@@ -79,12 +79,16 @@ class Balloon:
         self.wait(target)
 
     def wait_state(self, state):
-        """Wait until sysfs says that the driver is in a state, without a process in the guest."""
-        path = f"{DRIVER}/{self.device()}/balloon/state"
+        """Wait until sysfs says that the driver is in a state."""
+        self.wait_attribute("state", state)
+
+    def wait_attribute(self, name, value):
+        """Wait until a sysfs file has this content, without a process in the guest."""
+        path = f"{DRIVER}/{self.device()}/balloon/{name}"
         deadline = time.monotonic() + HANG_SECONDS
-        while (now := self.guest.read(path).strip()) != state:
+        while (now := self.guest.read(path).strip()) != value:
             if time.monotonic() > deadline:
-                raise Stuck(f"the driver is {now}, not {state}, for {HANG_SECONDS} s")
+                raise Stuck(f"{name} is {now}, not {value}, for {HANG_SECONDS} s")
             self.guest.qmp.wait_event("BALLOON_CHANGE", len(self.guest.qmp.events), 0.1)
 
     def deflate(self):
