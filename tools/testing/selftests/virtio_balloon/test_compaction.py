@@ -35,18 +35,18 @@ def test_blocks_stay_with_the_guest(balloon):
 
 
 def test_huge_blocks_come_back(balloon, data):
-    """Pages scattered over memory are migrated together."""
+    """Pages scattered over memory are migrated together, by the kernel itself or when told to."""
     guest = balloon.guest
     data.fill(128 * MIB)
-    scatter_balloon(balloon, 864 * MIB)
     migrated = guest.vmstat()["balloon_migrate"]
-    blocks = guest.free_huge_blocks()
+    scatter_balloon(balloon, 864 * MIB)
+    before = guest.free_huge_blocks()
     guest.write("/proc/sys/vm/compact_memory", "1")
     moved = guest.vmstat()["balloon_migrate"] - migrated
-    won = guest.free_huge_blocks() - blocks
-    print(f"{moved} pages migrated; free 2 MiB blocks: {blocks}, then {won} more")
+    blocks, free = guest.free_huge_blocks(), guest.meminfo()["MemFree"] // (2 * MIB)
+    print(f"{moved} pages migrated; free 2 MiB blocks: {before}, then {blocks} of {free}")
     assert moved > 1000
-    assert won > 20
+    assert blocks > free // 3
     balloon.check_accounts()
 
 
