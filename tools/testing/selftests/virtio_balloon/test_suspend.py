@@ -150,10 +150,10 @@ def test_while_moving(balloon, data, given, start, target):
 def test_without_memory_to_spare(balloon):
     """What waits for memory gives back what it has, and gets as far again."""
     balloon.set(1)
-    balloon.wait_state("waiting")
+    balloon.wait_state("holding")
     with balloon.guest.asleep():
         assert balloon.actual() == MEMORY
-    balloon.wait_state("waiting")
+    balloon.wait_state("holding")
     assert balloon.actual() < 512 * MIB
     balloon.check_accounts()
 
