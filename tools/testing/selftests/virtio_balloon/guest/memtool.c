@@ -11,6 +11,8 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #define MIB		(1024UL * 1024)
@@ -24,11 +26,15 @@ static const char usage[] =
 	"       memtool fragment KEEP_MIB     take all memory but KEEP_MIB, free every\n"
 	"                                     other page, hold the rest until killed\n"
 	"       memtool roam MIB              write to so much memory, once in order and then\n"
-	"                                     at random until killed\n"
+	"                                     at random until killed; say every second\n"
+	"                                     \"SECONDS WRITES\", both since the start\n"
+	"       memtool probe COUNT MS        run a command COUNT times (0: until killed), MS\n"
+	"                                     apart; say \"SECONDS MICROSECONDS KIB\": uptime,\n"
+	"                                     how long the command took, what is available\n"
 	"       memtool offline [START END]   count PG_offline pages of /proc/kpageflags,\n"
 	"                                     all or those from page START up to END\n";
 
-static unsigned long meminfo_mib(const char *field)
+static unsigned long meminfo_kib(const char *field)
 {
 	FILE *f = fopen("/proc/meminfo", "re");
 	unsigned long kib = 0;
@@ -41,7 +47,20 @@ static unsigned long meminfo_mib(const char *field)
 		if (!strncmp(line, field, len) && line[len] == ':')
 			kib = strtoul(line + len + 1, NULL, 10);
 	fclose(f);
-	return kib / 1024;
+	return kib;
+}
+
+static unsigned long meminfo_mib(const char *field)
+{
+	return meminfo_kib(field) / 1024;
+}
+
+static double seconds(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec + now.tv_nsec / 1e9;
 }
 
 static unsigned long number(const char *text)
@@ -199,22 +218,67 @@ static int fragment(unsigned long keep_mib)
 		pause();
 }
 
+#define ROAM_LOOKS_AT_CLOCK	0x10000	/* writes between two looks */
+
 static void roam(unsigned long mib)
 {
 	size_t pages = mib * MIB / 4096;
 	char *area = map_anonymous(mib);
 	__u64 x = 88172645463325252ULL;
+	double begin, now, said = 0;
 
 	for (size_t page = 0; page < pages; page++)
 		area[page * 4096] = 1;
 	printf("roaming\n");
 	fflush(stdout);
-	for (;;) {
+	begin = seconds();
+	for (unsigned long writes = 1;; writes++) {
 		x ^= x << 13;
 		x ^= x >> 7;
 		x ^= x << 17;
 		__atomic_fetch_add(&area[x % pages * 4096], 1, __ATOMIC_RELAXED);
+		if (writes % ROAM_LOOKS_AT_CLOCK)
+			continue;
+		now = seconds() - begin;
+		if (now - said < 1)
+			continue;
+		said = now;
+		printf("%.6f %lu\n", now, writes);
+		fflush(stdout);
 	}
+}
+
+static void run_true(void)
+{
+	int status;
+	pid_t pid = fork();
+
+	if (pid < 0)
+		err(1, "fork");
+	if (!pid) {
+		execl("/bin/true", "true", NULL);
+		_exit(127);
+	}
+	if (waitpid(pid, &status, 0) < 0)
+		err(1, "waitpid");
+	if (status)
+		errx(1, "/bin/true: wait status 0x%x", status);
+}
+
+static int probe(unsigned long count, unsigned long interval_ms)
+{
+	for (unsigned long i = 0; !count || i < count; i++) {
+		double begin = seconds();
+		double took;
+
+		run_true();
+		took = seconds() - begin;
+		printf("%.6f %.0f %lu\n", begin, took * 1e6,
+		       meminfo_kib("MemAvailable"));
+		fflush(stdout);
+		usleep(interval_ms * 1000);
+	}
+	return 0;
 }
 
 static int count_offline(unsigned long pfn, unsigned long end)
@@ -261,6 +325,8 @@ int main(int argc, char **argv)
 		return fragment(number(argv[2]));
 	if (argc == 3 && !strcmp(verb, "roam"))
 		roam(number(argv[2]));
+	if (argc == 4 && !strcmp(verb, "probe"))
+		return probe(number(argv[2]), number(argv[3]));
 	if (argc == 2 && !strcmp(verb, "offline"))
 		return count_offline(0, ~0UL);
 	if (argc == 4 && !strcmp(verb, "offline"))
