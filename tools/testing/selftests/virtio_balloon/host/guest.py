@@ -360,12 +360,14 @@ class Guest:
         """Suspended to RAM in the block, awake after it."""
         self.run(f"dd if={CHIPSET}/config of=/tmp/chipset bs=8 skip=8 count=1")
         job = self._fall_asleep("mem", "SUSPEND")
-        yield
-        self.qmp.execute("system_wakeup")
-        job.wait()
-        # q35 wakes up without PMBASE (64) and ACPI_CNTL (68) of its chipset, and QEMU 7.2's
-        # firmware does not set them: no other sleep, nor power-off, would work.
-        self.run(f"dd if=/tmp/chipset of={CHIPSET}/config bs=8 seek=8 conv=notrunc")
+        try:
+            yield
+        finally:
+            self.qmp.execute("system_wakeup")
+            job.wait()
+            # q35 wakes up without PMBASE (64) and ACPI_CNTL (68) of its chipset, and QEMU 7.2's
+            # firmware does not set them: no other sleep, nor power-off, would work.
+            self.run(f"dd if=/tmp/chipset of={CHIPSET}/config bs=8 seek=8 conv=notrunc")
 
     @contextlib.contextmanager
     def hibernated(self, disk, modules=()):
@@ -384,11 +386,13 @@ class Guest:
             " --", *(f"load={name}" for name in (DISK_MODULE, *modules)), f"resume={disk}"))
         self._start(command, interactive=False)
         self.channel.inherit(old[2])
-        yield
-        self.qmp.execute("cont")
-        if not self.channel.goes_on(job):
-            raise GuestDied("the guest was booted anew, not resumed")
-        job.wait()
+        try:
+            yield
+        finally:
+            self.qmp.execute("cont")
+            if not self.channel.goes_on(job):
+                raise GuestDied("the guest was booted anew, not resumed")
+            job.wait()
 
     # The guest's inside
 
