@@ -149,6 +149,13 @@ def fixture_machine(share):
         yield machine
 
 
+@pytest.fixture(scope="session", name="reporting_machine")
+def fixture_reporting_machine(share):
+    """The guest of those modules whose devices take reports of free pages."""
+    with share(name="reporting", cpus="in turn") as machine:
+        yield machine
+
+
 @pytest.fixture(name="guest")
 def fixture_guest(machine, request):
     """The guest, whose kernel log must hold nothing alarming after the test.

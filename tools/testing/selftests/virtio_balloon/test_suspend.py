@@ -46,7 +46,7 @@ def fixture_machine(share, request):
         disk.truncate(MEMORY)
         image = f"/proc/{os.getpid()}/fd/{disk.fileno()}"
         with share(name=f"suspend-{request.param}", device=device, init_args=parameters,
-                   suspends=True,
+                   cpus="in turn",
                    extra=("-object", "iothread,id=thread0",
                           "-drive", f"file={image},format=raw,if=none,id=disk,cache=unsafe",
                           "-device", "virtio-blk-pci,drive=disk")) as machine:

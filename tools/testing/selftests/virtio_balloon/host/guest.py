@@ -183,12 +183,12 @@ class Guest:
     memory: MiB.  transport: see there.  device: QEMU's -device argument for the
     balloon without id, bus and the transport's properties, or None.  bus: another
     than the transport's.  slots: DIMMs of up to 1 GiB that can be plugged while
-    the guest runs.  suspends: it may, see accel.py.
+    the guest runs.  cpus: how they run, see accel.py.
     """
 
     def __init__(self, name, kernel, initramfs, accel, *, memory=1024,
                  transport=MODERN, device=ANY_BALLOON, bus=None, console=None, init_args="",
-                 slots=0, suspends=False, extra=()):
+                 slots=0, cpus="parallel", extra=()):
         self.memory = memory * MIB
         self.transport = transport
         self.directory = BUILD / "guest" / name
@@ -202,7 +202,7 @@ class Guest:
         size = f"{memory}M,slots={slots},maxmem={memory + 1024 * slots}M"
         command = self._command(kernel, initramfs, accel, size if slots else f"{memory}M",
                                 init_args)
-        command += accel.asleep if suspends else accel.arguments
+        command += accel.arguments[cpus]
         if device:
             place = ",".join(f"{name}={value}" for name, value in self._place(bus).items())
             command += ["-device", f"{transport.device(device)},{place}"]
