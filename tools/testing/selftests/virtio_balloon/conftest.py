@@ -26,7 +26,10 @@ PEER = os.environ.get("PEER") or "ours"
 RELEASE = os.environ.get("KERNEL") or newest_kernel()
 TRANSPORT = transport.chosen()
 MEMORY = 1024  # MiB of the guest
+# In the environment, so that it is the same in every process of pytest-xdist.
 SEED = int(os.environ.get("SEED") or random.SystemRandom().randrange(1 << 32))
+os.environ["SEED"] = str(SEED)
+WORKER = os.environ.get("PYTEST_XDIST_WORKER", "gw0")
 
 
 def pytest_configure(config):
@@ -68,7 +71,7 @@ def pytest_runtest_makereport(call):
     """Where a guest was lost, show what it and QEMU said last."""
     outcome = yield
     if call.excinfo and call.excinfo.errisinstance((GuestDied, Disconnected)):
-        logs = sorted(BUILD.glob("guest/*/*.log"), key=lambda path: path.stat().st_mtime)
+        logs = sorted(BUILD.glob(f"guest/{WORKER}-*/*.log"), key=lambda path: path.stat().st_mtime)
         for log in logs[-2:]:
             last = log.read_text(errors="replace").splitlines()[-60:]
             outcome.get_result().sections.append((log.parent.name + "/" + log.name,
@@ -89,7 +92,7 @@ def fixture_boot():
         if build:
             built = kernel.build(build)
             system = built, initramfs.build(built, "stock")
-        return Guest(name, *system, accelerator,
+        return Guest(f"{WORKER}-{name}", *system, accelerator,
                      **{"memory": MEMORY, "transport": TRANSPORT, **options})
     return boot
 
