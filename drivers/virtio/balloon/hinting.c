@@ -31,6 +31,8 @@
 
 /* A ring full of the largest blocks is half a gigabyte, on x86. */
 #define BALLOON_HINTS_NAP_US	200
+/* ... and after so long without an answer it is notified again. */
+#define BALLOON_HINTS_NUDGE	(HZ / 10)
 
 static unsigned int hint_order(const struct page *block)
 {
@@ -146,13 +148,15 @@ static void balloon_hints_reap(struct balloon_device *bd)
  *
  * The queue has no callback. A host looks at it all the time while it wants
  * hints, so that a short nap is enough; and QEMU 7.2 works on it in a thread
- * from which it can not raise an interrupt of a PCI line safely.
+ * from which it can not raise an interrupt of a PCI line safely. That thread
+ * may also miss what is posted between its last look and the moment when it
+ * wants to be notified again.
  */
 static bool balloon_hints_wait(struct balloon_device *bd, unsigned int posted)
 {
 	unsigned long patience = msecs_to_jiffies(BALLOON_HOST_PATIENCE_MS);
 	struct balloon_hinting *hinting = &bd->hinting;
-	unsigned long since = jiffies;
+	unsigned long since = jiffies, nudged = since;
 	unsigned int before;
 
 	virtqueue_kick(hinting->vq);
@@ -164,9 +168,13 @@ static bool balloon_hints_wait(struct balloon_device *bd, unsigned int posted)
 		if (virtqueue_is_broken(hinting->vq) || READ_ONCE(bd->dying))
 			return false;
 		if (hinting->posted != before)
-			since = jiffies;
+			since = nudged = jiffies;
 		else if (time_after(jiffies, since + patience))
 			return false;
+		if (time_after(jiffies, nudged + BALLOON_HINTS_NUDGE)) {
+			virtqueue_notify(hinting->vq);
+			nudged = jiffies;
+		}
 		usleep_range(BALLOON_HINTS_NAP_US, 2 * BALLOON_HINTS_NAP_US);
 	}
 }
