@@ -285,3 +285,21 @@ def fixture_data(balloon):
         data.verify()
     finally:
         balloon.guest.run("rm -f /data/*")
+
+
+@pytest.fixture(name="ballast")
+def fixture_ballast(balloon):
+    """300 MiB that the guest cannot do without."""
+    balloon.guest.run("memtool fill /data/ballast 300 1")
+    yield
+    balloon.deflate()
+    balloon.guest.run("memtool verify /data/ballast 300 1 && rm /data/ballast")
+
+
+@pytest.fixture(name="ballast")
+def fixture_ballast(balloon):
+    """300 MiB that the guest cannot do without."""
+    balloon.guest.run("memtool fill /data/ballast 300 1")
+    yield
+    balloon.deflate()
+    balloon.guest.run("memtool verify /data/ballast 300 1 && rm /data/ballast")

@@ -431,6 +431,15 @@ class Guest:
         """Records of the kernel's log, after the first `since` ones, that should not be there."""
         return klog.alarming(self.kernel_log()[since:], max(self._booted - since, 0))
 
+    def driver_lines(self, since=0):
+        """What balloon drivers have logged, after the first `since` records."""
+        return [record.text for record in self.kernel_log()[since:]
+                if record.text.startswith("virtio_balloon")]
+
+    def uptime_ns(self):
+        """The guest's clock."""
+        return float(self.read("/proc/uptime").split()[0]) * 1e9
+
     def meminfo(self):
         """/proc/meminfo in bytes."""
         lines = (line.split() for line in self.read("/proc/meminfo").splitlines())
