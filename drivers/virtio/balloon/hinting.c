@@ -156,7 +156,7 @@ static bool balloon_hints_wait(struct balloon_device *bd, unsigned int posted)
 {
 	unsigned long patience = msecs_to_jiffies(BALLOON_HOST_PATIENCE_MS);
 	struct balloon_hinting *hinting = &bd->hinting;
-	unsigned long since = jiffies, nudged = since;
+	unsigned long since = jiffies, notified = since;
 	unsigned int before;
 
 	virtqueue_kick(hinting->vq);
@@ -168,12 +168,12 @@ static bool balloon_hints_wait(struct balloon_device *bd, unsigned int posted)
 		if (virtqueue_is_broken(hinting->vq) || READ_ONCE(bd->dying))
 			return false;
 		if (hinting->posted != before)
-			since = nudged = jiffies;
+			since = jiffies;
 		else if (time_after(jiffies, since + patience))
 			return false;
-		if (time_after(jiffies, nudged + BALLOON_HINTS_NUDGE)) {
+		if (time_after(jiffies, notified + BALLOON_HINTS_NUDGE)) {
 			virtqueue_notify(hinting->vq);
-			nudged = jiffies;
+			notified = jiffies;
 		}
 		usleep_range(BALLOON_HINTS_NAP_US, 2 * BALLOON_HINTS_NAP_US);
 	}
@@ -227,7 +227,7 @@ static int balloon_hint_command(struct balloon_device *bd, unsigned int which,
 static struct page *balloon_hint_alloc(struct balloon_device *bd)
 {
 	gfp_t gfp = (GFP_HIGHUSER_MOVABLE & ~__GFP_RECLAIM) | __GFP_NOWARN |
-		    __GFP_NORETRY | __GFP_NOMEMALLOC;
+		    __GFP_NORETRY | __GFP_NOMEMALLOC | __GFP_SKIP_ZERO;
 	int order = MAX_PAGE_ORDER;
 	struct page *block = NULL;
 
