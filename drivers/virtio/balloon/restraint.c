@@ -44,6 +44,9 @@
 #define BALLOON_REFAULTS_MIN_PER_S	64UL
 #define BALLOON_REFAULTS_MAX_PER_S	16384UL
 
+/* So much of the guest's memory may be on its way through the CPUs' lists. */
+#define BALLOON_UNSURE_SHIFT		7U
+
 /* Reclaim is laborious where of so many pages it gets less than a quarter. */
 #define BALLOON_SCAN_WORTH_A_LOOK	1024UL
 
@@ -237,6 +240,8 @@ void balloon_signals_read(struct balloon_device *bd,
 		.total = balloon_guest_total(bd),
 		.refaults = global_node_page_state(WORKINGSET_REFAULT_ANON) +
 			    global_node_page_state(WORKINGSET_REFAULT_FILE),
+		.free = global_zone_page_state(NR_FREE_PAGES),
+		.taken = balloon_size(bd) + balloon_trial_size(bd),
 	};
 	balloon_signals_read_events(signals);
 }
@@ -292,22 +297,56 @@ static bool balloon_near_floor(const struct balloon_signals *now,
 
 /*
  * Refaults and swap also count what a memory cgroup does to itself under its
- * own limit, stalls and scans do not. So the former mean something only beside
- * the latter, or where memory is short anyway.
+ * own limit, stalls and scans do not.
  */
+static bool balloon_nobody_reclaims(const struct balloon_signals *earlier,
+				    const struct balloon_signals *now)
+{
+	return earlier->stalls == now->stalls &&
+	       earlier->scanned == now->scanned;
+}
+
+static bool balloon_pages_are_missed(const struct balloon_signals *earlier,
+				     const struct balloon_signals *now,
+				     unsigned long at_most)
+{
+	unsigned long allowance =
+		balloon_allowance(earlier, now, balloon_refaults_per_s(now));
+	unsigned long missed =
+		max(balloon_moved(earlier->refaults, now->refaults),
+		    balloon_moved(earlier->swapped, now->swapped));
+
+	return min(missed, at_most) > allowance;
+}
+
+/*
+ * Who misses a page needs another for it, and a cgroup at its limit takes that
+ * from itself. So what reclaim got and neither is free nor has gone into the
+ * balloon bounds what was missed of it.
+ */
+static unsigned long balloon_others_got(const struct balloon_signals *earlier,
+					const struct balloon_signals *now)
+{
+	long got = balloon_moved(earlier->reclaimed, now->reclaimed);
+
+	got -= (long)(now->free - earlier->free);
+	got -= (long)(now->taken - earlier->taken);
+	return got > (long)(now->total >> BALLOON_UNSURE_SHIFT) ? got : 0;
+}
+
+/* Does this mean something? It does beside reclaim, or if memory is short. */
 static bool balloon_guest_refaults(const struct balloon_signals *earlier,
 				   const struct balloon_signals *now,
 				   const struct balloon_bounds *bounds)
 {
-	unsigned long allowance =
-		balloon_allowance(earlier, now, balloon_refaults_per_s(now));
+	unsigned long others = ULONG_MAX;
 
-	if (earlier->stalls == now->stalls &&
-	    earlier->scanned == now->scanned &&
+	if (balloon_nobody_reclaims(earlier, now) &&
 	    !balloon_near_floor(now, bounds))
 		return false;
-	return balloon_moved(earlier->refaults, now->refaults) > allowance ||
-	       balloon_moved(earlier->swapped, now->swapped) > allowance;
+	if (bounds->cgroup)
+		others = balloon_others_got(earlier, now);
+	return balloon_pages_are_missed(earlier, now, others);
 }
 
 /* A little above the floor, so that to give and to take do not alternate. */
@@ -437,6 +476,42 @@ static bool balloon_sample(struct balloon_device *bd)
 	return true;
 }
 
+/* It was the cgroup that missed what was on trial before. */
+static void balloon_notice_cgroup(struct balloon_device *bd)
+{
+	struct balloon_restraint *restraint = &bd->restraint;
+
+	if (!restraint->cgroup) {
+		restraint->missed = false;
+		restraint->missed_ms = 0;
+		bd->trial.limit = BALLOON_TRIAL_NO_LIMIT;
+	}
+	restraint->cgroup = true;
+	restraint->cgroup_at = jiffies;
+}
+
+/* How things stand that are remembered for BALLOON_WARY. */
+static void balloon_remember(struct balloon_device *bd, bool is_new)
+{
+	struct balloon_restraint *restraint = &bd->restraint;
+
+	if (restraint->gave &&
+	    time_after(jiffies, restraint->gave_at + BALLOON_WARY))
+		restraint->gave = false;
+	if (restraint->missed &&
+	    time_after(jiffies, restraint->missed_at + BALLOON_WARY))
+		restraint->missed = false;
+	if (restraint->cgroup &&
+	    time_after(jiffies, restraint->cgroup_at + BALLOON_WARY))
+		restraint->cgroup = false;
+
+	if (is_new &&
+	    balloon_nobody_reclaims(&restraint->earlier, &restraint->now) &&
+	    balloon_pages_are_missed(&restraint->earlier, &restraint->now,
+				     ULONG_MAX))
+		balloon_notice_cgroup(bd);
+}
+
 /**
  * balloon_plan - look how the guest does and decide what to do
  * @bd: the balloon
@@ -460,14 +535,10 @@ struct balloon_plan balloon_plan(struct balloon_device *bd)
 	};
 	struct balloon_plan plan;
 
-	if (restraint->gave &&
-	    time_after(jiffies, restraint->gave_at + BALLOON_WARY))
-		restraint->gave = false;
+	balloon_remember(bd, is_new);
 	bounds.wary = restraint->gave;
-	if (restraint->missed &&
-	    time_after(jiffies, restraint->missed_at + BALLOON_WARY))
-		restraint->missed = false;
 	bounds.missed = restraint->missed;
+	bounds.cgroup = restraint->cgroup;
 	/* With MUST_TELL_HOST the host has yet to let go of it. */
 	restraint->now.available += balloon_leaving(bd);
 

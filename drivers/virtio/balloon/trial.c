@@ -34,7 +34,7 @@ void balloon_trial_init(struct balloon_device *bd)
 
 	for (age = 0; age < BALLOON_TRIAL_AGES; age++)
 		INIT_LIST_HEAD(&bd->trial.pages[age]);
-	bd->trial.limit = ULONG_MAX / 2;
+	bd->trial.limit = BALLOON_TRIAL_NO_LIMIT;
 }
 
 /**
@@ -107,7 +107,8 @@ long balloon_trial_watch(struct balloon_device *bd)
 		return MAX_SCHEDULE_TIMEOUT;
 	if (left <= 0) {
 		if (trial->nr[BALLOON_TRIAL_OLD])
-			trial->limit = min(2 * trial->limit, ULONG_MAX / 2);
+			trial->limit = min(2 * trial->limit,
+					   BALLOON_TRIAL_NO_LIMIT);
 		balloon_trial_promote(bd, BALLOON_TRIAL_OLD);
 		balloon_trial_promote(bd, BALLOON_TRIAL_YOUNG);
 		trial->since = jiffies;

@@ -142,6 +142,8 @@ static inline unsigned long kib_to_guest_pages(unsigned long kib)
  * back for a page of a working set mostly does so within a second.
  */
 #define BALLOON_TRIAL_PERIOD	HZ
+/* Half of what can be counted, as it is doubled. */
+#define BALLOON_TRIAL_NO_LIMIT	(ULONG_MAX / 2)
 /* At least this part of the guest's memory may be on trial. */
 #define BALLOON_TRIAL_MIN_SHIFT	10U
 /* Bounds of the delay after one that was missed. */
@@ -312,8 +314,10 @@ struct balloon_reporting {
  * @reclaimed: guest pages that it got
  * @refaults: guest pages that had been reclaimed and were used again soon
  * @swapped: guest pages that were written to swap
+ * @free: guest pages that nobody has
+ * @taken: guest pages in the balloon and on trial
  *
- * From @stalls on these count since boot, and wrap around.
+ * From @stalls to @swapped these count since boot, and wrap around.
  */
 struct balloon_signals {
 	unsigned long when;
@@ -325,6 +329,8 @@ struct balloon_signals {
 	unsigned long reclaimed;
 	unsigned long refaults;
 	unsigned long swapped;
+	unsigned long free;
+	unsigned long taken;
 };
 
 /**
@@ -339,6 +345,7 @@ struct balloon_signals {
  * @answered: and that in view of the same counters
  * @wary: it had to give pages back not long ago
  * @missed: what was on trial was missed not long ago
+ * @cgroup: a memory cgroup reclaimed from itself, and missed it, not long ago
  */
 struct balloon_bounds {
 	unsigned long floor;
@@ -351,6 +358,7 @@ struct balloon_bounds {
 	bool answered;
 	bool wary;
 	bool missed;
+	bool cgroup;
 };
 
 /**
@@ -393,6 +401,9 @@ struct balloon_plan {
  * @missed: a trial had to be ended at @missed_at, less than BALLOON_WARY ago
  * @missed_at: in jiffies
  * @missed_ms: the delay after it; it doubles until a trial ends well
+ * @cgroup: at @cgroup_at, less than BALLOON_WARY ago, pages were missed and
+ *          nobody but a memory cgroup can have reclaimed them
+ * @cgroup_at: in jiffies
  */
 struct balloon_restraint {
 	unsigned long floor;
@@ -414,6 +425,8 @@ struct balloon_restraint {
 	bool missed;
 	unsigned long missed_at;
 	unsigned int missed_ms;
+	bool cgroup;
+	unsigned long cgroup_at;
 };
 
 /* A page spends a period or two on trial. */

@@ -261,6 +261,23 @@ static const struct decision decisions[] = {
 	  HOLDS(REFAULT) },
 	{ "refaults and swap of a cgroup", {},
 	  NOW(.refaults = 99999, .swapped = 99999), BOUNDS(), TAKES(50000) },
+	{ "refaults of a cgroup while the balloon grows", {},
+	  NOW(.scanned = 9000, .reclaimed = 9000, .taken = 6000, .free = 2900,
+	      .refaults = 99999, .swapped = 99999),
+	  BOUNDS(.cgroup = true), TAKES(50000) },
+	{ "refaults of others than the cgroup, too", {},
+	  NOW(.scanned = 9000, .reclaimed = 9000, .taken = 6000, .free = 900,
+	      .refaults = 99999), BOUNDS(.cgroup = true), HOLDS(REFAULT) },
+	{ "more is free, and less taken, than before",
+	  { .taken = 20000, .free = 100 },
+	  NOW(.scanned = 9000, .reclaimed = 9000, .taken = 0, .free = 29000,
+	      .refaults = 99999), BOUNDS(.cgroup = true), TAKES(50000) },
+	{ "nothing is missed by others than the cgroup", {},
+	  NOW(.scanned = 9000, .reclaimed = 9000, .refaults = 256),
+	  BOUNDS(.cgroup = true), TAKES(50000) },
+	{ "refaults of a cgroup near the floor", {},
+	  NOW(.available = 1999, .refaults = 257), BOUNDS(.cgroup = true),
+	  TAKES(999) },
 	{ "refaults near the floor", {},
 	  NOW(.available = 1999, .refaults = 257), BOUNDS(), HOLDS(REFAULT) },
 	{ "refaults of a tiny guest", {},
@@ -529,6 +546,30 @@ static void restraint_tries_seldom(struct kunit *test)
 			40 * (totalram_pages() >> BALLOON_TRIAL_MIN_SHIFT));
 }
 
+static void thrash_in_cgroup(struct fake_host *host, unsigned int order)
+{
+	host->signals.scanned++;
+	host->signals.reclaimed++;
+	host->signals.taken++;
+	host->signals.refaults += 100000;
+}
+
+/* Once the driver has seen it go on without reclaim. */
+static void restraint_lets_cgroups_thrash(struct kunit *test)
+{
+	struct fake_host *host = fake_host_start(test, 0);
+	unsigned long end;
+
+	host->full = true;
+	host->on_alloc = thrash_in_cgroup;
+	fake_host_set_target(host, 50000);
+	for (end = jiffies + 30 * HZ; time_before(jiffies, end);) {
+		pass_time(HZ / 20);
+		host->signals.refaults += 100000;
+	}
+	KUNIT_EXPECT_TRUE(test, fake_host_arrived(host, 50000));
+}
+
 static void restraint_ends_trial_with_target(struct kunit *test)
 {
 	struct fake_host *host = fake_host_start(test, 0);
@@ -739,6 +780,7 @@ static struct kunit_case restraint_cases[] = {
 	KUNIT_CASE(restraint_waits_before_it_hands_over),
 	KUNIT_CASE(restraint_gives_back_what_is_missed),
 	KUNIT_CASE(restraint_tries_seldom),
+	KUNIT_CASE(restraint_lets_cgroups_thrash),
 	KUNIT_CASE(restraint_ends_trial_with_target),
 	KUNIT_CASE(restraint_does_not_sample_while_empty),
 	KUNIT_CASE(restraint_does_not_sample_at_target),
