@@ -84,8 +84,11 @@ class Balloon:
 
     def wait_attribute(self, name, value):
         """Wait until a sysfs file has this content, without a process in the guest."""
-        path = f"{DRIVER}/{self.device()}/balloon/{name}"
         deadline = time.monotonic() + HANG_SECONDS
+        while not (device := self.device()):  # one that was plugged a moment ago
+            if time.monotonic() > deadline:
+                raise Stuck(f"no device is bound to the driver for {HANG_SECONDS} s")
+        path = f"{DRIVER}/{device}/balloon/{name}"
         while (now := self.guest.read(path).strip()) != value:
             if time.monotonic() > deadline:
                 raise Stuck(f"{name} is {now}, not {value}, for {HANG_SECONDS} s")
