@@ -617,6 +617,7 @@ unsigned int balloon_missed(struct balloon_device *bd)
 
 	restraint->missed = true;
 	restraint->missed_at = jiffies;
+	restraint->giving = false;	/* that may have been enough */
 	restraint->missed_ms = clamp(2 * restraint->missed_ms,
 				     BALLOON_MISSED_MIN_MS,
 				     BALLOON_MISSED_MAX_MS);

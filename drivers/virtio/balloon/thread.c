@@ -173,6 +173,14 @@ static int balloon_hand_over(struct balloon_device *bd, unsigned long want)
 	return err;
 }
 
+static void balloon_trial_fails(struct balloon_device *bd,
+				enum balloon_hold reason)
+{
+	balloon_trial_missed(bd);
+	balloon_tell_holding(bd);
+	balloon_retry_in(bd, balloon_missed(bd), reason);
+}
+
 /* Does the guest do without what is on trial? If not, it gets that back. */
 static bool balloon_trial_goes_well(struct balloon_device *bd)
 {
@@ -181,9 +189,7 @@ static bool balloon_trial_goes_well(struct balloon_device *bd)
 	if (!plan.pressed && plan.hold != BALLOON_HOLD_STALL &&
 	    plan.hold != BALLOON_HOLD_REFAULT)
 		return true;
-	balloon_trial_missed(bd);
-	balloon_tell_holding(bd);
-	balloon_retry_in(bd, balloon_missed(bd), plan.hold);
+	balloon_trial_fails(bd, plan.hold);
 	return false;
 }
 
@@ -250,7 +256,11 @@ static long balloon_ease(struct balloon_device *bd, struct balloon_plan plan)
 	unsigned long given;
 	int err;
 
-	balloon_trial_end(bd);
+	/* It may be enough to stop taking. */
+	if (balloon_trial_size(bd)) {
+		balloon_trial_fails(bd, plan.hold);
+		return 0;
+	}
 	WRITE_ONCE(bd->state, BALLOON_DEFLATING);
 	err = balloon_deflate(bd, plan.give, &given);
 	if (given)

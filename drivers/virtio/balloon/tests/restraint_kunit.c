@@ -699,6 +699,24 @@ static void restraint_looks_when_reclaim_begins(struct kunit *test)
 	KUNIT_EXPECT_LE(test, jiffies - since, HZ / 4);
 }
 
+/* To stop taking is the first that is done about it. */
+static void restraint_gives_what_is_on_trial_first(struct kunit *test)
+{
+	struct fake_host *host = fake_host_start(test, DEFLATE_ON_OOM);
+
+	balloon_set_floor(host->bd, 1000);
+	host->available = 9000;
+	fake_host_reach(host, 3000);
+	host->full = true;
+	fake_host_set_target(host, 6000);
+	fake_host_await(host, balloon_trial_size(host->bd) == 3000);
+	host->available = 6400;
+	fake_host_await(host, !balloon_trial_size(host->bd));
+	pass_time(5 * HZ);
+	KUNIT_EXPECT_GE(test, balloon_size(host->bd), 3000);
+	fake_host_check(host);
+}
+
 static void restraint_gives_nothing_unasked(struct kunit *test)
 {
 	struct fake_host *host = fake_host_start(test, 0);
@@ -789,6 +807,7 @@ static struct kunit_case restraint_cases[] = {
 	KUNIT_CASE(restraint_gives_when_pressed),
 	KUNIT_CASE(restraint_gives_as_fast_as_it_is_used),
 	KUNIT_CASE(restraint_looks_when_reclaim_begins),
+	KUNIT_CASE(restraint_gives_what_is_on_trial_first),
 	KUNIT_CASE(restraint_gives_nothing_unasked),
 	KUNIT_CASE(restraint_gives_no_more_than_needed),
 	KUNIT_CASE(restraint_turns_round_now_and_then),

@@ -28,7 +28,8 @@ LIMIT = 64  # MiB in there
 
 # What the kernel prints when it kills within a cgroup: the victim, why, and how that came about.
 OOM_REPORT = (r"oom|Memory cgroup|memory: usage|swap: usage|Tasks state|\[ *(pid|\d+)\]"
-              r"|Call Trace|Tainted|</?TASK>|\+0x[0-9a-f]+/0x|^(CPU|Hardware name|RIP|RSP|R..|Code|ORIG)"
+              r"|Call Trace|Tainted|</?TASK>|\+0x[0-9a-f]+/0x"
+              r"|^(CPU|Hardware name|RIP|RSP|R..|Code|ORIG)"
               r"|^(anon|file|kernel|sock|vmalloc|shmem|slab|zswap|workingset|pg|thp|sec)\w* \d")
 
 pytestmark = pytest.mark.any_transport
