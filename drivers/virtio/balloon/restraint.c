@@ -744,6 +744,7 @@ static int balloon_oom_notify(struct notifier_block *nb, unsigned long unused,
 	struct balloon_device *bd = container_of(nb, struct balloon_device,
 						 restraint.oom_notifier);
 
+	balloon_trial_recall(bd);
 	*(unsigned long *)freed += balloon_give_at_oom(bd,
 						       BALLOON_PAGES_PER_OOM);
 	return NOTIFY_OK;

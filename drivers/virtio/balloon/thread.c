@@ -335,12 +335,15 @@ static long balloon_thread_pass(struct balloon_device *bd)
 		balloon_trial_end(bd);
 		balloon_back_off_far(bd, BALLOON_HOLD_STALL);
 	}
+	if (xchg(&bd->trial.recalled, false))
+		balloon_trial_end(bd);
 
 	mutex_lock(&bd->balloon_lock);
 	err = balloon_queues_advance(bd);
 	busy = balloon_queues_busy(bd);
 	mutex_unlock(&bd->balloon_lock);
 	if (err) {
+		balloon_trial_end(bd);
 		WRITE_ONCE(bd->state, BALLOON_DEAD);
 		return MAX_SCHEDULE_TIMEOUT;
 	}

@@ -199,6 +199,18 @@ void balloon_trial_end(struct balloon_device *bd)
 }
 
 /**
+ * balloon_trial_recall - have everything on trial given back
+ * @bd: the balloon
+ *
+ * Context: any; does not wait for it.
+ */
+void balloon_trial_recall(struct balloon_device *bd)
+{
+	WRITE_ONCE(bd->trial.recalled, true);
+	balloon_event(bd);
+}
+
+/**
  * balloon_trial_missed - give everything on trial back, and try less next time
  * @bd: the balloon
  *

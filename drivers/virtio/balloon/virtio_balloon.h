@@ -443,12 +443,14 @@ enum balloon_trial_age {
  * @nr: guest pages on each of those
  * @since: when the present period began, in jiffies
  * @limit: guest pages that may be on trial at a time
+ * @recalled: the kthread is to end it; set by anybody
  */
 struct balloon_trial {
 	struct list_head pages[BALLOON_TRIAL_AGES];
 	unsigned long nr[BALLOON_TRIAL_AGES];
 	unsigned long since;
 	unsigned long limit;
+	bool recalled;
 };
 
 /**
@@ -677,6 +679,7 @@ int balloon_trial_take(struct balloon_device *bd, unsigned long want,
 		       unsigned long *got);
 struct page *balloon_trial_next(struct balloon_device *bd);
 void balloon_trial_end(struct balloon_device *bd);
+void balloon_trial_recall(struct balloon_device *bd);
 void balloon_trial_missed(struct balloon_device *bd);
 
 /* hotplug.c: memory that goes offline */

@@ -587,6 +587,20 @@ static void restraint_ends_trial_with_target(struct kunit *test)
 	fake_host_await(host, balloon_trial_size(host->bd) == 500);
 }
 
+static void restraint_ends_trial_when_recalled(struct kunit *test)
+{
+	struct fake_host *host = fake_host_start(test, 0);
+	unsigned long nr;
+
+	host->full = true;
+	fake_host_set_target(host, 500);
+	fake_host_await(host, balloon_trial_size(host->bd) == 500);
+	nr = fake_host_got(host);
+	balloon_trial_recall(host->bd);
+	fake_host_await(host, host->nr_inflated == 500);
+	KUNIT_EXPECT_EQ(test, fake_host_got(host), nr + 500);
+}
+
 /* Nothing is looked at where there is nothing to decide. */
 static void restraint_does_not_sample_while_empty(struct kunit *test)
 {
@@ -800,6 +814,7 @@ static struct kunit_case restraint_cases[] = {
 	KUNIT_CASE(restraint_tries_seldom),
 	KUNIT_CASE(restraint_lets_cgroups_thrash),
 	KUNIT_CASE(restraint_ends_trial_with_target),
+	KUNIT_CASE(restraint_ends_trial_when_recalled),
 	KUNIT_CASE(restraint_does_not_sample_while_empty),
 	KUNIT_CASE(restraint_does_not_sample_at_target),
 	KUNIT_CASE(restraint_samples_once_a_second_with_reserve),
