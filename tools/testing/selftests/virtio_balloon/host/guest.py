@@ -427,9 +427,14 @@ class Guest:
         """Records of the kernel's log, after the first `since` ones, that should not be there."""
         return klog.alarming(self.kernel_log()[since:], max(self._booted - since, 0))
 
-    def meminfo(self):
-        """/proc/meminfo in bytes."""
-        lines = (line.split() for line in self.read("/proc/meminfo").splitlines())
+    def ask_meminfo(self):
+        """Ask for /proc/meminfo; return the job whose output it will be."""
+        return self.channel.request("read", "/proc/meminfo")
+
+    def meminfo(self, job=None):
+        """/proc/meminfo in bytes, asked for now or earlier."""
+        text = (job or self.ask_meminfo()).wait()
+        lines = (line.split() for line in text.splitlines())
         return {words[0].rstrip(":"): int(words[1]) * (1024 if words[-1] == "kB" else 1)
                 for words in lines}
 
