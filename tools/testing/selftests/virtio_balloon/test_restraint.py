@@ -5,6 +5,7 @@ import time
 
 import pytest
 
+from host import klog
 from host.guest import HANG_SECONDS
 from host.paths import MIB
 
@@ -22,12 +23,6 @@ def fixture_ballast(balloon):
     yield
     balloon.deflate()
     balloon.guest.run(f"memtool verify {BALLAST} 300 1 && rm {BALLAST}")
-
-
-def driver_lines(guest, since):
-    """What the driver has written to the log."""
-    return [record.text for record in guest.kernel_log()[since:]
-            if record.text.startswith("virtio_balloon")]
 
 
 def wait_actual_below(balloon, size):
@@ -60,7 +55,7 @@ def test_target_that_cannot_be_afforded(balloon):
     print(f"freed memory was taken within {seconds:.1f} s")
     assert seconds < 30
     assert guest.vmstat()["oom_kill"] == kills
-    assert len(driver_lines(guest, since)) <= 2
+    assert len(klog.of_driver(guest.kernel_log()[since:])) <= 2
 
 
 def test_floor_at_run_time(balloon):

@@ -423,6 +423,10 @@ class Guest:
         self.channel.request("sync").wait()
         return list(self.channel.records)
 
+    def console(self):
+        """What is on the console, also of a guest that ended."""
+        return self.console_log.read_text(errors="replace")
+
     def alarms(self, since=0):
         """Records of the kernel's log, after the first `since` ones, that should not be there."""
         return klog.alarming(self.kernel_log()[since:], max(self._booted - since, 0))
