@@ -26,7 +26,8 @@ from host.settings import chosen_release, variable
 from host.units import mib
 from host.view import make_view, print_table
 
-PEERS = ("ours", "stock")
+# As initramfs.py has them, and as people read them.
+PEERS = {"ours": "ours", "stock": "the kernel's own"}
 MEMORY = 1024  # MiB
 USER_HZ = 100  # ticks of /proc/stat
 
@@ -248,7 +249,8 @@ class Unaffordable(Scenario):
             title, self.guest.memory,
             [sample._replace(elapsed=sample.elapsed - begin) for sample in self.sampler.samples],
             [(probe.uptime - begin, probe.seconds) for probe in self.probes()],
-            self._freed and self._freed - begin, None if self.finished else self.ended - begin)
+            self._freed and self._freed - begin, None if self.finished else self.ended - begin,
+            self.common_figures()["outcome"])
 
 
 class UnaffordableReserve(Unaffordable):
@@ -381,7 +383,7 @@ def report(scenario, rounds):
     """Print both drivers' figures side by side."""
     rows = [(figure.label, *(figure.show([r["figures"].get(figure.key) for r in rounds[peer]])
                              for peer in PEERS)) for figure in scenario.FIGURES]
-    print_table(("", "ours", "the kernel's own"), rows, f"{scenario.NAME}: {scenario.TITLE}")
+    print_table(("", *PEERS.values()), rows, f"{scenario.NAME}: {scenario.TITLE}")
 
 
 def choose():
@@ -403,7 +405,7 @@ def run(bench, scenario, count):
             seen, attempt = bench.round(scenario, peer)
             rounds[peer].append(seen)
             if number == 1:
-                traces.append(attempt.trace(peer))
+                traces.append(attempt.trace(PEERS[peer]))
     return rounds, list(filter(None, traces))
 
 

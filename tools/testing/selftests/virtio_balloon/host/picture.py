@@ -41,49 +41,55 @@ class Trace(NamedTuple):
     probes: list  # of commands: (begin, how long it took)
     ended: float  # when the process did that used memory
     died: float  # when the guest did
-
-
-def _mark(axes, when, text):
-    axes.axvline(when, color="0.6", linewidth=0.8, zorder=0)
-    if text:
-        axes.annotate(text, (when, 1.01), xycoords=("data", "axes fraction"), fontsize=7,
-                      rotation=30)
+    outcome: str
 
 
 def _draw_memory(axes, trace):
     seconds = [s.elapsed for s in trace.samples]
     axes.plot(seconds, [(trace.memory - s.target) / MIB for s in trace.samples],
-              drawstyle="steps-post", color="0.5", linestyle="--", label="what the host wants")
-    axes.plot(seconds, [(trace.memory - s.actual) / MIB for s in trace.samples],
-              label="balloon")
+              drawstyle="steps-post", color="0.5", linestyle="--",
+              label="balloon that the host wants")
+    axes.plot(seconds, [(trace.memory - s.actual) / MIB for s in trace.samples], label="balloon")
     axes.plot(seconds, [s.available / MIB for s in trace.samples], color="C2",
               label="guest MemAvailable")
-    axes.set_title(trace.title, fontsize=10, pad=32)
+    axes.set_title(trace.title, fontsize=10, pad=20)
+    for when, text in ((0, "target set"), (trace.ended, "process ended")):
+        if when is not None:
+            axes.annotate(text, (when, 1.02), xycoords=("data", "axes fraction"), fontsize=8,
+                          ha="center")
 
 
 def _draw_probes(axes, trace):
     axes.plot([begin for begin, _ in trace.probes], [took * 1e3 for _, took in trace.probes],
               ".", markersize=2, color="C3")
     axes.set(yscale="log", xlabel="seconds since the target was set")
+    axes.yaxis.set_major_formatter("{x:g}")
+
+
+def _mark(axes, trace, end):
+    for when in (0, trace.ended):
+        if when is not None:
+            axes.axvline(when, color="0.6", linewidth=0.8, zorder=0)
+    if trace.died is not None:
+        axes.axvspan(trace.died, end, color="0.92", zorder=0)
 
 
 def compare(traces, title, path):
     """Draw traces side by side into a PNG file: memory above, below how a command fares."""
-    figure, rows = pyplot.subplots(2, len(traces), figsize=(5 * len(traces), 6), squeeze=False,
-                                   sharex=True, sharey="row")
+    figure, rows = pyplot.subplots(2, len(traces), figsize=(4.8 * len(traces), 5.6),
+                                   squeeze=False, sharex=True, sharey="row")
     end = max(trace.samples[-1].elapsed for trace in traces)
     for trace, memory, probes in zip(traces, *rows):
         _draw_memory(memory, trace)
         _draw_probes(probes, trace)
-        for axes, said in ((memory, True), (probes, False)):
-            _mark(axes, 0, said and "target set")
-            if trace.ended is not None:
-                _mark(axes, trace.ended, said and "process ended")
-            if trace.died is not None:
-                _mark(axes, trace.died, said and "guest dead")
-                axes.axvspan(trace.died, end, color="0.9", zorder=0)
-    rows[0][0].set(ylabel="MiB", ylim=(0, None))
-    rows[1][0].set(ylabel="fork and exec of a command, ms")
+        for axes in (memory, probes):
+            _mark(axes, trace, end)
+        if trace.died is not None:
+            memory.text((trace.died + end) / 2, trace.memory / MIB / 2,
+                        f"guest dead after {trace.died:.1f} s\n{trace.outcome}",
+                        ha="center", va="center", fontsize=8)
+    rows[0][0].set(ylabel="MiB", ylim=(0, None), xlim=(None, end))
+    rows[1][0].set(ylabel="one command takes, ms")
     figure.suptitle(title, fontsize=10)
     figure.legend(*rows[0][0].get_legend_handles_labels(), loc="lower center", ncol=3, fontsize=8)
     figure.tight_layout(rect=(0, 0.05, 1, 1))
