@@ -128,6 +128,9 @@ class Unaffordable(Scenario):
         Figure("died_after", "dead after, s", 1),
         Figure("size", "size of the guest 60 s after the target was set, MiB"),
         Figure("throughput", "throughput of the process meanwhile, % of before"),
+        Figure("per_cpu", "... for each second of CPU that QEMU got, % of before"),
+        Figure("waited_before", "QEMU waited for the host's CPUs before, %"),
+        Figure("waited", "QEMU waited for the host's CPUs meanwhile, %"),
         Figure("p50_before", "probe, p50 before, ms", 1),
         Figure("p50", "probe, p50 meanwhile, ms", 1),
         Figure("p99_before", "probe, p99 before, ms", 1),
@@ -148,9 +151,12 @@ class Unaffordable(Scenario):
 
     def __init__(self, guest, view):
         super().__init__(guest, view)
-        self._probe = self._roam = None
+        self._probes, self._roam = [], None
+        self._vballoon = []  # process ids
+        self._spent = []  # CPU of the host, see Guest.cpu_seconds()
         self._roaming = self._freed = None  # seconds of the sampler
         self._booted = 0.0  # likewise
+        self._survived = False
         self._idle = {}
 
     def drive(self):
@@ -159,55 +165,72 @@ class Unaffordable(Scenario):
         guest.run(f"memtool fill /data/ballast {self.BALLAST} 1")
         self._booted = sampler.elapsed() - float(guest.read("/proc/uptime").split()[0])
         sampler.say(f"a process at work, for {self.BEFORE} s")
-        self._probe = guest.spawn(f"exec memtool probe 0 {self.PROBE_MS}")
+        self._vballoon = guest.run("pidof vballoon || true").split()
         self._roam = guest.spawn(f"exec memtool roam {self.PROCESS}")
         self._roam.wait_output("roaming")
         self._roaming = sampler.elapsed()
-        sampler.watch(self.BEFORE)
+        self._spent.append(guest.cpu_seconds())
+        self._watch(self.BEFORE)
         sampler.say(f"target: {mib(self.TARGET)} MiB, for {self.MEANWHILE} s")
+        self._spent.append(guest.cpu_seconds())
         self.set_target(self.TARGET)
-        sampler.watch(self.MEANWHILE)
+        self._watch(self.MEANWHILE)
+        self._spent.append(guest.cpu_seconds())
         sampler.say(f"the process ends; {self.AFTER} s for the balloon to take its memory")
         self._freed = sampler.elapsed()
+        self._survived = self._roam.status is None
         self._roam.kill()
-        sampler.watch(self.AFTER)
-        self._probe.kill()
+        self._watch(self.AFTER)
+        self._probes[-1].kill()
         self.ended = sampler.elapsed()
         sampler.say(f"nothing happens, for {self.IDLE} s")
         self._rest()
 
-    def _cpu_seconds(self, pids):
+    def _watch(self, seconds):
+        """Watch, and have the probe run, or another one where that was killed."""
+        end = self.sampler.elapsed() + seconds
+        while (left := end - self.sampler.elapsed()) > 0:
+            if not self._probes or self._probes[-1].status is not None:
+                self._probes.append(self.guest.spawn(f"exec memtool probe 0 {self.PROBE_MS}"))
+            self.sampler.watch(left, lambda: self._probes[-1].status is not None)
+
+    def _cpu_seconds(self):
         """CPU time since boot; nothing but init runs for it."""
         ticks = int(self.guest.read("/proc/stat").split()[3])
         spent = {"system": ticks / USER_HZ}
-        if pids:
+        if self._vballoon:
             spent["vballoon"] = sum(int(self.guest.read(f"/proc/{pid}/schedstat").split()[0])
-                                    for pid in pids) / 1e9
+                                    for pid in self._vballoon) / 1e9
         return spent
 
     def _rest(self):
-        pids = self.guest.run("pidof vballoon || true").split()
-        before, begin = self._cpu_seconds(pids), time.monotonic()
+        before, begin = self._cpu_seconds(), time.monotonic()
         self.guest.channel.happens(lambda: False, self.IDLE)
-        after, seconds = self._cpu_seconds(pids), time.monotonic() - begin
+        after, seconds = self._cpu_seconds(), time.monotonic() - begin
         self._idle = {name: (after[name] - spent) / seconds * 100
                       for name, spent in before.items()}
 
     def probes(self):
         """The probes, at seconds of the sampler."""
-        if not self._probe:
-            return []
         return [probe._replace(uptime=probe.uptime + self._booted)
-                for probe in memtool.probes(self._probe.output)]
+                for job in self._probes for probe in memtool.probes(job.output)]
 
     def _writes(self, start, end):
         return memtool.writes_per_second(self._roam.output, start - self._roaming,
                                          end - self._roaming)
 
     def _throughput(self):
-        before = self._writes(self._roaming, self.target_set)
-        meanwhile = self._freed and self._writes(self.target_set, self._freed)
-        return meanwhile / before * 100 if meanwhile else None
+        """Of the process, and what QEMU got of the host's CPUs for it."""
+        before, meanwhile = ([after - earlier for earlier, after in zip(*pair)]
+                             for pair in zip(self._spent, self._spent[1:]))
+        shares = {"waited_before": before[1] / self.BEFORE * 100,
+                  "waited": meanwhile[1] / self.MEANWHILE * 100}
+        if not self._survived:
+            return shares
+        throughput = (self._writes(self.target_set, self._freed) /
+                      self._writes(self._roaming, self.target_set) * 100)
+        ran = meanwhile[0] / self.MEANWHILE / (before[0] / self.BEFORE)
+        return {"throughput": throughput, "per_cpu": throughput / ran, **shares}
 
     def _taken(self):
         """MiB that the balloon took after the process ended, and within how many seconds."""
@@ -232,7 +255,7 @@ class Unaffordable(Scenario):
                                                       (p.available for p in meanwhile)),
         }
         if self._freed:
-            figures["throughput"] = self._throughput()
+            figures |= self._throughput()
             figures["size"] = [s for s in self.sampler.samples
                                if s.elapsed <= self._freed][-1].actual / MIB
         if self.finished:

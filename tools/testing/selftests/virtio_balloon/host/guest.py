@@ -9,6 +9,7 @@ import subprocess
 import tempfile
 import threading
 import time
+from pathlib import Path
 
 from . import klog
 from .initramfs import DISK_MODULE
@@ -464,6 +465,15 @@ class Guest:
                 return int(statm.read().split()[1]) * PAGE_SIZE
         except (OSError, IndexError) as error:
             raise GuestDied("QEMU is gone") from error
+
+    def cpu_seconds(self):
+        """Seconds that QEMU's threads ran, and that they waited for one of the host's CPUs."""
+        ran = waited = 0
+        for path in Path(f"/proc/{self.pid}/task").glob("*/schedstat"):
+            with contextlib.suppress(OSError):  # a thread that ended
+                fields = path.read_text(encoding="ascii").split()
+                ran, waited = ran + int(fields[0]), waited + int(fields[1])
+        return ran / 1e9, waited / 1e9
 
     def wait_rss_below(self, limit):
         """mm reports free memory every two seconds; nobody tells us when it has."""
