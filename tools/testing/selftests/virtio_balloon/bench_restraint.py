@@ -225,10 +225,11 @@ class Unaffordable(Scenario):
                              for pair in zip(self._spent, self._spent[1:]))
         shares = {"waited_before": before[1] / self.BEFORE * 100,
                   "waited": meanwhile[1] / self.MEANWHILE * 100}
-        if not self._survived:
+        written = (self._writes(self._roaming, self.target_set),
+                   self._writes(self.target_set, self._freed))
+        if not self._survived or None in written:
             return shares
-        throughput = (self._writes(self.target_set, self._freed) /
-                      self._writes(self._roaming, self.target_set) * 100)
+        throughput = written[1] / written[0] * 100
         ran = meanwhile[0] / self.MEANWHILE / (before[0] / self.BEFORE)
         return {"throughput": throughput, "per_cpu": throughput / ran, **shares}
 
