@@ -45,11 +45,15 @@ static const struct movable_operations balloon_bridge = {
 	.putback_page = balloon_bridge_putback,
 };
 
-/* GFP_HIGHUSER_MOVABLE only where the pages really can be moved. */
+/*
+ * GFP_HIGHUSER_MOVABLE only where the pages really can be moved. Nobody reads
+ * what is in a page that is given away, and to zero it makes it resident.
+ */
 static gfp_t balloon_default_gfp_mask(void)
 {
-	return IS_ENABLED(CONFIG_BALLOON_COMPACTION) ? GFP_HIGHUSER_MOVABLE :
-						       GFP_HIGHUSER;
+	return (IS_ENABLED(CONFIG_BALLOON_COMPACTION) ? GFP_HIGHUSER_MOVABLE :
+							GFP_HIGHUSER) |
+	       __GFP_SKIP_ZERO;
 }
 
 /**

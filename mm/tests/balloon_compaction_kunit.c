@@ -14,6 +14,7 @@
 #include <linux/slab.h>
 
 #define NR_PAGES	8U
+#define PATTERN		0xa5
 
 /**
  * struct toy_balloon - the least that a balloon driver is
@@ -240,9 +241,49 @@ static void mapping_starts_empty(struct kunit *test)
 	KUNIT_EXPECT_PTR_EQ(test, balloon_aops(mapping), &toy_aops);
 	KUNIT_EXPECT_PTR_EQ(test, to_balloon_mapping(mapping), &toy->bm);
 	KUNIT_EXPECT_TRUE(test,
-			  mapping_gfp_mask(mapping) == GFP_HIGHUSER_MOVABLE);
+			  mapping_gfp_mask(mapping) ==
+			  (GFP_HIGHUSER_MOVABLE | __GFP_SKIP_ZERO));
 	KUNIT_EXPECT_EQ(test, toy_take(toy, &page, 1), 0);
 	toy_check(test, toy);
+}
+
+/* What was freed a moment ago, with the contents it has for its next owner. */
+static const u8 *allocate_again(struct kunit *test, struct page *page,
+				gfp_t gfp)
+{
+	struct page *again;
+
+	memset(page_address(page), PATTERN, PAGE_SIZE);
+	__free_page(page);
+	again = alloc_page(gfp);
+	KUNIT_ASSERT_NOT_NULL(test, again);
+	KUNIT_EXPECT_PTR_EQ(test, again, page);
+	return page_address(again);
+}
+
+/* Only for the balloon; the next owner does not see what it left. */
+static void pages_are_not_zeroed(struct kunit *test)
+{
+	gfp_t gfp = mapping_gfp_mask(&toy_create(test)->bm.mapping) &
+		    ~__GFP_HIGHMEM;
+	bool zeroes = static_key_enabled(&init_on_alloc);
+	struct page *page;
+	const u8 *contents;
+
+	if (want_init_on_free())
+		kunit_skip(test, "the kernel zeroes all that is freed");
+	page = alloc_page(gfp);
+	KUNIT_ASSERT_NOT_NULL(test, page);
+	static_branch_enable(&init_on_alloc);
+	migrate_disable();	/* each CPU has free pages of its own */
+	contents = allocate_again(test, page, gfp);
+	KUNIT_EXPECT_NULL(test, memchr_inv(contents, PATTERN, PAGE_SIZE));
+	contents = allocate_again(test, page, gfp & ~__GFP_SKIP_ZERO);
+	KUNIT_EXPECT_NULL(test, memchr_inv(contents, 0, PAGE_SIZE));
+	migrate_enable();
+	if (!zeroes)
+		static_branch_disable(&init_on_alloc);
+	__free_page(page);
 }
 
 static void insert_marks_pages(struct kunit *test)
@@ -616,6 +657,7 @@ static void bridge_tells_balloons_apart(struct kunit *test)
 
 static struct kunit_case balloon_compaction_cases[] = {
 	KUNIT_CASE(mapping_starts_empty),
+	KUNIT_CASE(pages_are_not_zeroed),
 	KUNIT_CASE(insert_marks_pages),
 	KUNIT_CASE(take_gives_newest_first),
 	KUNIT_CASE(take_gives_no_more_than_there_is),

@@ -31,6 +31,8 @@
 
 /* A ring full of the largest blocks is half a gigabyte, on x86. */
 #define BALLOON_HINTS_NAP_US	200
+/* ... and after so long without an answer it is notified again. */
+#define BALLOON_HINTS_NUDGE	(HZ / 10)
 
 static unsigned int hint_order(const struct page *block)
 {
@@ -146,13 +148,15 @@ static void balloon_hints_reap(struct balloon_device *bd)
  *
  * The queue has no callback. A host looks at it all the time while it wants
  * hints, so that a short nap is enough; and QEMU 7.2 works on it in a thread
- * from which it can not raise an interrupt of a PCI line safely.
+ * from which it can not raise an interrupt of a PCI line safely. That thread
+ * may also miss what is posted between its last look and the moment when it
+ * wants to be notified again.
  */
 static bool balloon_hints_wait(struct balloon_device *bd, unsigned int posted)
 {
 	unsigned long patience = msecs_to_jiffies(BALLOON_HOST_PATIENCE_MS);
 	struct balloon_hinting *hinting = &bd->hinting;
-	unsigned long since = jiffies;
+	unsigned long since = jiffies, notified = since;
 	unsigned int before;
 
 	virtqueue_kick(hinting->vq);
@@ -167,6 +171,10 @@ static bool balloon_hints_wait(struct balloon_device *bd, unsigned int posted)
 			since = jiffies;
 		else if (time_after(jiffies, since + patience))
 			return false;
+		if (time_after(jiffies, notified + BALLOON_HINTS_NUDGE)) {
+			virtqueue_notify(hinting->vq);
+			notified = jiffies;
+		}
 		usleep_range(BALLOON_HINTS_NAP_US, 2 * BALLOON_HINTS_NAP_US);
 	}
 }
@@ -219,7 +227,7 @@ static int balloon_hint_command(struct balloon_device *bd, unsigned int which,
 static struct page *balloon_hint_alloc(struct balloon_device *bd)
 {
 	gfp_t gfp = (GFP_HIGHUSER_MOVABLE & ~__GFP_RECLAIM) | __GFP_NOWARN |
-		    __GFP_NORETRY | __GFP_NOMEMALLOC;
+		    __GFP_NORETRY | __GFP_NOMEMALLOC | __GFP_SKIP_ZERO;
 	int order = MAX_PAGE_ORDER;
 	struct page *block = NULL;
 

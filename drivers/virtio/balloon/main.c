@@ -239,6 +239,7 @@ static int balloon_probe(struct virtio_device *vdev)
 	bd->deflates_on_oom =
 		virtio_has_feature(vdev, VIRTIO_BALLOON_F_DEFLATE_ON_OOM);
 
+	balloon_poison_tell_costs(bd);
 	err = balloon_find_queues(bd);
 	if (err) {
 		dev_err(&vdev->dev, "found no virtqueues: %d\n", err);

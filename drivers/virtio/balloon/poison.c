@@ -2,7 +2,7 @@
 /*
  * What the guest believes to be in a free page, F_PAGE_POISON (virtio 1.2,
  * 5.5.6.5): a guest that poisons or initialises on free checks or relies on
- * the contents later.
+ * the contents later. And what it writes to one that is allocated.
  */
 
 #include <linux/mm.h>
@@ -57,4 +57,20 @@ void balloon_poison_tell(struct balloon_device *bd)
 		memset(&value, PAGE_POISON, sizeof(value));
 	virtio_cwrite_le(bd->vdev, struct virtio_balloon_config, poison_val,
 			 &value);
+}
+
+/**
+ * balloon_poison_tell_costs - say what zeroing on allocation costs, where it does
+ * @bd: the balloon
+ *
+ * Pages that are zeroed to be given away become resident on the host for that.
+ * A kernel without the flag that prevents it has 0 in its place.
+ *
+ * Context: probe.
+ */
+void balloon_poison_tell_costs(struct balloon_device *bd)
+{
+	if (!__GFP_SKIP_ZERO && want_init_on_alloc(0))
+		dev_info_once(&bd->vdev->dev,
+			      "this kernel zeroes each page before the balloon takes it, which is slow: init_on_alloc=0 prevents that\n");
 }

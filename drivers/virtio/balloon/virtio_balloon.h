@@ -629,6 +629,7 @@ void balloon_reporting_stop(struct balloon_device *bd);
 bool balloon_guest_poisons(void);
 void balloon_poison_validate(struct virtio_device *vdev);
 void balloon_poison_tell(struct balloon_device *bd);
+void balloon_poison_tell_costs(struct balloon_device *bd);
 
 /* sysfs.c: what an administrator sees */
 extern const struct attribute_group *balloon_groups[];

@@ -545,7 +545,10 @@ static bool fake_host_notify(struct virtqueue *vq)
 	mutex_lock(&host->lock);
 	for (i = 0; i < FAKE_QUEUES; i++)
 		host->queues[i].nr_kicks += host->queues[i].vq == vq;
-	__fake_host_look(host);
+	if (host->misses)
+		host->misses--;
+	else
+		__fake_host_look(host);
 	mutex_unlock(&host->lock);
 	return true;
 }

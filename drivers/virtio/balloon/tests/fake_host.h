@@ -114,6 +114,7 @@ struct fake_queue {
  * @holds: messages on a queue stay unanswered until fake_host_answer()
  * @stats_at_once: so many statistics are returned as soon as they are there
  * @gone: it does not even look
+ * @misses: so many of the next notifications are without effect
  * @deaf: a notification fails, as on a device that was pulled
  * @drops_above: messages of more page frame numbers are lost, 0 for none
  * @answer_length: the length it writes into the used ring
@@ -171,6 +172,7 @@ struct fake_host {
 	bool holds[FAKE_QUEUES];
 	unsigned int stats_at_once;
 	bool gone;
+	unsigned int misses;
 	bool deaf;
 	unsigned int drops_above;
 	u32 answer_length;

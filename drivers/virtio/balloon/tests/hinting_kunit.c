@@ -569,6 +569,19 @@ static void hints_without_shrinker(struct kunit *test)
 	expect_probe_fails(test);
 }
 
+/* It stopped looking a moment before it wanted to be notified. */
+static void hints_notified_in_vain(struct kunit *test)
+{
+	struct fake_host *host = fake_host_start(test, HINTING);
+
+	host->misses = 1;
+	fake_host_set_command(host, 7);
+	fake_host_await(host, nr_commands(host, VIRTIO_BALLOON_CMD_ID_STOP));
+	flush_work(&host->bd->hinting.work);
+	KUNIT_EXPECT_EQ(test, host->misses, 0);
+	KUNIT_EXPECT_FALSE(test, host->bd->dead);
+}
+
 static struct kunit_case hinting_cases[] = {
 	KUNIT_CASE(hints_in_order),
 	KUNIT_CASE(hints_are_kept_on_stop),
@@ -585,6 +598,7 @@ static struct kunit_case hinting_cases[] = {
 	KUNIT_CASE(hints_of_legacy_host),
 	KUNIT_CASE(hints_not_offered),
 	KUNIT_CASE(hints_with_wrong_lengths),
+	KUNIT_CASE(hints_notified_in_vain),
 	KUNIT_CASE_SLOW(hints_never_acked),
 	KUNIT_CASE(hints_of_broken_host),
 	KUNIT_CASE(hints_of_dead_balloon),

@@ -163,7 +163,7 @@ class Unaffordable(Scenario):
         """Use memory, set the target, end the process, rest."""
         guest, sampler = self.guest, self.sampler
         guest.run(f"memtool fill /data/ballast {self.BALLAST} 1")
-        self._booted = sampler.elapsed() - float(guest.read("/proc/uptime").split()[0])
+        self._booted = sampler.elapsed() - guest.uptime_ns() / 1e9
         sampler.say(f"a process at work, for {self.BEFORE} s")
         self._vballoon = guest.run("pidof vballoon || true").split()
         self._roam = guest.spawn(f"exec memtool roam {self.PROCESS}")

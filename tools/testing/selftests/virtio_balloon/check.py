@@ -19,6 +19,7 @@ from host.paths import BUILD, ROOT, SELFTEST, Unusable, newest_kernel
 
 STYLE_CHECKS = ("checkpatch", "sparse", "W=1")
 KERNELS = ("poison",)
+GUESTS = 2  # at a time
 
 
 def shell(script, *arguments):
@@ -83,6 +84,7 @@ def check_guest():
     selection = ["-k", os.environ["K"]] if os.environ.get("K") else []
     status = subprocess.run(
         [sys.executable, "-m", "pytest", "-v", "-rs", "--tb=short", "-p", "no:cacheprovider",
+         "-n", str(GUESTS), "--dist", "loadfile",
          f"--rootdir={ROOT}", f"--junitxml={answer}", *selection, SELFTEST],
         check=False).returncode
     try:

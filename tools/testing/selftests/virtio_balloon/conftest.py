@@ -26,7 +26,10 @@ PEER = os.environ.get("PEER") or "ours"
 RELEASE = os.environ.get("KERNEL") or newest_kernel()
 TRANSPORT = transport.chosen()
 MEMORY = 1024  # MiB of the guest
+# In the environment, so that it is the same in every process of pytest-xdist.
 SEED = int(os.environ.get("SEED") or random.SystemRandom().randrange(1 << 32))
+os.environ["SEED"] = str(SEED)
+WORKER = os.environ.get("PYTEST_XDIST_WORKER", "gw0")
 
 
 def pytest_configure(config):
@@ -68,7 +71,7 @@ def pytest_runtest_makereport(call):
     """Where a guest was lost, show what it and QEMU said last."""
     outcome = yield
     if call.excinfo and call.excinfo.errisinstance((GuestDied, Disconnected)):
-        logs = sorted(BUILD.glob("guest/*/*.log"), key=lambda path: path.stat().st_mtime)
+        logs = sorted(BUILD.glob(f"guest/{WORKER}-*/*.log"), key=lambda path: path.stat().st_mtime)
         for log in logs[-2:]:
             last = log.read_text(errors="replace").splitlines()[-60:]
             outcome.get_result().sections.append((log.parent.name + "/" + log.name,
@@ -89,7 +92,7 @@ def fixture_boot():
         if build:
             built = kernel.build(build)
             system = built, initramfs.build(built, "stock")
-        return Guest(name, *system, accelerator,
+        return Guest(f"{WORKER}-{name}", *system, accelerator,
                      **{"memory": MEMORY, "transport": TRANSPORT, **options})
     return boot
 
@@ -146,6 +149,13 @@ def fixture_share(boot):
 def fixture_machine(share):
     """The guest of the session; a module may have one of its own in its place."""
     with share() as machine:
+        yield machine
+
+
+@pytest.fixture(scope="session", name="reporting_machine")
+def fixture_reporting_machine(share):
+    """The guest of those modules whose devices take reports of free pages."""
+    with share(name="reporting", cpus="in turn") as machine:
         yield machine
 
 
@@ -275,3 +285,21 @@ def fixture_data(balloon):
         data.verify()
     finally:
         balloon.guest.run("rm -f /data/*")
+
+
+@pytest.fixture(name="ballast")
+def fixture_ballast(balloon):
+    """300 MiB that the guest cannot do without."""
+    balloon.guest.run("memtool fill /data/ballast 300 1")
+    yield
+    balloon.deflate()
+    balloon.guest.run("memtool verify /data/ballast 300 1 && rm /data/ballast")
+
+
+@pytest.fixture(name="ballast")
+def fixture_ballast(balloon):
+    """300 MiB that the guest cannot do without."""
+    balloon.guest.run("memtool fill /data/ballast 300 1")
+    yield
+    balloon.deflate()
+    balloon.guest.run("memtool verify /data/ballast 300 1 && rm /data/ballast")

@@ -55,6 +55,9 @@ build()
 }
 
 ccache=$(command -v ccache || true)
+# Two at once would spoil each other's.
+exec 9>"$out.lock"
+flock 9
 sh "$here/tree.sh"
 [ -e "$out/vmlinux" ] || echo "building kernel $name (some minutes the first time)"
 if ! build >"$log" 2>&1; then

@@ -25,6 +25,11 @@ shift 2
 	die "no kernel headers in '$kdir': apt install linux-headers-6.12-cloud-amd64, or set KDIR="
 root=$(cd "$(dirname "$0")/../../../.." && pwd)
 
+# Two at once would spoil each other's.
+mkdir -p "$(dirname "$mirror")"
+exec 9>"$mirror.lock"
+flock 9
+
 # Objects of another kernel are no use: start again.
 [ "$(cat "$mirror/.kdir" 2>/dev/null)" = "$(realpath "$kdir")" ] || rm -rf "$mirror"
 mkdir -p "$mirror"

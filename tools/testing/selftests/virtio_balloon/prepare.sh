@@ -22,7 +22,7 @@ RUN_PACKAGES="
 CHECK_PACKAGES="
 	$RUN_PACKAGES
 	bc bison flex libelf-dev linux-source-6.12 patch perl xz-utils
-	python3-pytest sparse
+	python3-pytest python3-pytest-xdist sparse
 "
 
 # MiB that have to be free under build/.

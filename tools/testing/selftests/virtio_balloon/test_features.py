@@ -32,12 +32,12 @@ def fixture_poisons(request):
 
 
 @pytest.fixture(scope="module", name="machine")
-def fixture_machine(machine, share, poisons):
-    """The session's guest, or one that does."""
+def fixture_machine(reporting_machine, share, poisons):
+    """A guest that does, or does not."""
     if not poisons:
-        yield machine
+        yield reporting_machine
         return
-    with share(name="features", init_args="init_on_free=1") as own:
+    with share(name="features", init_args="init_on_free=1", cpus="in turn") as own:
         yield own
 
 

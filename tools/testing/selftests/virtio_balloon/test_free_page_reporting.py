@@ -8,6 +8,12 @@ from host.paths import MIB
 DEVICE = "virtio-balloon,free-page-reporting=on"
 
 
+@pytest.fixture(scope="module", name="machine")
+def fixture_machine(reporting_machine):
+    """A guest that may report."""
+    return reporting_machine
+
+
 @pytest.fixture(name="reporter")
 def fixture_reporter(balloon, swap):
     """A balloon that reports free memory."""

@@ -99,7 +99,7 @@ class MovingBalloon(CheckedBalloon):
 def fixture_machine_with_slots(boot):
     """A guest of its own, as no other has slots for DIMMs."""
     hints = "virtio-balloon-pci,free-page-hint=on,iothread=hinter,free-page-reporting=on"
-    with boot("memory-hotplug", slots=2, device=hints,
+    with boot("memory-hotplug", slots=2, device=hints, cpus="in turn",
               extra=("-object", "iothread,id=hinter")) as guest:
         guest.write(f"{MEMORY}/auto_online_blocks", "online_movable")
         balloon = MovingBalloon(guest)

@@ -35,12 +35,12 @@ def fixture_kind(request):
 
 
 @pytest.fixture(scope="module", name="machine")
-def fixture_machine(machine, share, kind):
-    """A guest for each way to boot; the session's own is the plain one."""
+def fixture_machine(reporting_machine, share, kind):
+    """A guest for each way to boot."""
     if not kind.options:
-        yield machine
+        yield reporting_machine
         return
-    with share(**kind.options) as own:
+    with share(cpus="in turn", **kind.options) as own:
         yield own
 
 

@@ -15,9 +15,9 @@ import time
 import pytest
 
 from host.device import Device
-from host.guest import CommandFailed
+from host.guest import HANG_SECONDS, CommandFailed
 from host.initramfs import DISK_MODULE
-from host.paths import BUILD, MIB
+from host.paths import BALLOON_PAGE, BUILD, MIB
 from host.qmp import Disconnected
 
 MEMORY = 1024 * MIB
@@ -46,7 +46,7 @@ def fixture_machine(share, request):
         disk.truncate(MEMORY)
         image = f"/proc/{os.getpid()}/fd/{disk.fileno()}"
         with share(name=f"suspend-{request.param}", device=device, init_args=parameters,
-                   suspends=True,
+                   cpus="in turn",
                    extra=("-object", "iothread,id=thread0",
                           "-drive", f"file={image},format=raw,if=none,id=disk,cache=unsafe",
                           "-device", "virtio-blk-pci,drive=disk")) as machine:
@@ -111,6 +111,11 @@ def to_and_fro(balloon, margin=150 * MIB):
         host.join()
 
 
+def pages(target):
+    """Pages of a balloon that has reached its target."""
+    return (MEMORY - target) // BALLOON_PAGE
+
+
 def pages_moved(guest):
     """Pages that went into the balloon, and out of it, so far."""
     vmstat = guest.vmstat()
@@ -121,14 +126,14 @@ def test_inflated(balloon, data):
     """Every page goes back before each sleep, and is taken again after it."""
     data.fill(128 * MIB)
     balloon.reach(600 * MIB)
-    pages = (MEMORY - 600 * MIB) // 4096
     for _ in range(3):
         inflated, deflated = pages_moved(balloon.guest)
         with balloon.guest.asleep():
             assert balloon.actual() == MEMORY
         balloon.wait(600 * MIB)
         balloon.check_accounts()
-        assert pages_moved(balloon.guest) == (inflated + pages, deflated + pages)
+        assert pages_moved(balloon.guest) == \
+            (inflated + pages(600 * MIB), deflated + pages(600 * MIB))
         data.verify()
 
 
@@ -163,11 +168,13 @@ def test_without_memory_to_spare(balloon):
 def test_target_changes_during_sleep(balloon, target):
     """The target that counts is the one at the time of waking up."""
     balloon.reach(600 * MIB)
+    inflated, _ = pages_moved(balloon.guest)
     with balloon.guest.asleep():
         balloon.set(target)
     balloon.wait(target)
     balloon.check_accounts()
     balloon.reach(700 * MIB)
+    assert pages_moved(balloon.guest)[0] == inflated + max(pages(target), pages(700 * MIB))
 
 
 @pytest.mark.ours
@@ -205,14 +212,21 @@ def test_features_go_on(balloon):
 def test_hibernation(balloon, data):
     """All pages are the guest's where nobody has set a target, until somebody does."""
     data.fill(64 * MIB)
+    qmp = balloon.guest.qmp
+    since = len(qmp.events)
     balloon.reach(600 * MIB)
+    event, since = qmp.wait_event("BALLOON_CHANGE", since, timeout=HANG_SECONDS,
+                                  matching=lambda data: data["actual"] == 600 * MIB)
+    assert event
     inflated, deflated = pages_moved(balloon.guest)
-    pages = (MEMORY - 600 * MIB) // 4096
     with balloon.guest.hibernated(DISK):
         pass
+    # Devices work again while the image is written; the balloon is none of them.
+    assert {event["data"]["actual"] for event in qmp.events[since:]
+            if event["event"] == "BALLOON_CHANGE"} <= {MEMORY}
     assert balloon.actual() == MEMORY
     balloon.check_accounts()
-    assert pages_moved(balloon.guest) == (inflated, deflated + pages)
+    assert pages_moved(balloon.guest) == (inflated, deflated + pages(600 * MIB))
     data.verify()
     balloon.reach(700 * MIB)
 
@@ -235,9 +249,9 @@ def test_hibernation_fails(balloon, data):
     data.fill(64 * MIB)
     balloon.reach(600 * MIB)
     inflated, deflated = pages_moved(balloon.guest)
-    pages = (MEMORY - 600 * MIB) // 4096
     with pytest.raises(CommandFailed):
         balloon.guest.write("/sys/power/state", "disk")
     balloon.wait(600 * MIB)
     balloon.check_accounts()
-    assert pages_moved(balloon.guest) == (inflated + pages, deflated + pages)
+    assert pages_moved(balloon.guest) == \
+        (inflated + pages(600 * MIB), deflated + pages(600 * MIB))

@@ -25,9 +25,10 @@ static const char usage[] =
 	"       memtool zeroes KEEP_MIB       likewise, and fail where new memory is not zero\n"
 	"       memtool fragment KEEP_MIB     take all memory but KEEP_MIB, free every\n"
 	"                                     other page, hold the rest until killed\n"
-	"       memtool roam MIB              write to so much memory, once in order and then\n"
-	"                                     at random until killed; say every second\n"
-	"                                     \"SECONDS WRITES\", both since the start\n"
+	"       memtool roam MIB              write to so much memory, once in order, say\n"
+	"                                     \"roaming after SECONDS\", go on at random\n"
+	"                                     until killed, say \"SECONDS WRITES\" of that\n"
+	"                                     every second\n"
 	"       memtool probe COUNT MS        run a command COUNT times (0: until killed), MS\n"
 	"                                     apart; say \"SECONDS MICROSECONDS KIB\": uptime,\n"
 	"                                     how long the command took, what is available\n"
@@ -225,11 +226,11 @@ static void roam(unsigned long mib)
 	size_t pages = mib * MIB / 4096;
 	char *area = map_anonymous(mib);
 	__u64 x = 88172645463325252ULL;
-	double begin, now, said = 0;
+	double begin = seconds(), now, said = 0;
 
 	for (size_t page = 0; page < pages; page++)
 		area[page * 4096] = 1;
-	printf("roaming\n");
+	printf("roaming after %.6f\n", seconds() - begin);
 	fflush(stdout);
 	begin = seconds();
 	for (unsigned long writes = 1;; writes++) {

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from . import initramfs, kernel
 from .guest import Guest, GuestDied
-from .paths import BUILD, QEMU, Unusable
+from .paths import BUILD, QEMU, Unusable, alone
 from .qmp import Disconnected
 
 # A guest under KVM needs two or three seconds to come to its init.
@@ -19,12 +19,15 @@ TRIAL_SECONDS = 60
 class Accelerator(NamedTuple):
     """An accelerator, arguments of QEMU and of the kernel for it, and why it was chosen.
 
+    arguments: of QEMU, by how the guest's CPUs are to run; where the hardware
+    does it there is only one way.
+      parallel: as they would on hardware
+      in turn: for a guest that patches its kernel's code while it runs
+      counted: for a guest whose clock counts instructions
     clock: further arguments of the kernel where the board lacks a clock.
-    asleep: QEMU's arguments for a guest that suspends.
     """
     name: str
-    arguments: tuple
-    asleep: tuple
+    arguments: dict
     kernel: str
     reason: str
     clock: str = ""
@@ -32,32 +35,40 @@ class Accelerator(NamedTuple):
 
 # The same guest under both, and one that no nested hypervisor is too small for.
 CPU = ("-cpu", "qemu64")
+CPUS = ("parallel", "in turn", "counted")
 
 
 def kvm(reason):
     """Hardware virtualisation."""
-    arguments = ("-accel", "kvm", *CPU)
-    return Accelerator("KVM", arguments, arguments, "", reason)
+    return Accelerator("KVM", dict.fromkeys(CPUS, ("-accel", "kvm", *CPU)), "", reason)
 
 
 def tcg(reason):
-    """Emulation with a host thread for each guest CPU.
+    """Emulation.
 
     The cache of translated code counts as QEMU's resident memory: kept small,
     it does not blur what the balloon does to that.
 
     The kernel boots on one CPU, init starts the other: QEMU 7.2 now and then
     lets one CPU run into an int3 that the other's patching of kernel code has
-    already taken back, and most of that patching happens during boot.  The
-    freezer patches try_to_freeze(), which vballoon calls all the time: guests
-    that suspend have one host thread for all CPUs.
+    already taken back, and most of that patching happens during boot.  Some
+    guests patch code later, and their CPUs run in turn: the freezer patches
+    try_to_freeze(), page reporting the page allocator.
+
+    A clock that counts instructions, 16 ns each, measures the same however busy
+    the host is, as long as the guest has something to do.
 
     The guest sees the host's time stamp counter; a guest that can not measure
     its frequency, and has no KVM to ask, has to be told.
     """
-    return Accelerator("TCG", ("-accel", "tcg,thread=multi,tb-size=64", *CPU),
-                       ("-accel", "tcg,thread=single,tb-size=64", *CPU), "maxcpus=1",
-                       reason, f"tsc=reliable tsc_early_khz={tsc_khz()}")
+    in_turn = ("-accel", "tcg,thread=single,tb-size=64", *CPU)
+    arguments = {
+        "parallel": ("-accel", "tcg,thread=multi,tb-size=64", *CPU),
+        "in turn": in_turn,
+        "counted": (*in_turn, "-icount", "shift=4"),
+    }
+    return Accelerator("TCG", arguments, "maxcpus=1", reason,
+                       f"tsc=reliable tsc_early_khz={tsc_khz()}")
 
 
 def tsc_khz():
@@ -112,15 +123,15 @@ def choose(release):
     question = [version.stdout.splitlines()[0], release,
                 Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()]
     cache = BUILD / "accel.json"
-    try:
-        known = json.loads(cache.read_text(encoding="utf-8"))
-        answered = known["question"] == question
-    except (OSError, ValueError, KeyError, TypeError):
-        answered = False  # nothing kept yet, or kept by an older version of this
-    if not answered:
-        known = {"question": question, "problem": try_kvm(release)}
-        cache.parent.mkdir(parents=True, exist_ok=True)
-        cache.write_text(json.dumps(known) + "\n", encoding="utf-8")
+    with alone("accel"):
+        try:
+            known = json.loads(cache.read_text(encoding="utf-8"))
+            answered = known["question"] == question
+        except (OSError, ValueError, KeyError, TypeError):
+            answered = False  # nothing kept yet, or kept by an older version of this
+        if not answered:
+            known = {"question": question, "problem": try_kvm(release)}
+            cache.write_text(json.dumps(known) + "\n", encoding="utf-8")
     if known["problem"] is None:
         return kvm("a trial guest booted")
     return tcg(f"KVM does not work here: {known['problem']}")

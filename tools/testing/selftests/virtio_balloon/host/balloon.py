@@ -73,6 +73,16 @@ class Balloon:
                             f"for {HANG_SECONDS} s")
             _, position = self.guest.qmp.wait_event("BALLOON_CHANGE", position, tick)
 
+    def wait_below(self, size):
+        """Wait until the guest is smaller than that; return the seconds it took."""
+        begin, qmp = time.monotonic(), self.guest.qmp
+        while self.actual() >= size:
+            if time.monotonic() > begin + HANG_SECONDS:
+                raise Stuck(f"balloon stands at {self.actual()} bytes, not below {size}, "
+                            f"for {HANG_SECONDS} s")
+            qmp.wait_event("BALLOON_CHANGE", len(qmp.events), 0.1)
+        return time.monotonic() - begin
+
     def reach(self, target):
         """Set the target and wait until it is reached."""
         self.set(target)

@@ -184,12 +184,12 @@ class Guest:
     memory: MiB.  transport: see there.  device: QEMU's -device argument for the
     balloon without id, bus and the transport's properties, or None.  bus: another
     than the transport's.  slots: DIMMs of up to 1 GiB that can be plugged while
-    the guest runs.  suspends: it may, see accel.py.
+    the guest runs.  cpus: how they run, see accel.py.
     """
 
     def __init__(self, name, kernel, initramfs, accel, *, memory=1024,
                  transport=MODERN, device=ANY_BALLOON, bus=None, console=None, init_args="",
-                 slots=0, suspends=False, extra=()):
+                 slots=0, cpus="parallel", extra=()):
         self.memory = memory * MIB
         self.transport = transport
         self.directory = BUILD / "guest" / name
@@ -203,7 +203,7 @@ class Guest:
         size = f"{memory}M,slots={slots},maxmem={memory + 1024 * slots}M"
         command = self._command(kernel, initramfs, accel, size if slots else f"{memory}M",
                                 init_args)
-        command += accel.asleep if suspends else accel.arguments
+        command += accel.arguments[cpus]
         if device:
             place = ",".join(f"{name}={value}" for name, value in self._place(bus).items())
             command += ["-device", f"{transport.device(device)},{place}"]
@@ -361,12 +361,14 @@ class Guest:
         """Suspended to RAM in the block, awake after it."""
         self.run(f"dd if={CHIPSET}/config of=/tmp/chipset bs=8 skip=8 count=1")
         job = self._fall_asleep("mem", "SUSPEND")
-        yield
-        self.qmp.execute("system_wakeup")
-        job.wait()
-        # q35 wakes up without PMBASE (64) and ACPI_CNTL (68) of its chipset, and QEMU 7.2's
-        # firmware does not set them: no other sleep, nor power-off, would work.
-        self.run(f"dd if=/tmp/chipset of={CHIPSET}/config bs=8 seek=8 conv=notrunc")
+        try:
+            yield
+        finally:
+            self.qmp.execute("system_wakeup")
+            job.wait()
+            # q35 wakes up without PMBASE (64) and ACPI_CNTL (68) of its chipset, and QEMU 7.2's
+            # firmware does not set them: no other sleep, nor power-off, would work.
+            self.run(f"dd if=/tmp/chipset of={CHIPSET}/config bs=8 seek=8 conv=notrunc")
 
     @contextlib.contextmanager
     def hibernated(self, disk, modules=()):
@@ -385,11 +387,13 @@ class Guest:
             " --", *(f"load={name}" for name in (DISK_MODULE, *modules)), f"resume={disk}"))
         self._start(command, interactive=False)
         self.channel.inherit(old[2])
-        yield
-        self.qmp.execute("cont")
-        if not self.channel.goes_on(job):
-            raise GuestDied("the guest was booted anew, not resumed")
-        job.wait()
+        try:
+            yield
+        finally:
+            self.qmp.execute("cont")
+            if not self.channel.goes_on(job):
+                raise GuestDied("the guest was booted anew, not resumed")
+            job.wait()
 
     # The guest's inside
 
@@ -431,6 +435,14 @@ class Guest:
     def alarms(self, since=0):
         """Records of the kernel's log, after the first `since` ones, that should not be there."""
         return klog.alarming(self.kernel_log()[since:], max(self._booted - since, 0))
+
+    def driver_lines(self, since=0):
+        """What balloon drivers have logged, after the first `since` records."""
+        return [record.text for record in klog.of_driver(self.kernel_log()[since:])]
+
+    def uptime_ns(self):
+        """The guest's clock."""
+        return float(self.read("/proc/uptime").split()[0]) * 1e9
 
     def ask_meminfo(self):
         """Ask for /proc/meminfo; return the job whose output it will be."""

@@ -9,7 +9,7 @@ import subprocess
 import time
 from pathlib import Path
 
-from .paths import BUILD, GUEST_SOURCES, Unusable
+from .paths import BUILD, GUEST_SOURCES, Unusable, alone
 
 MODULE = "virtio_balloon"
 DISK_MODULE = "virtio_blk"
@@ -136,23 +136,25 @@ def build(kernel, peer="ours"):
 
     peer: "ours", or "stock" for a guest with nothing but the kernel's own module.
     """
-    programs = compile_programs()
     archive = BUILD / "guest" / f"initramfs-{kernel.release}-{peer}.cpio"
-    tree = Tree(BUILD / "guest" / f"tree-{peer}")
-    add_shell(tree)
-    add_kmod(tree)
-    add_modules(tree, kernel, peer)
-    tree.add(programs / "init", "init")
-    for name in PROGRAMS[1:]:
-        tree.add(programs / name, f"bin/{name}")
-    tree.pack(archive)
+    with alone("initramfs"):
+        programs = compile_programs()
+        tree = Tree(BUILD / "guest" / f"tree-{peer}")
+        add_shell(tree)
+        add_kmod(tree)
+        add_modules(tree, kernel, peer)
+        tree.add(programs / "init", "init")
+        for name in PROGRAMS[1:]:
+            tree.add(programs / name, f"bin/{name}")
+        tree.pack(archive)
     return archive
 
 
 def build_trial():
     """An initramfs that only reports that it lives, for the trial boot."""
-    tree = Tree(BUILD / "guest" / "tree-trial")
-    tree.add(compile_programs() / "init", "init")
     archive = BUILD / "guest" / "initramfs-trial.cpio"
-    tree.pack(archive)
+    with alone("initramfs"):
+        tree = Tree(BUILD / "guest" / "tree-trial")
+        tree.add(compile_programs() / "init", "init")
+        tree.pack(archive)
     return archive

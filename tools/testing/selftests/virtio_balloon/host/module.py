@@ -3,14 +3,13 @@
 
 import subprocess
 
-from .paths import BUILD, ROOT, Unusable
+from .paths import BUILD, ROOT, Unusable, alone
 
 
 def build(release):
     """Bring build/modules/virtio_balloon.ko up to date for a kernel."""
     log = BUILD / "modules.log"
-    log.parent.mkdir(parents=True, exist_ok=True)
-    with open(log, "wb") as out:
+    with alone("modules.log"), open(log, "wb") as out:
         result = subprocess.run(
             ["make", "-C", ROOT, "modules",
              f"BUILD={BUILD}", f"KDIR=/lib/modules/{release}/build"],

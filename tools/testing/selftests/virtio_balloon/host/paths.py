@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
 """Where things stand in the source tree, and the one kind of error users see."""
 
+import contextlib
+import fcntl
 import os
 import re
 from pathlib import Path
@@ -23,6 +25,15 @@ def shown(path):
 
 class Unusable(Exception):
     """The user's input or machine does not do: one line, what is wrong and what to do."""
+
+
+@contextlib.contextmanager
+def alone(name):
+    """Let no other process be in a block of this name below the same BUILD."""
+    BUILD.mkdir(parents=True, exist_ok=True)
+    with open(BUILD / f"{name}.lock", "wb") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def newest_kernel():

@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: GPL-2.0
+"""What a target that a guest cannot afford does to its processes."""
+
+import statistics
+
+import pytest
+
+from conftest import PEER
+from host.paths import MIB
+
+
+@pytest.fixture(scope="module", name="machine")
+def fixture_machine(share):
+    """A guest whose clock counts instructions, as speeds are compared here."""
+    with share(name="unaffordable", cpus="counted") as own:
+        yield own
+
+
+class Roamer:
+    """A process that writes all over its memory, on a CPU of its own."""
+
+    def __init__(self, job):
+        self._job = job
+
+    def seconds(self):
+        """How many seconds it has reported on."""
+        return len(self._job.output.splitlines()) - 1
+
+    def writes_per_s(self, since):
+        """From that of its seconds on."""
+        reports = [line.split() for line in self._job.output.splitlines()[1:]]
+        (start, before), (end, now) = reports[since], reports[-1]
+        return (int(now) - int(before)) / (float(end) - float(start))
+
+
+def probing(seconds):
+    """A command that runs others for so many seconds, on a CPU without Roamer."""
+    return f"taskset 2 memtool probe {seconds * 14} 50"
+
+
+def last_percent(probes):
+    """What the slowest hundredth of them took, in us."""
+    return statistics.quantiles([int(line.split()[1]) for line in probes.splitlines()], n=100)[98]
+
+
+def thread_ns(balloon):
+    """What the balloon's thread has had of the CPUs."""
+    pid = balloon.guest.run("pidof vballoon").strip()
+    return int(balloon.guest.read(f"/proc/{pid}/schedstat").split()[0])
+
+
+def check_holding(balloon, meanwhile):
+    """It says why, and does next to nothing until that job's end."""
+    guest = balloon.guest
+    balloon.wait_attribute("hold_reason", "floor")
+    balloon.wait_state("holding")
+    begin, used = guest.uptime_ns(), thread_ns(balloon)
+    meanwhile.wait()
+    elapsed = guest.uptime_ns() - begin
+    share = (thread_ns(balloon) - used) / elapsed
+    print(f"the balloon's thread had {share:.4%} of a CPU for {elapsed / 1e9:.0f} s")
+    assert share < 0.005
+
+
+@pytest.mark.usefixtures("ballast")
+def test_target_that_cannot_be_afforded(balloon):
+    """64 MiB for a guest that uses 500: it lives, and its processes do not feel it.
+
+    Nobody is killed, it says why it holds, and what becomes free is taken.
+    """
+    guest = balloon.guest
+    since, kills = len(guest.kernel_log()), guest.vmstat()["oom_kill"]
+    with guest.job("taskset 1 memtool roam 200") as process:
+        process.wait_output("roaming")
+        roamer = Roamer(process)
+        usual = last_percent(guest.run(probing(30)))
+        turn = roamer.seconds()
+        pace = roamer.writes_per_s(0)
+        balloon.set(64 * MIB)
+        with guest.job(probing(60)) as probes:
+            if PEER == "ours":
+                check_holding(balloon, probes)
+            delayed = last_percent(probes.wait())
+        print(f"99th percentile of a command's time: {usual:.0f} us, then {delayed:.0f} us")
+        print(f"writes per second: {pace:.0f}, then {roamer.writes_per_s(turn):.0f}")
+        assert not process.ended(0)
+        assert delayed < 2 * usual
+        assert roamer.writes_per_s(turn) > 0.9 * pace
+        assert guest.meminfo()["MemAvailable"] > 40 * MIB
+        held = balloon.actual()
+    seconds = balloon.wait_below(held - 150 * MIB)
+    print(f"freed memory was taken within {seconds:.1f} s")
+    assert seconds < 30
+    assert guest.vmstat()["oom_kill"] == kills
+    assert len(guest.driver_lines(since)) <= 2
