@@ -21,9 +21,9 @@ KDIR ?= /lib/modules/$(KERNEL)/build
 
 # No byte code beside the sources.
 export PYTHONDONTWRITEBYTECODE := 1
-export BUILD KERNEL KDIR MEM TARGETS DEVICE PEER K SEED TRANSPORT QEMU
+export BUILD KERNEL KDIR MEM TARGETS DEVICE PEER K S ROUNDS SEED TRANSPORT QEMU
 
-.PHONY: help run guest check check-style check-kunit check-guest kernel modules modules_install clean
+.PHONY: help run bench-restraint guest check check-style check-kunit check-guest kernel modules modules_install clean
 
 help:
 	@echo 'make run              boot a Debian kernel in QEMU and drive the balloon, live'
@@ -42,6 +42,10 @@ help:
 	@echo '                      mmio, mmio-legacy'
 	@echo '    SEED=number       the random targets of an earlier run'
 	@echo 'make kernel           the kernels that some of these boot, below $(BUILD)/kernel/'
+	@echo 'make bench-restraint  a target that the guest can not afford, with our module and'
+	@echo '                      with the kernel'\''s own: tables and a picture'
+	@echo '    S=name            one scenario: target, target-reserve, burst'
+	@echo '    ROUNDS=1          how often; the tables have the medians'
 	@echo 'make guest            a shell in the guest, with the monitor open to you'
 	@echo 'make modules          build $(BUILD)/modules/virtio_balloon.ko'
 	@echo '    KDIR=directory    against another kernel'\''s headers'
@@ -52,6 +56,10 @@ help:
 run:
 	@sh $(SELFTEST)/prepare.sh run
 	@$(PYTHON) $(SELFTEST)/run.py
+
+bench-restraint:
+	@sh $(SELFTEST)/prepare.sh run
+	@$(PYTHON) $(SELFTEST)/bench_restraint.py
 
 guest:
 	@sh $(SELFTEST)/prepare.sh run

@@ -5,6 +5,7 @@
 Settings come from the environment: MEM, TARGETS, KERNEL, DEVICE, PEER (see make help).
 """
 
+import math
 import time
 from typing import NamedTuple
 
@@ -12,25 +13,15 @@ from host import accel, initramfs, kernel, module, picture, program
 from host.balloon import Balloon
 from host.guest import Guest
 from host.paths import BALLOON_PAGE, BUILD, MIB, Unusable, shown
+from host.sampler import SAMPLE_SECONDS, Sampler
 from host.settings import settings
 from host.units import mib
 from host.view import make_view, print_table
 
-SAMPLE_SECONDS = 0.25
 # What the guest leaves untouched when told to touch its memory.
 KEEP_FREE = 128 * MIB
 # QEMU's own memory, what the guest leaves untouched, its kernel's reserves.
 RSS_SLACK = 256 * MIB
-
-
-class Sample(NamedTuple):
-    """The balloon at one instant; sizes in bytes."""
-    elapsed: float
-    target: int
-    actual: int
-    available: int
-    rss: int
-    rate: float  # of actual, bytes per second
 
 
 class Step(NamedTuple):
@@ -51,40 +42,21 @@ class Run:
     def __init__(self, guest, view, deflate_on_oom):
         self.guest = guest
         self.balloon = Balloon(guest)
-        self.samples = []
-        self.marks = []
-        self._view = view
-        self._target = guest.memory
+        self.sampler = Sampler(guest, view)
         self._deflate_on_oom = deflate_on_oom
         self._whole = guest.meminfo()["MemTotal"]
-        self._start = time.monotonic()
-
-    def _sample(self):
-        now = time.monotonic() - self._start
-        actual = self.balloon.actual()
-        rate = 0.0
-        if self.samples and now > self.samples[-1].elapsed:
-            rate = (actual - self.samples[-1].actual) / (now - self.samples[-1].elapsed)
-        self.samples.append(Sample(now, self._target, actual,
-                                   self.guest.meminfo()["MemAvailable"],
-                                   self.guest.rss(), rate))
-        self._view.show(self.samples[-1])
-
-    def _say(self, text):
-        self._view.note(text)
 
     def _watched(self, command):
         """Run a command in the guest, sampling meanwhile."""
         job = self.guest.spawn(command)
-        while not job.ended(SAMPLE_SECONDS):
-            self._sample()
+        self.sampler.watch(math.inf, lambda: job.status is not None)
         return job.wait()
 
     def touch(self):
         """Have the guest use its memory: the host only pays for what was used."""
-        self._say("guest: using its memory once, so that the host has to provide it")
+        self.sampler.say("guest: using its memory once, so that the host has to provide it")
         self._watched(f"memtool touch {KEEP_FREE // MIB}")
-        self._sample()
+        self.sampler.sample()
 
     def _guest_problems(self, actual):
         """Do the guest's numbers say the same as the device's?"""
@@ -112,12 +84,10 @@ class Run:
     def step(self, target):
         """Go to one target."""
         was, before = self.balloon.actual(), self.guest.rss()
-        self._target = target
         start = time.monotonic()
-        self.marks.append((start - self._start, f"{mib(target)} MiB"))
-        self._say(f"target: {mib(target)} MiB")
-        self.balloon.set(target)
-        self.balloon.wait(target, self._sample, SAMPLE_SECONDS)
+        self.sampler.say(f"target: {mib(target)} MiB")
+        self.sampler.go_to(target)
+        self.balloon.wait(target, self.sampler.sample, SAMPLE_SECONDS)
         seconds = time.monotonic() - start
         actual = self.balloon.actual()
         problems = self._guest_problems(actual)
@@ -134,19 +104,18 @@ class Run:
         if self.balloon.settled(target) == self.guest.memory:
             target = self.guest.memory // 2
         if self.balloon.actual() == self.guest.memory:
-            self._say(f"target: {mib(target)} MiB, so that modprobe -r has something to return")
-            self._target = target
-            self.marks.append((time.monotonic() - self._start, f"{mib(target)} MiB"))
-            self.balloon.set(target)
-            self.balloon.wait(target, self._sample, SAMPLE_SECONDS)
+            self.sampler.say(f"target: {mib(target)} MiB, so that modprobe -r has something "
+                             "to return")
+            self.sampler.go_to(target)
+            self.balloon.wait(target, self.sampler.sample, SAMPLE_SECONDS)
         was = self.balloon.actual()
         start = time.monotonic()
-        self._target = self.guest.memory
-        self.marks.append((start - self._start, "modprobe -r"))
-        self._say(f"modprobe -r with {mib(self.guest.memory - was)} MiB in the balloon")
+        self.sampler.target = self.guest.memory
+        self.sampler.mark("modprobe -r")
+        self.sampler.say(f"modprobe -r with {mib(self.guest.memory - was)} MiB in the balloon")
         self._watched("modprobe -r virtio_balloon")
         seconds = time.monotonic() - start
-        self._sample()
+        self.sampler.sample()
         actual = self.balloon.actual()
         problems = self._guest_problems(self.guest.memory)
         if actual != self.guest.memory:
@@ -187,7 +156,8 @@ def drive(chosen, guest):
         print(f"kernel log: {alarm}")
     print(f"kernel log: {len(alarms)} warnings; all of it in {shown(guest.console_log)}")
     path = BUILD / "run.png"
-    picture.draw(run.samples, run.marks, f"virtio_balloon on {chosen.release}", path)
+    picture.draw(run.sampler.samples, run.sampler.marks,
+                 f"virtio_balloon on {chosen.release}", path)
     print(f"picture: {shown(path)}")
     return not alarms and not any(step.problems for step in steps)
 

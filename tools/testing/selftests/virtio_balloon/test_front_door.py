@@ -80,6 +80,16 @@ def test_unknown_transport():
     check_refused(make("check-guest", "TRANSPORT=pigeon"), "TRANSPORT", "pigeon", "modern", "mmio")
 
 
+@pytest.mark.parametrize("setting, words", [
+    ("S=pigeon", ("S:", "pigeon", "target", "burst")),
+    ("ROUNDS=none", ("ROUNDS", "none")),
+    ("ROUNDS=0", ("ROUNDS", "'0'")),
+])
+def test_bad_bench(setting, words):
+    """A scenario that does not exist is refused with the names of those that do."""
+    check_refused(make("bench-restraint", setting), *words)
+
+
 @pytest.fixture(name="pretend")
 def fixture_pretend(tmp_path):
     """A function that puts a program in front of the machine's own."""

@@ -9,6 +9,7 @@ import subprocess
 import tempfile
 import threading
 import time
+from pathlib import Path
 
 from . import klog
 from .initramfs import DISK_MODULE
@@ -427,22 +428,30 @@ class Guest:
         self.channel.request("sync").wait()
         return list(self.channel.records)
 
+    def console(self):
+        """What is on the console, also of a guest that ended."""
+        return self.console_log.read_text(errors="replace")
+
     def alarms(self, since=0):
         """Records of the kernel's log, after the first `since` ones, that should not be there."""
         return klog.alarming(self.kernel_log()[since:], max(self._booted - since, 0))
 
     def driver_lines(self, since=0):
         """What balloon drivers have logged, after the first `since` records."""
-        return [record.text for record in self.kernel_log()[since:]
-                if record.text.startswith("virtio_balloon")]
+        return [record.text for record in klog.of_driver(self.kernel_log()[since:])]
 
     def uptime_ns(self):
         """The guest's clock."""
         return float(self.read("/proc/uptime").split()[0]) * 1e9
 
-    def meminfo(self):
-        """/proc/meminfo in bytes."""
-        lines = (line.split() for line in self.read("/proc/meminfo").splitlines())
+    def ask_meminfo(self):
+        """Ask for /proc/meminfo; return the job whose output it will be."""
+        return self.channel.request("read", "/proc/meminfo")
+
+    def meminfo(self, job=None):
+        """/proc/meminfo in bytes, asked for now or earlier."""
+        text = (job or self.ask_meminfo()).wait()
+        lines = (line.split() for line in text.splitlines())
         return {words[0].rstrip(":"): int(words[1]) * (1024 if words[-1] == "kB" else 1)
                 for words in lines}
 
@@ -468,6 +477,15 @@ class Guest:
                 return int(statm.read().split()[1]) * PAGE_SIZE
         except (OSError, IndexError) as error:
             raise GuestDied("QEMU is gone") from error
+
+    def cpu_seconds(self):
+        """Seconds that QEMU's threads ran, and that they waited for one of the host's CPUs."""
+        ran = waited = 0
+        for path in Path(f"/proc/{self.pid}/task").glob("*/schedstat"):
+            with contextlib.suppress(OSError):  # a thread that ended
+                fields = path.read_text(encoding="ascii").split()
+                ran, waited = ran + int(fields[0]), waited + int(fields[1])
+        return ran / 1e9, waited / 1e9
 
     def wait_rss_below(self, limit):
         """mm reports free memory every two seconds; nobody tells us when it has."""

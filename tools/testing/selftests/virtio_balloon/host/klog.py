@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Reads the guest's kernel log and says what in it is alarming."""
+"""Reads the guest's kernel log: what is alarming in it, what became of the guest."""
 
 import re
 from typing import NamedTuple
@@ -25,6 +25,11 @@ HARMLESS = (TAINT, SLOW_MACHINE, COMPRESSED)
 SPLAT = re.compile(r"WARNING:|BUG:|\bOops\b|Call Trace|hung task|blocked for more than"
                    r"|general protection|soft lockup|rcu.*stall|kernel BUG|Bad page state"
                    r"|page allocation failure|refcount_t|list_(add|del) corruption")
+
+# QEMU 7.2's threads trip over each other now and then (see accel.py).
+EMULATOR_BUG = re.compile(r"Oops: int3")
+PANIC = re.compile(r"Kernel panic - not syncing: (.*)")
+KILLED = re.compile(r"Out of memory.*: Killed process \d+ \((.*?)\)")
 
 
 class Record(NamedTuple):
@@ -53,3 +58,8 @@ def alarming(records, booted):
     return [record for number, record in enumerate(records)
             if (SPLAT.search(record.text) or (record.level <= WARNING and number >= booted))
             and not any(pattern.search(record.text) for pattern in HARMLESS)]
+
+
+def of_driver(records):
+    """Those records that a balloon driver wrote."""
+    return [record for record in records if record.text.startswith("virtio_balloon")]

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Draws a run: target, actual and resident memory over time."""
+"""Draws what a balloon and its guest did over time."""
+
+from typing import NamedTuple
 
 import matplotlib
 
@@ -27,5 +29,69 @@ def draw(samples, marks, title, path):
     axes.set_title(title, fontsize=10, pad=48)
     axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), ncol=4, fontsize=8)
     figure.tight_layout()
+    figure.savefig(path, dpi=120)
+    pyplot.close(figure)
+
+
+class Trace(NamedTuple):
+    """One guest under a target; times are seconds since that was set, None where it was not."""
+    title: str
+    memory: int  # of the guest, bytes
+    samples: list  # see sampler.py
+    probes: list  # of commands: (begin, how long it took)
+    ended: float  # when the process did that used memory
+    died: float  # when the guest did
+    outcome: str
+
+
+def _draw_memory(axes, trace):
+    seconds = [s.elapsed for s in trace.samples]
+    axes.plot(seconds, [(trace.memory - s.target) / MIB for s in trace.samples],
+              drawstyle="steps-post", color="0.5", linestyle="--",
+              label="balloon that the host wants")
+    axes.plot(seconds, [(trace.memory - s.actual) / MIB for s in trace.samples], label="balloon")
+    axes.plot(seconds, [s.available / MIB for s in trace.samples], color="C2",
+              label="guest MemAvailable")
+    axes.set_title(trace.title, fontsize=10, pad=20)
+    for when, text in ((0, "target set"), (trace.ended, "process ended")):
+        if when is not None:
+            axes.annotate(text, (when, 1.02), xycoords=("data", "axes fraction"), fontsize=8,
+                          ha="center")
+
+
+def _draw_probes(axes, trace):
+    axes.plot([begin for begin, _ in trace.probes], [took * 1e3 for _, took in trace.probes],
+              ".", markersize=2, color="C3")
+    axes.set(yscale="log", xlabel="seconds since the target was set")
+    axes.yaxis.set_major_formatter("{x:g}")
+
+
+def _mark(axes, trace, end):
+    for when in (0, trace.ended):
+        if when is not None:
+            axes.axvline(when, color="0.6", linewidth=0.8, zorder=0)
+    if trace.died is not None:
+        axes.axvspan(trace.died, end, color="0.92", zorder=0)
+
+
+def compare(traces, title, path):
+    """Draw traces side by side into a PNG file: memory above, below how a command fares."""
+    figure, rows = pyplot.subplots(2, len(traces), figsize=(4.8 * len(traces), 5.6),
+                                   squeeze=False, sharex=True, sharey="row")
+    end = max(trace.samples[-1].elapsed for trace in traces)
+    for trace, memory, probes in zip(traces, *rows):
+        _draw_memory(memory, trace)
+        _draw_probes(probes, trace)
+        for axes in (memory, probes):
+            _mark(axes, trace, end)
+        if trace.died is not None:
+            memory.text((trace.died + end) / 2, trace.memory / MIB / 2,
+                        f"guest dead after {trace.died:.1f} s\n{trace.outcome}",
+                        ha="center", va="center", fontsize=8)
+    rows[0][0].set(ylabel="MiB", ylim=(0, None), xlim=(None, end))
+    rows[1][0].set(ylabel="one command takes, ms")
+    figure.suptitle(title, fontsize=10)
+    figure.legend(*rows[0][0].get_legend_handles_labels(), loc="lower center", ncol=3, fontsize=8)
+    figure.tight_layout(rect=(0, 0.05, 1, 1))
     figure.savefig(path, dpi=120)
     pyplot.close(figure)

@@ -30,6 +30,13 @@ def variable(name, default):
     return os.environ.get(name) or default
 
 
+def chosen_release():
+    """The kernel that the guest runs; it is there."""
+    release = variable("KERNEL", None) or newest_kernel()
+    kernel_image(release)
+    return release
+
+
 def settings():
     """Read and check the settings, before anything is built or booted."""
     memory = parse_size(variable("MEM", "4G"), "MEM")
@@ -46,6 +53,4 @@ def settings():
     peer = variable("PEER", "ours")
     if peer not in ("ours", "stock"):
         raise Unusable(f"PEER: '{peer}' is unknown: leave it out, or set PEER=stock")
-    release = variable("KERNEL", None) or newest_kernel()
-    kernel_image(release)
-    return Settings(memory, targets, release, os.environ.get("DEVICE", ""), peer)
+    return Settings(memory, targets, chosen_release(), os.environ.get("DEVICE", ""), peer)
