@@ -44,7 +44,7 @@ help:
 	@echo 'make kernel           the kernels that some of these boot, below $(BUILD)/kernel/'
 	@echo 'make bench-restraint  a target that the guest can not afford, with our module and'
 	@echo '                      with the kernel'\''s own: tables and a picture'
-	@echo '    S=name            one scenario: target, target-reserve, burst'
+	@echo '    S=name            one scenario: target, target-reserve, burst, tests'
 	@echo '    ROUNDS=1          how often; the tables have the medians'
 	@echo 'make guest            a shell in the guest, with the monitor open to you'
 	@echo 'make modules          build $(BUILD)/modules/virtio_balloon.ko'

@@ -16,6 +16,7 @@ import time
 from collections import Counter
 from typing import NamedTuple
 
+import peer_tests
 from host import accel, initramfs, kernel, klog, memtool, module, picture, program
 from host.balloon import Balloon
 from host.guest import Guest, GuestDied
@@ -331,6 +332,11 @@ class Burst(Scenario):
         """Allocate without a balloon, then with it."""
         self.sampler.say(f"a process of {self.PROCESS} MiB, {self.CYCLES} times, no balloon")
         for _ in range(self.CYCLES):
+            # As with a balloon, the host has to provide the memory anew.
+            self.sampler.go_to(self.TARGET)
+            self._come_to_target()
+            self.sampler.go_to(self.guest.memory)
+            self.balloon.wait(self.guest.memory)
             self._empty.append(self._allocate())
         self.sampler.say(f"target: {mib(self.TARGET)} MiB")
         self.set_target(self.TARGET)
@@ -421,13 +427,16 @@ def report(scenario, rounds):
 
 
 def choose():
-    """The scenarios and the number of rounds that the user wants."""
+    """The scenarios, whether to run tests, and the number of rounds that the user wants."""
     name, rounds = variable("S", None), variable("ROUNDS", "1")
-    if name and name not in SCENARIOS:
-        raise Unusable(f"S: '{name}' is unknown: choose from {' '.join(SCENARIOS)}")
+    known = (*SCENARIOS, peer_tests.NAME)
+    if name and name not in known:
+        raise Unusable(f"S: '{name}' is unknown: choose from {' '.join(known)}")
     if not rounds.isdecimal() or not int(rounds):
         raise Unusable(f"ROUNDS: '{rounds}' is no number of rounds: write it as 3")
-    return [SCENARIOS[name]] if name else list(SCENARIOS.values()), int(rounds)
+    names = [name] if name else known
+    return ([scenario for scenario in SCENARIOS.values() if scenario.NAME in names],
+            peer_tests.NAME in names, int(rounds))
 
 
 def run(bench, scenario, count):
@@ -445,7 +454,7 @@ def run(bench, scenario, count):
 
 def main():
     """All scenarios; the picture is the first one's."""
-    scenarios, count = choose()
+    scenarios, tests, count = choose()
     release = chosen_release()
     print(f"building the module for {release}", flush=True)
     module.build(release)
@@ -463,6 +472,10 @@ def main():
         if traces and not drawing:
             drawing = BUILD / "bench-restraint.png"
             picture.compare(traces, scenario.TITLE, drawing)
+    if tests:
+        answer[peer_tests.NAME] = {peer: peer_tests.run(peer) for peer in PEERS}
+        peer_tests.report(answer[peer_tests.NAME], PEERS)
+        figures.write_text(json.dumps(answer) + "\n", encoding="utf-8")
     print(f"figures: {shown(figures)}")
     if drawing:
         print(f"picture: {shown(drawing)}")

@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0
 """What a target that a guest cannot afford does to its processes."""
 
-import statistics
+import math
 
 import pytest
 
 from conftest import PEER
+from host import memtool
 from host.paths import MIB
 
 
@@ -16,31 +17,14 @@ def fixture_machine(share):
         yield own
 
 
-class Roamer:
-    """A process that writes all over its memory, on a CPU of its own."""
-
-    def __init__(self, job):
-        self._job = job
-
-    def seconds(self):
-        """How many seconds it has reported on."""
-        return len(self._job.output.splitlines()) - 1
-
-    def writes_per_s(self, since):
-        """From that of its seconds on."""
-        reports = [line.split() for line in self._job.output.splitlines()[1:]]
-        (start, before), (end, now) = reports[since], reports[-1]
-        return (int(now) - int(before)) / (float(end) - float(start))
-
-
 def probing(seconds):
-    """A command that runs others for so many seconds, on a CPU without Roamer."""
+    """A command that runs others for so many seconds, on a CPU of their own."""
     return f"taskset 2 memtool probe {seconds * 14} 50"
 
 
-def last_percent(probes):
-    """What the slowest hundredth of them took, in us."""
-    return statistics.quantiles([int(line.split()[1]) for line in probes.splitlines()], n=100)[98]
+def last_percent(output):
+    """What the slowest hundredth of them took at least, in ms."""
+    return memtool.percentile([probe.seconds * 1e3 for probe in memtool.probes(output)], 99)
 
 
 def thread_ns(balloon):
@@ -72,20 +56,20 @@ def test_target_that_cannot_be_afforded(balloon):
     since, kills = len(guest.kernel_log()), guest.vmstat()["oom_kill"]
     with guest.job("taskset 1 memtool roam 200") as process:
         process.wait_output("roaming")
-        roamer = Roamer(process)
         usual = last_percent(guest.run(probing(30)))
-        turn = roamer.seconds()
-        pace = roamer.writes_per_s(0)
+        turn = memtool.seconds(process.output)
+        pace = memtool.writes_per_second(process.output, 0, turn)
         balloon.set(64 * MIB)
         with guest.job(probing(60)) as probes:
             if PEER == "ours":
                 check_holding(balloon, probes)
             delayed = last_percent(probes.wait())
-        print(f"99th percentile of a command's time: {usual:.0f} us, then {delayed:.0f} us")
-        print(f"writes per second: {pace:.0f}, then {roamer.writes_per_s(turn):.0f}")
+        new_pace = memtool.writes_per_second(process.output, turn, math.inf)
+        print(f"99th percentile of a command's time: {usual:.1f} ms, then {delayed:.1f} ms")
+        print(f"writes per second: {pace:.0f}, then {new_pace:.0f}")
         assert not process.ended(0)
         assert delayed < 2 * usual
-        assert roamer.writes_per_s(turn) > 0.9 * pace
+        assert new_pace > 0.9 * pace
         assert guest.meminfo()["MemAvailable"] > 40 * MIB
         held = balloon.actual()
     seconds = balloon.wait_below(held - 150 * MIB)

@@ -23,6 +23,11 @@ def probes(output):
             for uptime, microseconds, kib in PROBE.findall(output)]
 
 
+def seconds(output):
+    """For how long `memtool roam` has roamed when it last told."""
+    return float(ROAM.findall(output)[-1][0])
+
+
 def writes_per_second(output, start, end):
     """What `memtool roam` wrote between two instants, seconds since it began; None: unknown."""
     looks = [(float(seconds), int(writes)) for seconds, writes in ROAM.findall(output)]
