@@ -95,6 +95,7 @@ static struct balloon_device *balloon_device_alloc(struct virtio_device *vdev)
 	INIT_LIST_HEAD(&bd->free_batches);
 	balloon_mapping_init(&bd->bm, &balloon_mapping_ops);
 	balloon_restraint_init(bd);
+	balloon_trial_init(bd);
 	init_waitqueue_head(&bd->wait);
 	atomic_set(&bd->events, 0);
 

@@ -162,7 +162,11 @@ static void balloon_batch_fill(struct balloon_device *bd,
 	while (batch->nr_pages < nr && !balloon_interrupted(bd)) {
 		order = min_t(unsigned int, min(bd->order, largest),
 			      ilog2(nr - batch->nr_pages));
-		page = balloon_alloc_block(bd, order);
+		page = balloon_trial_next(bd);
+		if (page)
+			order = 0;
+		else
+			page = balloon_alloc_block(bd, order);
 		if (page && !balloon_page_has_number(page + (1 << order) - 1)) {
 			balloon_free_block(page, order);
 			return;
@@ -202,7 +206,7 @@ static void balloon_batch_make_canary(struct balloon_device *bd,
 
 /**
  * balloon_inflate - take at most one message's worth of pages from the guest
- * @bd: the balloon
+ * @bd: the balloon; what has passed its trial goes first
  * @want: guest pages wanted, not 0
  * @got: guest pages taken
  *
@@ -674,6 +678,7 @@ void balloon_give_back(struct balloon_device *bd)
 {
 	/* Closed already, but where probe unwinds. */
 	balloon_mapping_close(&bd->bm);
+	balloon_trial_end(bd);
 	balloon_wait_isolated(bd);
 
 	mutex_lock(&bd->balloon_lock);

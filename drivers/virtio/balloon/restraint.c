@@ -7,7 +7,8 @@
  * that much the guest has to have to remain one that answers.
  *
  * Above the floor it goes gently: free memory first, then what kswapd finds,
- * for as long as that does not hurt. balloon_decide() says what hurts.
+ * on trial (trial.c), for as long as that does not hurt. balloon_decide() says
+ * what hurts.
  *
  * With F_DEFLATE_ON_OOM (virtio 1.2, 5.5.3) the balloon's pages are the
  * guest's last reserve: they come back under lasting pressure, and at the
@@ -32,14 +33,19 @@
 /* What one call of the out-of-memory notifier gives back, in guest pages. */
 #define BALLOON_PAGES_PER_OOM	(16UL << MIB_TO_PAGES_SHIFT)
 
-/* Allocations that may have to reclaim by themselves, per second. */
+/* Allocations that may have to reclaim by themselves, per second... */
 #define BALLOON_STALLS_PER_S	10U
+/* ... and while that costs them next to nothing. */
+#define BALLOON_EASY_STALLS_PER_S	100U
 
 /* Refaults, and pages swapped, per second: so much of the guest's memory... */
 #define BALLOON_REFAULTS_SHIFT		10U
 /* ... at least and at most so many guest pages. */
 #define BALLOON_REFAULTS_MIN_PER_S	64UL
 #define BALLOON_REFAULTS_MAX_PER_S	16384UL
+
+/* So much of the guest's memory may be on its way through the CPUs' lists. */
+#define BALLOON_UNSURE_SHIFT		7U
 
 /* Reclaim is laborious where of so many pages it gets less than a quarter. */
 #define BALLOON_SCAN_WORTH_A_LOOK	1024UL
@@ -161,6 +167,44 @@ unsigned long balloon_available(struct balloon_device *bd)
 	return max(si_mem_available(), 0L);
 }
 
+/* What of a zone's free memory anybody may take before reclaim begins. */
+static unsigned long balloon_zone_spare(struct zone *zone,
+					enum zone_watermarks mark)
+{
+	unsigned long kept = wmark_pages(zone, mark) +
+			     zone->lowmem_reserve[ZONE_MOVABLE];
+	unsigned long free = zone_page_state(zone, NR_FREE_PAGES);
+
+	return free > kept ? free - kept : 0;
+}
+
+/**
+ * balloon_spare - what is free beyond a watermark
+ * @bd: the balloon
+ * @mark: WMARK_LOW wakes kswapd, with WMARK_HIGH it sleeps again
+ *
+ * Context: process.
+ * Return: guest pages.
+ */
+unsigned long balloon_spare(struct balloon_device *bd,
+			    enum zone_watermarks mark)
+{
+	unsigned long spare = 0;
+	struct zone *zone;
+	int nid, i;
+
+	KUNIT_STATIC_STUB_REDIRECT(balloon_spare, bd, mark);
+
+	for_each_online_node(nid) {
+		for (i = 0; i < MAX_NR_ZONES; i++) {
+			zone = &NODE_DATA(nid)->node_zones[i];
+			if (populated_zone(zone))
+				spare += balloon_zone_spare(zone, mark);
+		}
+	}
+	return spare;
+}
+
 static void balloon_signals_read_events(struct balloon_signals *signals)
 {
 #ifdef CONFIG_VM_EVENT_COUNTERS
@@ -192,9 +236,12 @@ void balloon_signals_read(struct balloon_device *bd,
 	*signals = (struct balloon_signals) {
 		.when = jiffies,
 		.available = balloon_available(bd),
+		.spare = balloon_spare(bd, WMARK_HIGH),
 		.total = balloon_guest_total(bd),
 		.refaults = global_node_page_state(WORKINGSET_REFAULT_ANON) +
 			    global_node_page_state(WORKINGSET_REFAULT_FILE),
+		.free = global_zone_page_state(NR_FREE_PAGES),
+		.taken = balloon_size(bd) + balloon_trial_size(bd),
 	};
 	balloon_signals_read_events(signals);
 }
@@ -234,10 +281,11 @@ static bool balloon_reclaim_is_laborious(const struct balloon_signals *earlier,
 }
 
 static bool balloon_guest_stalls(const struct balloon_signals *earlier,
-				 const struct balloon_signals *now)
+				 const struct balloon_signals *now,
+				 unsigned long per_second)
 {
 	return balloon_moved(earlier->stalls, now->stalls) >
-	       balloon_allowance(earlier, now, BALLOON_STALLS_PER_S);
+	       balloon_allowance(earlier, now, per_second);
 }
 
 /* Is less than twice the floor available? */
@@ -249,22 +297,56 @@ static bool balloon_near_floor(const struct balloon_signals *now,
 
 /*
  * Refaults and swap also count what a memory cgroup does to itself under its
- * own limit, stalls and scans do not. So the former mean something only beside
- * the latter, or where memory is short anyway.
+ * own limit, stalls and scans do not.
  */
+static bool balloon_nobody_reclaims(const struct balloon_signals *earlier,
+				    const struct balloon_signals *now)
+{
+	return earlier->stalls == now->stalls &&
+	       earlier->scanned == now->scanned;
+}
+
+static bool balloon_pages_are_missed(const struct balloon_signals *earlier,
+				     const struct balloon_signals *now,
+				     unsigned long at_most)
+{
+	unsigned long allowance =
+		balloon_allowance(earlier, now, balloon_refaults_per_s(now));
+	unsigned long missed =
+		max(balloon_moved(earlier->refaults, now->refaults),
+		    balloon_moved(earlier->swapped, now->swapped));
+
+	return min(missed, at_most) > allowance;
+}
+
+/*
+ * Who misses a page needs another for it, and a cgroup at its limit takes that
+ * from itself. So what reclaim got and neither is free nor has gone into the
+ * balloon bounds what was missed of it.
+ */
+static unsigned long balloon_others_got(const struct balloon_signals *earlier,
+					const struct balloon_signals *now)
+{
+	long got = balloon_moved(earlier->reclaimed, now->reclaimed);
+
+	got -= (long)(now->free - earlier->free);
+	got -= (long)(now->taken - earlier->taken);
+	return got > (long)(now->total >> BALLOON_UNSURE_SHIFT) ? got : 0;
+}
+
+/* Does this mean something? It does beside reclaim, or if memory is short. */
 static bool balloon_guest_refaults(const struct balloon_signals *earlier,
 				   const struct balloon_signals *now,
 				   const struct balloon_bounds *bounds)
 {
-	unsigned long allowance =
-		balloon_allowance(earlier, now, balloon_refaults_per_s(now));
+	unsigned long others = ULONG_MAX;
 
-	if (earlier->stalls == now->stalls &&
-	    earlier->scanned == now->scanned &&
+	if (balloon_nobody_reclaims(earlier, now) &&
 	    !balloon_near_floor(now, bounds))
 		return false;
-	return balloon_moved(earlier->refaults, now->refaults) > allowance ||
-	       balloon_moved(earlier->swapped, now->swapped) > allowance;
+	if (bounds->cgroup)
+		others = balloon_others_got(earlier, now);
+	return balloon_pages_are_missed(earlier, now, others);
 }
 
 /* A little above the floor, so that to give and to take do not alternate. */
@@ -282,7 +364,9 @@ static enum balloon_hold balloon_hold(const struct balloon_signals *earlier,
 
 	if (now->available <= floor)
 		return BALLOON_HOLD_FLOOR;
-	if (balloon_guest_stalls(earlier, now) ||
+	if (balloon_guest_stalls(earlier, now, BALLOON_EASY_STALLS_PER_S) ||
+	    (balloon_guest_stalls(earlier, now, BALLOON_STALLS_PER_S) &&
+	     balloon_near_floor(now, bounds)) ||
 	    balloon_reclaim_is_laborious(earlier, now))
 		return BALLOON_HOLD_STALL;
 	if (balloon_guest_refaults(earlier, now, bounds))
@@ -295,7 +379,8 @@ static bool balloon_guest_struggles(const struct balloon_signals *earlier,
 				    const struct balloon_signals *now,
 				    const struct balloon_bounds *bounds)
 {
-	return !bounds->answered && balloon_guest_stalls(earlier, now) &&
+	return !bounds->answered &&
+	       balloon_guest_stalls(earlier, now, BALLOON_STALLS_PER_S) &&
 	       (balloon_near_floor(now, bounds) ||
 		balloon_reclaim_is_laborious(earlier, now));
 }
@@ -329,7 +414,8 @@ static unsigned long balloon_to_give(const struct balloon_signals *now,
  * @bounds: see there
  *
  * Takes nothing at the floor, nor while others' allocations stall, reclaim gets
- * little of what it scans, or what it got is missed. Gives, where it may, when
+ * little of what it scans, or what it got is missed. Takes what is free for good,
+ * and what has to be reclaimed on trial. Gives, where it may, when
  * three snapshots in a row show that a quarter of the floor is gone or that
  * allocations stall with nothing to be got; and without delay when half of the
  * floor is gone. It gives back until there is one and a half times the floor.
@@ -342,6 +428,7 @@ struct balloon_plan balloon_decide(const struct balloon_signals *earlier,
 {
 	enum balloon_hold hold = balloon_hold(earlier, now, bounds);
 	bool struggles = balloon_guest_struggles(earlier, now, bounds);
+	unsigned long taken = bounds->size + bounds->on_trial;
 	struct balloon_plan plan = {};
 
 	plan.pressed = struggles || balloon_guest_is_short(now, bounds);
@@ -352,9 +439,14 @@ struct balloon_plan balloon_decide(const struct balloon_signals *earlier,
 
 	if (bounds->size < bounds->target || plan.give)
 		plan.hold = hold;
-	if (bounds->size < bounds->target && hold == BALLOON_HOLD_NONE)
-		plan.take = min(bounds->target - bounds->size,
+	if (taken < bounds->target && hold == BALLOON_HOLD_NONE) {
+		plan.take = min(bounds->target - taken,
 				now->available - bounds->floor);
+		plan.on_trial = bounds->on_trial || bounds->missed ||
+				!now->spare;
+		if (!plan.on_trial)
+			plan.take = min(plan.take, now->spare);
+	}
 	return plan;
 }
 
@@ -370,6 +462,7 @@ static bool balloon_sample(struct balloon_device *bd)
 		interval = BALLOON_SAMPLE_RESTING;
 	if (restraint->sampled && time_before(jiffies, now->when + interval)) {
 		now->available = balloon_available(bd);
+		now->spare = balloon_spare(bd, WMARK_HIGH);
 		return false;
 	}
 
@@ -381,6 +474,42 @@ static bool balloon_sample(struct balloon_device *bd)
 		restraint->earlier = *now;
 	restraint->sampled = true;
 	return true;
+}
+
+/* It was the cgroup that missed what was on trial before. */
+static void balloon_notice_cgroup(struct balloon_device *bd)
+{
+	struct balloon_restraint *restraint = &bd->restraint;
+
+	if (!restraint->cgroup) {
+		restraint->missed = false;
+		restraint->missed_ms = 0;
+		bd->trial.limit = BALLOON_TRIAL_NO_LIMIT;
+	}
+	restraint->cgroup = true;
+	restraint->cgroup_at = jiffies;
+}
+
+/* How things stand that are remembered for BALLOON_WARY. */
+static void balloon_remember(struct balloon_device *bd, bool is_new)
+{
+	struct balloon_restraint *restraint = &bd->restraint;
+
+	if (restraint->gave &&
+	    time_after(jiffies, restraint->gave_at + BALLOON_WARY))
+		restraint->gave = false;
+	if (restraint->missed &&
+	    time_after(jiffies, restraint->missed_at + BALLOON_WARY))
+		restraint->missed = false;
+	if (restraint->cgroup &&
+	    time_after(jiffies, restraint->cgroup_at + BALLOON_WARY))
+		restraint->cgroup = false;
+
+	if (is_new &&
+	    balloon_nobody_reclaims(&restraint->earlier, &restraint->now) &&
+	    balloon_pages_are_missed(&restraint->earlier, &restraint->now,
+				     ULONG_MAX))
+		balloon_notice_cgroup(bd);
 }
 
 /**
@@ -396,6 +525,7 @@ struct balloon_plan balloon_plan(struct balloon_device *bd)
 	struct balloon_bounds bounds = {
 		.floor = balloon_floor(bd),
 		.size = balloon_size(bd),
+		.on_trial = balloon_trial_size(bd),
 		.target = bd->target,
 		.pressed = restraint->pressed -
 			   (!is_new && restraint->pressed),
@@ -405,10 +535,10 @@ struct balloon_plan balloon_plan(struct balloon_device *bd)
 	};
 	struct balloon_plan plan;
 
-	if (restraint->gave &&
-	    time_after(jiffies, restraint->gave_at + BALLOON_WARY))
-		restraint->gave = false;
+	balloon_remember(bd, is_new);
 	bounds.wary = restraint->gave;
+	bounds.missed = restraint->missed;
+	bounds.cgroup = restraint->cgroup;
 	/* With MUST_TELL_HOST the host has yet to let go of it. */
 	restraint->now.available += balloon_leaving(bd);
 
@@ -469,6 +599,40 @@ void balloon_end_hold_off(struct balloon_device *bd)
 {
 	bd->restraint.holds_off = false;
 	bd->restraint.gave = false;
+}
+
+/**
+ * balloon_missed - somebody misses what was on trial
+ * @bd: the balloon
+ *
+ * From here on what is free is to be taken on trial, too: it may be what was
+ * just given back.
+ *
+ * Context: the kthread.
+ * Return: milliseconds until the next trial may begin.
+ */
+unsigned int balloon_missed(struct balloon_device *bd)
+{
+	struct balloon_restraint *restraint = &bd->restraint;
+
+	restraint->missed = true;
+	restraint->missed_at = jiffies;
+	restraint->giving = false;	/* that may have been enough */
+	restraint->missed_ms = clamp(2 * restraint->missed_ms,
+				     BALLOON_MISSED_MIN_MS,
+				     BALLOON_MISSED_MAX_MS);
+	return restraint->missed_ms;
+}
+
+/**
+ * balloon_not_missed - a trial ended well
+ * @bd: the balloon
+ *
+ * Context: the kthread.
+ */
+void balloon_not_missed(struct balloon_device *bd)
+{
+	bd->restraint.missed_ms = 0;
 }
 
 /**
@@ -580,6 +744,7 @@ static int balloon_oom_notify(struct notifier_block *nb, unsigned long unused,
 	struct balloon_device *bd = container_of(nb, struct balloon_device,
 						 restraint.oom_notifier);
 
+	balloon_trial_recall(bd);
 	*(unsigned long *)freed += balloon_give_at_oom(bd,
 						       BALLOON_PAGES_PER_OOM);
 	return NOTIFY_OK;

@@ -160,26 +160,78 @@ static long balloon_held_back(struct balloon_device *bd)
 	return bd->retry_delay_ms ? max3(left, until_retry, 0L) : 0;
 }
 
+/* What nobody has missed is the host's. */
+static int balloon_hand_over(struct balloon_device *bd, unsigned long want)
+{
+	unsigned long got;
+	int err;
+
+	WRITE_ONCE(bd->state, BALLOON_INFLATING);
+	err = balloon_inflate(bd, min(want, balloon_trial_passed(bd)), &got);
+	if (got)
+		balloon_not_missed(bd);
+	return err;
+}
+
+static void balloon_trial_fails(struct balloon_device *bd,
+				enum balloon_hold reason)
+{
+	balloon_trial_missed(bd);
+	balloon_tell_holding(bd);
+	balloon_retry_in(bd, balloon_missed(bd), reason);
+}
+
+/* Does the guest do without what is on trial? If not, it gets that back. */
+static bool balloon_trial_goes_well(struct balloon_device *bd)
+{
+	struct balloon_plan plan = balloon_plan(bd);
+
+	if (!plan.pressed && plan.hold != BALLOON_HOLD_STALL &&
+	    plan.hold != BALLOON_HOLD_REFAULT)
+		return true;
+	balloon_trial_fails(bd, plan.hold);
+	return false;
+}
+
+/* Returns as balloon_inflate(). */
+static int balloon_take(struct balloon_device *bd, struct balloon_plan *plan,
+			unsigned long *got)
+{
+	WRITE_ONCE(bd->state, BALLOON_INFLATING);
+	plan->hold = BALLOON_HOLD_ALLOCATION;
+	if (!plan->on_trial)
+		return balloon_inflate(bd, plan->take, got);
+	return balloon_trial_take(bd, min(plan->take, balloon_trial_room(bd)),
+				  got);
+}
+
 /* These return for how many jiffies the kthread may sleep, 0 to go on. */
 static long balloon_grow(struct balloon_device *bd, unsigned long want)
 {
-	long left = balloon_held_back(bd);
+	long left, trial_left = MAX_SCHEDULE_TIMEOUT;
 	struct balloon_plan plan;
 	unsigned long got = 0;
 	int err = -ENOMEM;
 
+	if (balloon_trial_size(bd) && balloon_trial_goes_well(bd)) {
+		trial_left = balloon_trial_watch(bd);
+		if (!trial_left)
+			return balloon_hand_over(bd, want) == -EBUSY ?
+			       BALLOON_LOOK_AGAIN : 0;
+		if (balloon_trial_size(bd) >= want || !balloon_trial_room(bd))
+			return trial_left;
+	}
+
+	left = balloon_held_back(bd);
 	if (left) {
-		if (bd->hold)
+		if (bd->hold && !balloon_trial_size(bd))
 			WRITE_ONCE(bd->state, BALLOON_HOLDING);
-		return left;
+		return min(left, trial_left);
 	}
 
 	plan = balloon_plan(bd);
-	if (plan.take) {
-		WRITE_ONCE(bd->state, BALLOON_INFLATING);
-		plan.hold = BALLOON_HOLD_ALLOCATION;
-		err = balloon_inflate(bd, min(want, plan.take), &got);
-	}
+	if (plan.take)
+		err = balloon_take(bd, &plan, &got);
 	if (err == -ENOMEM)
 		balloon_back_off(bd, got, plan.hold);
 	else if (got)
@@ -191,6 +243,7 @@ static long balloon_shrink(struct balloon_device *bd, unsigned long want)
 {
 	unsigned long given;
 
+	balloon_trial_end(bd);
 	balloon_go_on(bd);
 	WRITE_ONCE(bd->state, BALLOON_DEFLATING);
 	return balloon_deflate(bd, want, &given) == -EBUSY ?
@@ -203,6 +256,11 @@ static long balloon_ease(struct balloon_device *bd, struct balloon_plan plan)
 	unsigned long given;
 	int err;
 
+	/* It may be enough to stop taking. */
+	if (balloon_trial_size(bd)) {
+		balloon_trial_fails(bd, plan.hold);
+		return 0;
+	}
 	WRITE_ONCE(bd->state, BALLOON_DEFLATING);
 	err = balloon_deflate(bd, plan.give, &given);
 	if (given)
@@ -212,6 +270,7 @@ static long balloon_ease(struct balloon_device *bd, struct balloon_plan plan)
 
 static long balloon_rest(struct balloon_device *bd, bool busy)
 {
+	balloon_trial_end(bd);	/* the target fell to what there is */
 	balloon_go_on(bd);
 	if (busy)
 		return BALLOON_LOOK_AGAIN;
@@ -272,14 +331,19 @@ static long balloon_thread_pass(struct balloon_device *bd)
 		balloon_go_on(bd);
 	}
 	/* The guest needed its memory a moment ago: it may do so again. */
-	if (xchg(&bd->gave_at_oom, false))
+	if (xchg(&bd->gave_at_oom, false)) {
+		balloon_trial_end(bd);
 		balloon_back_off_far(bd, BALLOON_HOLD_STALL);
+	}
+	if (xchg(&bd->trial.recalled, false))
+		balloon_trial_end(bd);
 
 	mutex_lock(&bd->balloon_lock);
 	err = balloon_queues_advance(bd);
 	busy = balloon_queues_busy(bd);
 	mutex_unlock(&bd->balloon_lock);
 	if (err) {
+		balloon_trial_end(bd);
 		WRITE_ONCE(bd->state, BALLOON_DEAD);
 		return MAX_SCHEDULE_TIMEOUT;
 	}

@@ -51,6 +51,7 @@
 #include <linux/jiffies.h>
 #include <linux/kref.h>
 #include <linux/list.h>
+#include <linux/mmzone.h>
 #include <linux/mutex.h>
 #include <linux/notifier.h>
 #include <linux/page_reporting.h>
@@ -135,6 +136,19 @@ static inline unsigned long kib_to_guest_pages(unsigned long kib)
 #define BALLOON_SAMPLE_RESTING	HZ
 /* Counters of so long ago tell nothing about now. */
 #define BALLOON_SAMPLE_STALE	(45 * HZ)
+
+/*
+ * Pages that had to be reclaimed are on trial for one or two of these. Who comes
+ * back for a page of a working set mostly does so within a second.
+ */
+#define BALLOON_TRIAL_PERIOD	HZ
+/* Half of what can be counted, as it is doubled. */
+#define BALLOON_TRIAL_NO_LIMIT	(ULONG_MAX / 2)
+/* At least this part of the guest's memory may be on trial. */
+#define BALLOON_TRIAL_MIN_SHIFT	10U
+/* Bounds of the delay after one that was missed. */
+#define BALLOON_MISSED_MIN_MS	500U
+#define BALLOON_MISSED_MAX_MS	(10 * MSEC_PER_SEC)
 
 /* A wait for the host looks this often whether the device is broken. */
 #define BALLOON_LOOK_AGAIN	HZ
@@ -293,51 +307,64 @@ struct balloon_reporting {
  * struct balloon_signals - how the guest's memory management does at one time
  * @when: in jiffies
  * @available: guest pages that can be had without swapping
+ * @spare: guest pages that are free beyond what kswapd sees to
  * @total: guest pages of memory, those in the balloon included
  * @stalls: allocations that had to reclaim by themselves
  * @scanned: guest pages that reclaim has looked at
  * @reclaimed: guest pages that it got
  * @refaults: guest pages that had been reclaimed and were used again soon
  * @swapped: guest pages that were written to swap
+ * @free: guest pages that nobody has
+ * @taken: guest pages in the balloon and on trial
  *
- * From @stalls on these count since boot, and wrap around.
+ * From @stalls to @swapped these count since boot, and wrap around.
  */
 struct balloon_signals {
 	unsigned long when;
 	unsigned long available;
+	unsigned long spare;
 	unsigned long total;
 	unsigned long stalls;
 	unsigned long scanned;
 	unsigned long reclaimed;
 	unsigned long refaults;
 	unsigned long swapped;
+	unsigned long free;
+	unsigned long taken;
 };
 
 /**
  * struct balloon_bounds - what a decision depends on besides the signals
  * @floor: available guest pages that inflation leaves alone
  * @size: guest pages in the balloon
+ * @on_trial: guest pages that will be there if nobody misses them
  * @target: guest pages that the host wants there
  * @pressed: snapshots in a row, this one not included, that showed pressure
  * @may_give: VIRTIO_BALLOON_F_DEFLATE_ON_OOM is negotiated
  * @giving: the decision before this one was to give
  * @answered: and that in view of the same counters
  * @wary: it had to give pages back not long ago
+ * @missed: what was on trial was missed not long ago
+ * @cgroup: a memory cgroup reclaimed from itself, and missed it, not long ago
  */
 struct balloon_bounds {
 	unsigned long floor;
 	unsigned long size;
+	unsigned long on_trial;
 	unsigned long target;
 	unsigned int pressed;
 	bool may_give;
 	bool giving;
 	bool answered;
 	bool wary;
+	bool missed;
+	bool cgroup;
 };
 
 /**
  * struct balloon_plan - a decision
  * @take: guest pages that inflation may take now
+ * @on_trial: only to see whether somebody misses them
  * @give: guest pages that go back to the guest without the host's asking
  * @hold: why nothing is taken although the target is not reached, or why
  *        something is given
@@ -345,6 +372,7 @@ struct balloon_bounds {
  */
 struct balloon_plan {
 	unsigned long take;
+	bool on_trial;
 	unsigned long give;
 	enum balloon_hold hold;
 	bool pressed;
@@ -361,7 +389,7 @@ struct balloon_plan {
  *
  * The kthread's own:
  * @earlier: the snapshot before the last
- * @now: the last snapshot; only its @available is newer than that
+ * @now: the last snapshot; only its @available and @spare are newer than that
  * @sampled: both are there
  * @pressed: snapshots in a row that showed pressure
  * @giving: the last decision was to give
@@ -370,6 +398,12 @@ struct balloon_plan {
  * @hold_off_ms: how long the last such time was, or is
  * @gave: pages went back under pressure at @gave_at, less than BALLOON_WARY ago
  * @gave_at: in jiffies
+ * @missed: a trial had to be ended at @missed_at, less than BALLOON_WARY ago
+ * @missed_at: in jiffies
+ * @missed_ms: the delay after it; it doubles until a trial ends well
+ * @cgroup: at @cgroup_at, less than BALLOON_WARY ago, pages were missed and
+ *          nobody but a memory cgroup can have reclaimed them
+ * @cgroup_at: in jiffies
  */
 struct balloon_restraint {
 	unsigned long floor;
@@ -388,6 +422,35 @@ struct balloon_restraint {
 	unsigned int hold_off_ms;
 	bool gave;
 	unsigned long gave_at;
+	bool missed;
+	unsigned long missed_at;
+	unsigned int missed_ms;
+	bool cgroup;
+	unsigned long cgroup_at;
+};
+
+/* A page spends a period or two on trial. */
+enum balloon_trial_age {
+	BALLOON_TRIAL_YOUNG,	/* since less than a period */
+	BALLOON_TRIAL_OLD,	/* since less than two */
+	BALLOON_TRIAL_PASSED,	/* may be handed over to the host */
+	BALLOON_TRIAL_AGES
+};
+
+/**
+ * struct balloon_trial - pages that the guest gets back if it misses them
+ * @pages: by age, linked by page->lru; not counted as the balloon's
+ * @nr: guest pages on each of those
+ * @since: when the present period began, in jiffies
+ * @limit: guest pages that may be on trial at a time
+ * @recalled: the kthread is to end it; set by anybody
+ */
+struct balloon_trial {
+	struct list_head pages[BALLOON_TRIAL_AGES];
+	unsigned long nr[BALLOON_TRIAL_AGES];
+	unsigned long since;
+	unsigned long limit;
+	bool recalled;
 };
 
 /**
@@ -429,6 +492,7 @@ struct balloon_restraint {
  * @told_holding: the log has the line that says so
  * @state: what it does
  * @hold: why it holds, or did when it last tried; none once it goes on
+ * @trial: see there
  *
  * Lockless:
  * @events: counts everything that the kthread should look at; who waits takes
@@ -477,6 +541,7 @@ struct balloon_device {
 	bool told_holding;
 	enum balloon_state state;
 	enum balloon_hold hold;
+	struct balloon_trial trial;
 
 	atomic_t events;
 	wait_queue_head_t wait;
@@ -583,6 +648,8 @@ unsigned long balloon_floor(struct balloon_device *bd);
 void balloon_set_floor(struct balloon_device *bd, unsigned long floor);
 void balloon_restraint_init(struct balloon_device *bd);
 unsigned long balloon_available(struct balloon_device *bd);
+unsigned long balloon_spare(struct balloon_device *bd,
+			    enum zone_watermarks mark);
 void balloon_signals_read(struct balloon_device *bd,
 			  struct balloon_signals *signals);
 struct balloon_plan balloon_decide(const struct balloon_signals *earlier,
@@ -592,6 +659,8 @@ struct balloon_plan balloon_plan(struct balloon_device *bd);
 void balloon_forget_signals(struct balloon_device *bd);
 void balloon_hold_off(struct balloon_device *bd);
 void balloon_end_hold_off(struct balloon_device *bd);
+unsigned int balloon_missed(struct balloon_device *bd);
+void balloon_not_missed(struct balloon_device *bd);
 long balloon_hold_off_left(struct balloon_device *bd);
 bool balloon_may_have_to_give(struct balloon_device *bd);
 long balloon_look_at_guest_in(struct balloon_device *bd);
@@ -599,6 +668,19 @@ unsigned long balloon_affordable(struct balloon_device *bd);
 bool balloon_guest_is_fragmented(struct balloon_device *bd);
 int balloon_restraint_start(struct balloon_device *bd);
 void balloon_restraint_stop(struct balloon_device *bd);
+
+/* trial.c: pages that the guest gets back if it misses them */
+void balloon_trial_init(struct balloon_device *bd);
+unsigned long balloon_trial_size(struct balloon_device *bd);
+unsigned long balloon_trial_passed(struct balloon_device *bd);
+unsigned long balloon_trial_room(struct balloon_device *bd);
+long balloon_trial_watch(struct balloon_device *bd);
+int balloon_trial_take(struct balloon_device *bd, unsigned long want,
+		       unsigned long *got);
+struct page *balloon_trial_next(struct balloon_device *bd);
+void balloon_trial_end(struct balloon_device *bd);
+void balloon_trial_recall(struct balloon_device *bd);
+void balloon_trial_missed(struct balloon_device *bd);
 
 /* hotplug.c: memory that goes offline */
 bool balloon_goes_offline(struct balloon_device *bd, const struct page *page);

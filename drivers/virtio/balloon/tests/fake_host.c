@@ -820,8 +820,17 @@ static bool fake_host_is_fragmented(struct balloon_device *bd)
 static unsigned long fake_host_available(struct balloon_device *bd)
 {
 	unsigned long available = READ_ONCE(to_fake_host(bd->vdev)->available);
+	unsigned long taken = balloon_size(bd) + balloon_trial_size(bd);
 
-	return available - min(available, balloon_size(bd));
+	return available - min(available, taken);
+}
+
+/* Stands in for balloon_spare(). kswapd is fast. */
+static unsigned long fake_host_spare(struct balloon_device *bd,
+				     enum zone_watermarks mark)
+{
+	return to_fake_host(bd->vdev)->full && mark == WMARK_HIGH ? 0 :
+	       ULONG_MAX / 8;
 }
 
 /* Stands in for balloon_signals_read(). */
@@ -833,6 +842,7 @@ static void fake_host_read_signals(struct balloon_device *bd,
 	*signals = host->signals;
 	signals->when = jiffies;
 	signals->available = fake_host_available(bd);
+	signals->spare = fake_host_spare(bd, WMARK_HIGH);
 	signals->total = totalram_pages();
 	host->nr_samples++;
 }
@@ -1002,6 +1012,7 @@ bool fake_host_plug(struct fake_host *host)
 				   fake_host_is_fragmented);
 	kunit_activate_static_stub(test, balloon_available,
 				   fake_host_available);
+	kunit_activate_static_stub(test, balloon_spare, fake_host_spare);
 	kunit_activate_static_stub(test, balloon_signals_read,
 				   fake_host_read_signals);
 	KUNIT_ASSERT_EQ(test, 0, register_virtio_device(&host->vdev));

@@ -123,6 +123,7 @@ struct fake_queue {
  * @spare: guest pages until allocation fails
  * @max_order: largest order that can be had
  * @fragmented: what is free is in small pieces
+ * @full: kswapd has to reclaim what is taken
  * @recycles: pages that were released come back with the next allocations
  * @recycle_from: guest page frame number to look at first
  * @available: guest pages that are available with an empty balloon
@@ -180,6 +181,7 @@ struct fake_host {
 	unsigned long spare;
 	unsigned int max_order;
 	bool fragmented;
+	bool full;
 	bool recycles;
 	unsigned long recycle_from;
 	unsigned long available;

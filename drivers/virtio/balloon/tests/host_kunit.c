@@ -92,6 +92,19 @@ static void host_breaks_while_asleep(struct kunit *test)
 	unplug_at_once(host);
 }
 
+static void host_breaks_during_trial(struct kunit *test)
+{
+	struct fake_host *host = fake_host_start(test, 0);
+
+	host->full = true;
+	fake_host_set_target(host, 500);
+	fake_host_await(host, balloon_trial_size(host->bd) == 500);
+	virtio_break_device(&host->vdev);
+	fake_host_await(host, host_is_dead(host));
+	KUNIT_EXPECT_EQ(test, balloon_trial_size(host->bd), 0);
+	unplug_at_once(host);
+}
+
 /* As a device that is pulled out does. */
 static void host_breaks_before_remove(struct kunit *test)
 {
@@ -441,6 +454,7 @@ static struct kunit_case host_cases[] = {
 	KUNIT_CASE(host_breaks_while_inflates_are_unacked),
 	KUNIT_CASE(host_breaks_while_deflates_are_unacked),
 	KUNIT_CASE(host_breaks_while_asleep),
+	KUNIT_CASE(host_breaks_during_trial),
 	KUNIT_CASE(host_breaks_before_remove),
 	KUNIT_CASE(host_breaks_in_remove),
 	KUNIT_CASE(host_is_deaf),

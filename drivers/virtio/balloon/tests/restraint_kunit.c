@@ -177,8 +177,10 @@ struct decision {
 #define BOUNDS(...)							\
 	.bounds = { .floor = 1000, .size = 50000, .target = 100000, __VA_ARGS__ }
 #define NOW(...)							\
-	.now = { .when = HZ, .available = 60000, .total = GIB_PAGES, __VA_ARGS__ }
+	.now = { .when = HZ, .available = 60000, .spare = ULONG_MAX,	\
+		 .total = GIB_PAGES, __VA_ARGS__ }
 #define TAKES(pages)	.plan = { .take = (pages) }
+#define TRIES(pages)	.plan = { .take = (pages), .on_trial = true }
 #define HOLDS(reason)	.plan = { .hold = BALLOON_HOLD_##reason }
 #define PRESSED(reason)							\
 	.plan = { .hold = BALLOON_HOLD_##reason, .pressed = true }
@@ -197,6 +199,21 @@ static const struct decision decisions[] = {
 	  BOUNDS(), TAKES(50000) },
 	{ "no time between two snapshots", { .when = HZ }, NOW(), BOUNDS(),
 	  TAKES(50000) },
+	/* What is free, and what has to be reclaimed. */
+	{ "little is free", {}, NOW(.spare = 7), BOUNDS(), TAKES(7) },
+	{ "nothing is free", {}, NOW(.spare = 0), BOUNDS(), TRIES(50000) },
+	{ "nothing is free, less is available than wanted", {},
+	  NOW(.available = 40000, .spare = 0), BOUNDS(), TRIES(39000) },
+	{ "it was missed not long ago", {}, NOW(), BOUNDS(.missed = true),
+	  TRIES(50000) },
+	{ "others are on trial", {}, NOW(), BOUNDS(.on_trial = 20000),
+	  TRIES(30000) },
+	{ "all others are on trial", {}, NOW(), BOUNDS(.on_trial = 50000), {} },
+	{ "all others are on trial, and missed", {},
+	  NOW(.scanned = 1, .refaults = 257), BOUNDS(.on_trial = 50000),
+	  HOLDS(REFAULT) },
+	{ "nothing is free at the floor", {},
+	  NOW(.available = 1000, .spare = 0), BOUNDS(), HOLDS(FLOOR) },
 	/* The floor. */
 	{ "just above the floor", {}, NOW(.available = 1001), BOUNDS(),
 	  TAKES(1) },
@@ -215,11 +232,17 @@ static const struct decision decisions[] = {
 	{ "wary, enough available", {}, NOW(.available = 1501),
 	  BOUNDS(.wary = true), TAKES(501) },
 	/* Stalls. */
-	{ "some stalls", {}, NOW(.stalls = 10), BOUNDS(), TAKES(50000) },
-	{ "stalls", {}, NOW(.stalls = 11), BOUNDS(), HOLDS(STALL) },
+	{ "some stalls", {}, NOW(.stalls = 100), BOUNDS(), TAKES(50000) },
+	{ "stalls", {}, NOW(.stalls = 101), BOUNDS(), HOLDS(STALL) },
 	{ "stalls in a tenth of a second", { .when = HZ - HZ / 10 },
-	  NOW(.stalls = 2), BOUNDS(), HOLDS(STALL) },
-	{ "stalls at the target", {}, NOW(.stalls = 11),
+	  NOW(.stalls = 11), BOUNDS(), HOLDS(STALL) },
+	{ "some stalls in a tenth of a second", { .when = HZ - HZ / 10 },
+	  NOW(.stalls = 10), BOUNDS(), TAKES(50000) },
+	{ "few stalls near the floor", {},
+	  NOW(.available = 1999, .stalls = 10), BOUNDS(), TAKES(999) },
+	{ "some stalls near the floor", {},
+	  NOW(.available = 1999, .stalls = 11), BOUNDS(), PRESSED(STALL) },
+	{ "stalls at the target", {}, NOW(.stalls = 101),
 	  BOUNDS(.size = 100000), {} },
 	{ "efficient scans", {}, NOW(.scanned = 9000, .reclaimed = 2250),
 	  BOUNDS(), TAKES(50000) },
@@ -238,6 +261,23 @@ static const struct decision decisions[] = {
 	  HOLDS(REFAULT) },
 	{ "refaults and swap of a cgroup", {},
 	  NOW(.refaults = 99999, .swapped = 99999), BOUNDS(), TAKES(50000) },
+	{ "refaults of a cgroup while the balloon grows", {},
+	  NOW(.scanned = 9000, .reclaimed = 9000, .taken = 6000, .free = 2900,
+	      .refaults = 99999, .swapped = 99999),
+	  BOUNDS(.cgroup = true), TAKES(50000) },
+	{ "refaults of others than the cgroup, too", {},
+	  NOW(.scanned = 9000, .reclaimed = 9000, .taken = 6000, .free = 900,
+	      .refaults = 99999), BOUNDS(.cgroup = true), HOLDS(REFAULT) },
+	{ "more is free, and less taken, than before",
+	  { .taken = 20000, .free = 100 },
+	  NOW(.scanned = 9000, .reclaimed = 9000, .taken = 0, .free = 29000,
+	      .refaults = 99999), BOUNDS(.cgroup = true), TAKES(50000) },
+	{ "nothing is missed by others than the cgroup", {},
+	  NOW(.scanned = 9000, .reclaimed = 9000, .refaults = 256),
+	  BOUNDS(.cgroup = true), TAKES(50000) },
+	{ "refaults of a cgroup near the floor", {},
+	  NOW(.available = 1999, .refaults = 257), BOUNDS(.cgroup = true),
+	  TAKES(999) },
 	{ "refaults near the floor", {},
 	  NOW(.available = 1999, .refaults = 257), BOUNDS(), HOLDS(REFAULT) },
 	{ "refaults of a tiny guest", {},
@@ -255,19 +295,22 @@ static const struct decision decisions[] = {
 	/* Counters wrap around, jiffies do, sums may step back. */
 	{ "counters wrap around", { .when = 0UL - HZ, .stalls = 0UL - 5,
 	    .scanned = 0UL - 1, .reclaimed = 0UL - 1, .refaults = 0UL - 1 },
-	  .now = { .when = 0, .available = 60000, .total = GIB_PAGES,
+	  .now = { .when = 0, .available = 60000, .spare = ULONG_MAX,
+		   .total = GIB_PAGES,
 		   .stalls = 5, .scanned = 2000, .reclaimed = 2000 },
 	  BOUNDS(), TAKES(50000) },
-	{ "counters wrap around and tell", { .stalls = 0UL - 5 },
-	  NOW(.stalls = 6), BOUNDS(), HOLDS(STALL) },
+	{ "counters wrap around and tell", { .stalls = 0UL - 50 },
+	  NOW(.stalls = 51), BOUNDS(), HOLDS(STALL) },
 	{ "counters step back", { .stalls = 5, .scanned = 5000,
 	    .refaults = 5, .swapped = 5 }, NOW(), BOUNDS(), TAKES(50000) },
 	{ "all that can be counted", {},
-	  .now = { ULONG_MAX, ULONG_MAX, ULONG_MAX, LONG_MAX, LONG_MAX,
-		   LONG_MAX, LONG_MAX, LONG_MAX }, BOUNDS(), HOLDS(STALL) },
+	  .now = { ULONG_MAX, ULONG_MAX, ULONG_MAX, ULONG_MAX, LONG_MAX,
+		   LONG_MAX, LONG_MAX, LONG_MAX, LONG_MAX }, BOUNDS(),
+	  HOLDS(STALL) },
 	{ "ages between two snapshots", {},
-	  .now = { .when = ULONG_MAX, .available = 60000, .total = GIB_PAGES,
-		   .stalls = 450 }, BOUNDS(), TAKES(50000) },
+	  .now = { .when = ULONG_MAX, .available = 60000,
+		   .spare = ULONG_MAX, .total = GIB_PAGES, .stalls = 4500 },
+	  BOUNDS(), TAKES(50000) },
 	{ "a huge guest", {}, NOW(.available = HUGE_PAGES, .total = HUGE_PAGES),
 	  BOUNDS(.target = ULONG_MAX), TAKES(HUGE_PAGES - 1000) },
 	/* Pressure without the feature: hold only. */
@@ -311,7 +354,7 @@ static const struct decision decisions[] = {
 	  NOW(.stalls = 11, .scanned = 9000),
 	  BOUNDS(.may_give = true, .pressed = 2), GIVES(3126, STALL) },
 	{ "stalls of one who reads large files", {},
-	  NOW(.stalls = 99, .scanned = 9000, .reclaimed = 9000),
+	  NOW(.stalls = 999, .scanned = 9000, .reclaimed = 9000),
 	  BOUNDS(.may_give = true, .pressed = 9), HOLDS(STALL) },
 	{ "stalls with the floor off", {}, NOW(.available = 5, .stalls = 11,
 	    .scanned = 9000), BOUNDS(.may_give = true, .pressed = 2,
@@ -342,6 +385,7 @@ static void restraint_decides(struct kunit *test)
 	plan = balloon_decide(&decision->earlier, &decision->now,
 			      &decision->bounds);
 	KUNIT_EXPECT_EQ(test, plan.take, decision->plan.take);
+	KUNIT_EXPECT_EQ(test, plan.on_trial, decision->plan.on_trial);
 	KUNIT_EXPECT_EQ(test, plan.give, decision->plan.give);
 	KUNIT_EXPECT_EQ(test, plan.hold, decision->plan.hold);
 	KUNIT_EXPECT_EQ(test, plan.pressed, decision->plan.pressed);
@@ -354,12 +398,16 @@ static void restraint_reads_signals(struct kunit *test)
 	struct balloon_signals signals;
 
 	kunit_deactivate_static_stub(test, balloon_available);
+	kunit_deactivate_static_stub(test, balloon_spare);
 	kunit_deactivate_static_stub(test, balloon_signals_read);
 	memset(&signals, 0xff, sizeof(signals));
 	balloon_signals_read(host->bd, &signals);
 	KUNIT_EXPECT_LE(test, jiffies - signals.when, HZ);
 	KUNIT_EXPECT_EQ(test, signals.total, totalram_pages());
 	KUNIT_EXPECT_GT(test, signals.available, 0);
+	KUNIT_EXPECT_GT(test, signals.spare, 0);
+	KUNIT_EXPECT_LT(test, signals.spare, signals.total);
+	KUNIT_EXPECT_LE(test, signals.spare, balloon_spare(host->bd, WMARK_LOW));
 	KUNIT_EXPECT_LT(test, signals.available, signals.total);
 	KUNIT_EXPECT_EQ(test, signals.swapped, 0);
 	KUNIT_EXPECT_LE(test, signals.reclaimed, signals.scanned);
@@ -424,6 +472,133 @@ static void restraint_holds_while_it_hurts(struct kunit *test)
 	host->on_alloc = NULL;
 	host->spare = ULONG_MAX;
 	fake_host_await(host, fake_host_arrived(host, 5000));
+}
+
+/* The host hears of what had to be reclaimed when nobody has missed it. */
+static void restraint_waits_before_it_hands_over(struct kunit *test)
+{
+	struct fake_host *host = fake_host_start(test, 0);
+	unsigned long since = jiffies;
+
+	host->full = true;
+	fake_host_set_target(host, 5000);
+	fake_host_await(host, balloon_trial_size(host->bd) == 5000);
+	pass_time(BALLOON_TRIAL_PERIOD / 2);
+	KUNIT_EXPECT_EQ(test, host->nr_inflated, 0);
+	KUNIT_EXPECT_EQ(test, fake_host_actual(host), 0);
+	fake_host_await(host, fake_host_arrived(host, 5000));
+	KUNIT_EXPECT_GE(test, jiffies - since, BALLOON_TRIAL_PERIOD);
+	KUNIT_EXPECT_LE(test, jiffies - since, 3 * BALLOON_TRIAL_PERIOD);
+	KUNIT_EXPECT_EQ(test, balloon_trial_size(host->bd), 0);
+	fake_host_check(host);
+}
+
+/* More than this in the balloon, and who had it fetches it again. */
+#define RESTRAINT_WORTH	6000UL
+
+static void miss_pages(struct fake_host *host, unsigned int order)
+{
+	host->signals.scanned++;
+	host->signals.reclaimed++;
+	if (balloon_size(host->bd) + balloon_trial_size(host->bd) >=
+	    RESTRAINT_WORTH)
+		host->signals.refaults += 100000;
+}
+
+/* It finds out how far it can go, and the host has never had more than that. */
+static void restraint_gives_back_what_is_missed(struct kunit *test)
+{
+	struct fake_host *host = fake_host_start(test, 0);
+	struct balloon_device *bd = host->bd;
+
+	host->full = true;
+	host->on_alloc = miss_pages;
+	fake_host_set_target(host, 50000);
+	fake_host_await(host, holds_for(host, BALLOON_HOLD_REFAULT));
+	KUNIT_EXPECT_EQ(test, host->nr_inflated, 0);
+	KUNIT_EXPECT_EQ(test, balloon_trial_size(bd), 0);
+
+	pass_time(60 * HZ);
+	KUNIT_EXPECT_GE(test, balloon_size(bd), RESTRAINT_WORTH * 3 / 4);
+	KUNIT_EXPECT_LE(test, balloon_size(bd), RESTRAINT_WORTH);
+	fake_host_await(host, holds_for(host, BALLOON_HOLD_REFAULT));
+	fake_host_check(host);
+
+	/* Nobody needs it any more. */
+	host->on_alloc = NULL;
+	fake_host_await(host, fake_host_arrived(host, 50000));
+}
+
+/* The less often the longer in vain. */
+static void restraint_tries_seldom(struct kunit *test)
+{
+	struct fake_host *host = fake_host_start(test, 0);
+	unsigned long allocs;
+
+	host->full = true;
+	host->on_alloc = miss_pages;
+	fake_host_set_target(host, 50000);
+	pass_time(120 * HZ);
+	allocs = host->nr_allocs[0];
+	pass_time(100 * HZ);
+	KUNIT_EXPECT_GT(test, host->nr_allocs[0] - allocs, 0);
+	KUNIT_EXPECT_LE(test, host->nr_allocs[0] - allocs,
+			40 * (totalram_pages() >> BALLOON_TRIAL_MIN_SHIFT));
+}
+
+static void thrash_in_cgroup(struct fake_host *host, unsigned int order)
+{
+	host->signals.scanned++;
+	host->signals.reclaimed++;
+	host->signals.taken++;
+	host->signals.refaults += 100000;
+}
+
+/* Once the driver has seen it go on without reclaim. */
+static void restraint_lets_cgroups_thrash(struct kunit *test)
+{
+	struct fake_host *host = fake_host_start(test, 0);
+	unsigned long end;
+
+	host->full = true;
+	host->on_alloc = thrash_in_cgroup;
+	fake_host_set_target(host, 50000);
+	for (end = jiffies + 30 * HZ; time_before(jiffies, end);) {
+		pass_time(HZ / 20);
+		host->signals.refaults += 100000;
+	}
+	KUNIT_EXPECT_TRUE(test, fake_host_arrived(host, 50000));
+}
+
+static void restraint_ends_trial_with_target(struct kunit *test)
+{
+	struct fake_host *host = fake_host_start(test, 0);
+
+	host->full = true;
+	fake_host_set_target(host, 500);
+	fake_host_await(host, balloon_trial_size(host->bd) == 500);
+	fake_host_set_target(host, 0);
+	fake_host_await(host, !balloon_trial_size(host->bd));
+	pass_time(5 * HZ);
+	KUNIT_EXPECT_EQ(test, host->nr_inflated, 0);
+
+	/* What is on trial as the device goes is seen to by the fake host. */
+	fake_host_set_target(host, 500);
+	fake_host_await(host, balloon_trial_size(host->bd) == 500);
+}
+
+static void restraint_ends_trial_when_recalled(struct kunit *test)
+{
+	struct fake_host *host = fake_host_start(test, 0);
+	unsigned long nr;
+
+	host->full = true;
+	fake_host_set_target(host, 500);
+	fake_host_await(host, balloon_trial_size(host->bd) == 500);
+	nr = fake_host_got(host);
+	balloon_trial_recall(host->bd);
+	fake_host_await(host, host->nr_inflated == 500);
+	KUNIT_EXPECT_EQ(test, fake_host_got(host), nr + 500);
 }
 
 /* Nothing is looked at where there is nothing to decide. */
@@ -538,6 +713,24 @@ static void restraint_looks_when_reclaim_begins(struct kunit *test)
 	KUNIT_EXPECT_LE(test, jiffies - since, HZ / 4);
 }
 
+/* To stop taking is the first that is done about it. */
+static void restraint_gives_what_is_on_trial_first(struct kunit *test)
+{
+	struct fake_host *host = fake_host_start(test, DEFLATE_ON_OOM);
+
+	balloon_set_floor(host->bd, 1000);
+	host->available = 9000;
+	fake_host_reach(host, 3000);
+	host->full = true;
+	fake_host_set_target(host, 6000);
+	fake_host_await(host, balloon_trial_size(host->bd) == 3000);
+	host->available = 6400;
+	fake_host_await(host, !balloon_trial_size(host->bd));
+	pass_time(5 * HZ);
+	KUNIT_EXPECT_GE(test, balloon_size(host->bd), 3000);
+	fake_host_check(host);
+}
+
 static void restraint_gives_nothing_unasked(struct kunit *test)
 {
 	struct fake_host *host = fake_host_start(test, 0);
@@ -616,6 +809,12 @@ static struct kunit_case restraint_cases[] = {
 	KUNIT_CASE(restraint_reads_signals),
 	KUNIT_CASE(restraint_takes_what_becomes_free),
 	KUNIT_CASE(restraint_holds_while_it_hurts),
+	KUNIT_CASE(restraint_waits_before_it_hands_over),
+	KUNIT_CASE(restraint_gives_back_what_is_missed),
+	KUNIT_CASE(restraint_tries_seldom),
+	KUNIT_CASE(restraint_lets_cgroups_thrash),
+	KUNIT_CASE(restraint_ends_trial_with_target),
+	KUNIT_CASE(restraint_ends_trial_when_recalled),
 	KUNIT_CASE(restraint_does_not_sample_while_empty),
 	KUNIT_CASE(restraint_does_not_sample_at_target),
 	KUNIT_CASE(restraint_samples_once_a_second_with_reserve),
@@ -623,6 +822,7 @@ static struct kunit_case restraint_cases[] = {
 	KUNIT_CASE(restraint_gives_when_pressed),
 	KUNIT_CASE(restraint_gives_as_fast_as_it_is_used),
 	KUNIT_CASE(restraint_looks_when_reclaim_begins),
+	KUNIT_CASE(restraint_gives_what_is_on_trial_first),
 	KUNIT_CASE(restraint_gives_nothing_unasked),
 	KUNIT_CASE(restraint_gives_no_more_than_needed),
 	KUNIT_CASE(restraint_turns_round_now_and_then),

@@ -29,26 +29,42 @@ static const char usage[] =
 	"                                     \"roaming after SECONDS\", go on at random\n"
 	"                                     until killed, say \"SECONDS WRITES\" of that\n"
 	"                                     every second\n"
+	"       memtool reread FILE START MIB\n"
+	"                                     read so many MiB of it, from MiB START on, again and\n"
+	"                                     again until killed; say after each pass \"PASS REFAULTS\n"
+	"                                     KIB\": pages that had been in the page cache not\n"
+	"                                     long before, and what all disks have read meanwhile\n"
 	"       memtool probe COUNT MS        run a command COUNT times (0: until killed), MS\n"
 	"                                     apart; say \"SECONDS MICROSECONDS KIB\": uptime,\n"
 	"                                     how long the command took, what is available\n"
 	"       memtool offline [START END]   count PG_offline pages of /proc/kpageflags,\n"
 	"                                     all or those from page START up to END\n";
 
-static unsigned long meminfo_kib(const char *field)
+/* Of a file of lines "FIELD VALUE", in which FIELD stands as it is given. */
+static unsigned long field_value(const char *path, const char *field)
 {
-	FILE *f = fopen("/proc/meminfo", "re");
-	unsigned long kib = 0;
+	FILE *f = fopen(path, "re");
+	unsigned long value = 0;
 	char line[128];
 	size_t len = strlen(field);
 
 	if (!f)
-		err(1, "/proc/meminfo");
+		err(1, "%s", path);
 	while (fgets(line, sizeof(line), f))
-		if (!strncmp(line, field, len) && line[len] == ':')
-			kib = strtoul(line + len + 1, NULL, 10);
+		if (!strncmp(line, field, len) && line[len] == ' ')
+			value = strtoul(line + len, NULL, 10);
 	fclose(f);
-	return kib;
+	return value;
+}
+
+static unsigned long meminfo_kib(const char *field)
+{
+	return field_value("/proc/meminfo", field);
+}
+
+static unsigned long event_count(const char *field)
+{
+	return field_value("/proc/vmstat", field);
 }
 
 static unsigned long meminfo_mib(const char *field)
@@ -166,11 +182,11 @@ static unsigned long take_memory(char *area, unsigned long max_mib,
 
 static int touch(unsigned long keep_mib)
 {
-	unsigned long max = meminfo_mib("MemTotal");
+	unsigned long max = meminfo_mib("MemTotal:");
 	unsigned long taken;
 	char *area = map_anonymous(max);
 
-	taken = take_memory(area, max, "MemFree", keep_mib);
+	taken = take_memory(area, max, "MemFree:", keep_mib);
 	printf("%lu\n", taken);
 	return munmap(area, max * MIB);
 }
@@ -179,13 +195,13 @@ static int touch(unsigned long keep_mib)
 static int zeroes(unsigned long keep_mib)
 {
 	static const char zero[4096];
-	unsigned long max = meminfo_mib("MemTotal");
+	unsigned long max = meminfo_mib("MemTotal:");
 	unsigned long taken;
 	char *area = map_anonymous(max);
 
 	if (madvise(area, max * MIB, MADV_NOHUGEPAGE))
 		warn("MADV_NOHUGEPAGE");
-	taken = take_memory(area, max, "MemFree", keep_mib);
+	taken = take_memory(area, max, "MemFree:", keep_mib);
 	for (size_t off = 0; off < taken * MIB; off += 4096)
 		if (memcmp(area + off + 1, zero, sizeof(zero) - 1))
 			errx(1, "new page at 0x%zx is not zero", off);
@@ -201,14 +217,14 @@ static int zeroes(unsigned long keep_mib)
 
 static int fragment(unsigned long keep_mib)
 {
-	unsigned long max = meminfo_mib("MemTotal");
+	unsigned long max = meminfo_mib("MemTotal:");
 	unsigned long taken;
 	char *area = map_anonymous(max);
 
 	/* A huge page would be freed half by half only on paper. */
 	if (madvise(area, max * MIB, MADV_NOHUGEPAGE))
 		warn("MADV_NOHUGEPAGE");
-	taken = take_memory(area, max, "MemFree", keep_mib);
+	taken = take_memory(area, max, "MemFree:", keep_mib);
 	for (size_t start = 0; start < FREE_STRIDE; start += 2 * 4096)
 		for (size_t off = start; off < taken * MIB; off += FREE_STRIDE)
 			if (madvise(area + off, 4096, MADV_DONTNEED))
@@ -249,6 +265,28 @@ static void roam(unsigned long mib)
 	}
 }
 
+static void reread(const char *path, unsigned long start, unsigned long mib)
+{
+	static char block[MIB];
+	int fd = open(path, O_RDONLY);
+
+	if (fd < 0)
+		err(1, "%s", path);
+	for (unsigned long pass = 1;; pass++) {
+		unsigned long refaults =
+			event_count("workingset_refault_file");
+		unsigned long kib = event_count("pgpgin");
+
+		for (unsigned long i = start; i < start + mib; i++)
+			if (pread(fd, block, MIB, i * MIB) != MIB)
+				err(1, "%s: MiB %lu", path, i);
+		printf("%lu %lu %lu\n", pass,
+		       event_count("workingset_refault_file") - refaults,
+		       event_count("pgpgin") - kib);
+		fflush(stdout);
+	}
+}
+
 static void run_true(void)
 {
 	int status;
@@ -275,7 +313,7 @@ static int probe(unsigned long count, unsigned long interval_ms)
 		run_true();
 		took = seconds() - begin;
 		printf("%.6f %.0f %lu\n", begin, took * 1e6,
-		       meminfo_kib("MemAvailable"));
+		       meminfo_kib("MemAvailable:"));
 		fflush(stdout);
 		usleep(interval_ms * 1000);
 	}
@@ -326,6 +364,8 @@ int main(int argc, char **argv)
 		return fragment(number(argv[2]));
 	if (argc == 3 && !strcmp(verb, "roam"))
 		roam(number(argv[2]));
+	if (argc == 5 && !strcmp(verb, "reread"))
+		reread(argv[2], number(argv[3]), number(argv[4]));
 	if (argc == 4 && !strcmp(verb, "probe"))
 		return probe(number(argv[2]), number(argv[3]));
 	if (argc == 2 && !strcmp(verb, "offline"))
