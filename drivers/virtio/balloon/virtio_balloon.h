@@ -137,6 +137,9 @@ static inline unsigned long kib_to_guest_pages(unsigned long kib)
 /* Counters of so long ago tell nothing about now. */
 #define BALLOON_SAMPLE_STALE	(45 * HZ)
 
+/* Pressure lasts when so many snapshots in a row show it. */
+#define BALLOON_SUSTAINED	3U
+
 /*
  * Pages that had to be reclaimed are on trial for one or two of these. Who comes
  * back for a page of a working set mostly does so within a second.
@@ -652,9 +655,6 @@ unsigned long balloon_spare(struct balloon_device *bd,
 			    enum zone_watermarks mark);
 void balloon_signals_read(struct balloon_device *bd,
 			  struct balloon_signals *signals);
-struct balloon_plan balloon_decide(const struct balloon_signals *earlier,
-				   const struct balloon_signals *now,
-				   const struct balloon_bounds *bounds);
 struct balloon_plan balloon_plan(struct balloon_device *bd);
 void balloon_forget_signals(struct balloon_device *bd);
 void balloon_hold_off(struct balloon_device *bd);
@@ -668,6 +668,13 @@ unsigned long balloon_affordable(struct balloon_device *bd);
 bool balloon_guest_is_fragmented(struct balloon_device *bd);
 int balloon_restraint_start(struct balloon_device *bd);
 void balloon_restraint_stop(struct balloon_device *bd);
+
+/* decide.c: what the guest's counters mean */
+bool balloon_cgroup_misses(const struct balloon_signals *earlier,
+			   const struct balloon_signals *now);
+struct balloon_plan balloon_decide(const struct balloon_signals *earlier,
+				   const struct balloon_signals *now,
+				   const struct balloon_bounds *bounds);
 
 /* trial.c: pages that the guest gets back if it misses them */
 void balloon_trial_init(struct balloon_device *bd);

@@ -294,12 +294,3 @@ def fixture_ballast(balloon):
     yield
     balloon.deflate()
     balloon.guest.run("memtool verify /data/ballast 300 1 && rm /data/ballast")
-
-
-@pytest.fixture(name="ballast")
-def fixture_ballast(balloon):
-    """300 MiB that the guest cannot do without."""
-    balloon.guest.run("memtool fill /data/ballast 300 1")
-    yield
-    balloon.deflate()
-    balloon.guest.run("memtool verify /data/ballast 300 1 && rm /data/ballast")

@@ -1,0 +1,247 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * What the guest's counters mean for the balloon: whether to take, to hold or
+ * to give. Nothing here has a state, so that every case can be put in a table.
+ */
+
+#include <linux/jiffies.h>
+#include <linux/minmax.h>
+
+#include "virtio_balloon.h"
+
+/* Allocations that may have to reclaim by themselves, per second... */
+#define BALLOON_STALLS_PER_S	10U
+/* ... and while that costs them next to nothing. */
+#define BALLOON_EASY_STALLS_PER_S	100U
+
+/* Refaults, and pages swapped, per second: so much of the guest's memory... */
+#define BALLOON_REFAULTS_SHIFT		10U
+/* ... at least and at most so many guest pages. */
+#define BALLOON_REFAULTS_MIN_PER_S	64UL
+#define BALLOON_REFAULTS_MAX_PER_S	16384UL
+
+/* So much of the guest's memory may be on its way through the CPUs' lists. */
+#define BALLOON_UNSURE_SHIFT		7U
+
+/* Reclaim is laborious where of so many pages it gets less than a quarter. */
+#define BALLOON_SCAN_WORTH_A_LOOK	1024UL
+
+/* Sums over CPUs may seem to run backwards when one of them goes offline. */
+static unsigned long balloon_moved(unsigned long earlier, unsigned long now)
+{
+	unsigned long delta = now - earlier;
+
+	return delta > LONG_MAX ? 0 : delta;
+}
+
+/* What @per_second, at most BALLOON_REFAULTS_MAX_PER_S, is between the two. */
+static unsigned long balloon_allowance(const struct balloon_signals *earlier,
+				       const struct balloon_signals *now,
+				       unsigned long per_second)
+{
+	unsigned long elapsed = min(now->when - earlier->when,
+				    (unsigned long)BALLOON_SAMPLE_STALE);
+
+	return max(per_second * jiffies_to_msecs(elapsed) / MSEC_PER_SEC, 1UL);
+}
+
+static unsigned long balloon_refaults_per_s(const struct balloon_signals *now)
+{
+	return clamp(now->total >> BALLOON_REFAULTS_SHIFT,
+		     BALLOON_REFAULTS_MIN_PER_S, BALLOON_REFAULTS_MAX_PER_S);
+}
+
+static bool balloon_reclaim_is_laborious(const struct balloon_signals *earlier,
+					 const struct balloon_signals *now)
+{
+	unsigned long scanned = balloon_moved(earlier->scanned, now->scanned);
+
+	return scanned >= BALLOON_SCAN_WORTH_A_LOOK &&
+	       balloon_moved(earlier->reclaimed, now->reclaimed) < scanned / 4;
+}
+
+static bool balloon_guest_stalls(const struct balloon_signals *earlier,
+				 const struct balloon_signals *now,
+				 unsigned long per_second)
+{
+	return balloon_moved(earlier->stalls, now->stalls) >
+	       balloon_allowance(earlier, now, per_second);
+}
+
+/* Is less than twice the floor available? */
+static bool balloon_near_floor(const struct balloon_signals *now,
+			       const struct balloon_bounds *bounds)
+{
+	return now->available / 2 < bounds->floor;
+}
+
+/*
+ * Refaults and swap also count what a memory cgroup does to itself under its
+ * own limit, stalls and scans do not.
+ */
+static bool balloon_nobody_reclaims(const struct balloon_signals *earlier,
+				    const struct balloon_signals *now)
+{
+	return earlier->stalls == now->stalls &&
+	       earlier->scanned == now->scanned;
+}
+
+static bool balloon_pages_are_missed(const struct balloon_signals *earlier,
+				     const struct balloon_signals *now,
+				     unsigned long at_most)
+{
+	unsigned long allowance =
+		balloon_allowance(earlier, now, balloon_refaults_per_s(now));
+	unsigned long missed =
+		max(balloon_moved(earlier->refaults, now->refaults),
+		    balloon_moved(earlier->swapped, now->swapped));
+
+	return min(missed, at_most) > allowance;
+}
+
+/*
+ * Who misses a page needs another for it, and a cgroup at its limit takes that
+ * from itself. So what reclaim got and neither is free nor has gone into the
+ * balloon bounds what was missed of it.
+ */
+static unsigned long balloon_others_got(const struct balloon_signals *earlier,
+					const struct balloon_signals *now)
+{
+	long got = balloon_moved(earlier->reclaimed, now->reclaimed);
+
+	got -= (long)(now->free - earlier->free);
+	got -= (long)(now->taken - earlier->taken);
+	return got > (long)(now->total >> BALLOON_UNSURE_SHIFT) ? got : 0;
+}
+
+/* Does this mean something? It does beside reclaim, or if memory is short. */
+static bool balloon_guest_refaults(const struct balloon_signals *earlier,
+				   const struct balloon_signals *now,
+				   const struct balloon_bounds *bounds)
+{
+	unsigned long others = ULONG_MAX;
+
+	if (balloon_nobody_reclaims(earlier, now) &&
+	    !balloon_near_floor(now, bounds))
+		return false;
+	if (bounds->cgroup)
+		others = balloon_others_got(earlier, now);
+	return balloon_pages_are_missed(earlier, now, others);
+}
+
+/**
+ * balloon_cgroup_misses - is what is missed a memory cgroup's own doing?
+ * @earlier: a snapshot
+ * @now: a later one
+ *
+ * It is where nobody else reclaims.
+ *
+ * Context: any. Depends on its arguments only.
+ */
+bool balloon_cgroup_misses(const struct balloon_signals *earlier,
+			   const struct balloon_signals *now)
+{
+	return balloon_nobody_reclaims(earlier, now) &&
+	       balloon_pages_are_missed(earlier, now, ULONG_MAX);
+}
+
+/* A little above the floor, so that to give and to take do not alternate. */
+static unsigned long balloon_wary_floor(const struct balloon_bounds *bounds)
+{
+	return bounds->floor + bounds->floor / 2;
+}
+
+static enum balloon_hold balloon_hold(const struct balloon_signals *earlier,
+				      const struct balloon_signals *now,
+				      const struct balloon_bounds *bounds)
+{
+	unsigned long floor = bounds->wary ? balloon_wary_floor(bounds) :
+					     bounds->floor;
+
+	if (now->available <= floor)
+		return BALLOON_HOLD_FLOOR;
+	if (balloon_guest_stalls(earlier, now, BALLOON_EASY_STALLS_PER_S) ||
+	    (balloon_guest_stalls(earlier, now, BALLOON_STALLS_PER_S) &&
+	     balloon_near_floor(now, bounds)) ||
+	    balloon_reclaim_is_laborious(earlier, now))
+		return BALLOON_HOLD_STALL;
+	if (balloon_guest_refaults(earlier, now, bounds))
+		return BALLOON_HOLD_REFAULT;
+	return BALLOON_HOLD_NONE;
+}
+
+/* Stalls alone may be those of one who reads large files, and gets memory. */
+static bool balloon_guest_struggles(const struct balloon_signals *earlier,
+				    const struct balloon_signals *now,
+				    const struct balloon_bounds *bounds)
+{
+	return !bounds->answered &&
+	       balloon_guest_stalls(earlier, now, BALLOON_STALLS_PER_S) &&
+	       (balloon_near_floor(now, bounds) ||
+		balloon_reclaim_is_laborious(earlier, now));
+}
+
+/* Once something is given, it is more than would suffice not to begin. */
+static bool balloon_guest_is_short(const struct balloon_signals *now,
+				   const struct balloon_bounds *bounds)
+{
+	return now->available < (bounds->giving ? balloon_wary_floor(bounds) :
+				 bounds->floor - bounds->floor / 4);
+}
+
+/* In proportion: to what is missing, and if that is unknown to what there is. */
+static unsigned long balloon_to_give(const struct balloon_signals *now,
+				     const struct balloon_bounds *bounds,
+				     bool struggles)
+{
+	unsigned long give = 0;
+
+	if (balloon_guest_is_short(now, bounds))
+		give = balloon_wary_floor(bounds) - now->available;
+	if (struggles)
+		give = max3(give, bounds->floor / 2, bounds->size / 16 + 1);
+	return min(give, bounds->size);
+}
+
+/**
+ * balloon_decide - what to do in view of how the guest does
+ * @earlier: a snapshot
+ * @now: a later one, or the same if there is no other
+ * @bounds: see there
+ *
+ * Takes nothing at the floor, nor while others' allocations stall, reclaim gets
+ * little of what it scans, or what it got is missed. Takes what is free for good,
+ * and what has to be reclaimed on trial. Gives, where it may, when
+ * three snapshots in a row show that a quarter of the floor is gone or that
+ * allocations stall with nothing to be got; and without delay when half of the
+ * floor is gone. It gives back until there is one and a half times the floor.
+ *
+ * Context: any. Depends on its arguments only.
+ */
+struct balloon_plan balloon_decide(const struct balloon_signals *earlier,
+				   const struct balloon_signals *now,
+				   const struct balloon_bounds *bounds)
+{
+	enum balloon_hold hold = balloon_hold(earlier, now, bounds);
+	bool struggles = balloon_guest_struggles(earlier, now, bounds);
+	unsigned long taken = bounds->size + bounds->on_trial;
+	struct balloon_plan plan = {};
+
+	plan.pressed = struggles || balloon_guest_is_short(now, bounds);
+	if (bounds->may_give && plan.pressed &&
+	    (bounds->giving || bounds->pressed + 1 >= BALLOON_SUSTAINED ||
+	     now->available < bounds->floor / 2))
+		plan.give = balloon_to_give(now, bounds, struggles);
+
+	if (bounds->size < bounds->target || plan.give)
+		plan.hold = hold;
+	if (taken < bounds->target && hold == BALLOON_HOLD_NONE) {
+		plan.take = min(bounds->target - taken,
+				now->available - bounds->floor);
+		plan.on_trial = bounds->on_trial || bounds->missed ||
+				!now->spare;
+		if (!plan.on_trial)
+			plan.take = min(plan.take, now->spare);
+	}
+	return plan;
+}
