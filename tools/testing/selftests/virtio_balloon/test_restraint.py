@@ -63,8 +63,8 @@ def fixture_reserve(balloon, swap):
 def cut_hold_off_short(balloon):
     """A floor that is set, be it the old one, has the balloon try at once."""
     if PEER == "ours":
-        path = f"/sys/bus/virtio/devices/{balloon.device()}/balloon/floor_kib"
-        balloon.guest.write(path, balloon.attribute("floor_kib"))
+        path = f"/sys/bus/virtio/devices/{balloon.wait_device()}/balloon/floor_kib"
+        balloon.guest.write(path, balloon.guest.read(path).strip())
 
 
 def test_large_process_gets_memory_back(reserve):

@@ -92,13 +92,18 @@ class Balloon:
         """Wait until sysfs says that the driver is in a state."""
         self.wait_attribute("state", state)
 
+    def wait_device(self):
+        """Wait for the driver of a device that was plugged a moment ago; return its name."""
+        deadline = time.monotonic() + HANG_SECONDS
+        while (device := self.device()) is None:
+            if time.monotonic() > deadline:
+                raise Stuck(f"no device has the driver for {HANG_SECONDS} s")
+        return device
+
     def wait_attribute(self, name, value):
         """Wait until a sysfs file has this content, without a process in the guest."""
+        path = f"{DRIVER}/{self.wait_device()}/balloon/{name}"
         deadline = time.monotonic() + HANG_SECONDS
-        while self.attribute(name) is None:  # of a device that was plugged a moment ago
-            if time.monotonic() > deadline:
-                raise Stuck(f"there is no {name} for {HANG_SECONDS} s")
-        path = f"{DRIVER}/{self.device()}/balloon/{name}"
         while (now := self.guest.read(path).strip()) != value:
             if time.monotonic() > deadline:
                 raise Stuck(f"{name} is {now}, not {value}, for {HANG_SECONDS} s")
