@@ -10,7 +10,8 @@
  * If it does not, they go back to the guest, to whom that is as if the balloon
  * had stopped a moment earlier: before it hurt.
  *
- * All of this is the kthread's own, and teardown's after it.
+ * All of this is the kthread's own, and teardown's after it. Others can only
+ * ask for the end: balloon_trial_recall().
  */
 
 #include <linux/gfp.h>
@@ -138,18 +139,17 @@ int balloon_trial_take(struct balloon_device *bd, unsigned long want,
 
 	if (!balloon_trial_size(bd))
 		trial->since = jiffies;
-	for (*got = 0; *got < want; (*got)++) {
+	*got = 0;
+	while (*got < want) {
 		page = balloon_alloc_block(bd, 0);
 		if (!page)
 			return -ENOMEM;
 		list_add_tail(&page->lru,
 			      &trial->pages[BALLOON_TRIAL_YOUNG]);
 		trial->nr[BALLOON_TRIAL_YOUNG]++;
-		if (*got % BALLOON_TRIAL_LOOK == 0 &&
-		    !balloon_spare(bd, WMARK_LOW)) {
-			(*got)++;
+		if ((*got)++ % BALLOON_TRIAL_LOOK == 0 &&
+		    !balloon_spare(bd, WMARK_LOW))
 			return -ENOMEM;
-		}
 	}
 	return 0;
 }
@@ -217,7 +217,7 @@ void balloon_trial_recall(struct balloon_device *bd)
  * A quarter, and twice as much whenever that goes well: so half of the way to
  * where it hurts is gone between two times that it does.
  *
- * Context: the kthread; takes pages_lock.
+ * Context: the kthread.
  */
 void balloon_trial_missed(struct balloon_device *bd)
 {

@@ -17,10 +17,14 @@
  *	LEAVING		taken off, not yet given back to the guest; with
  *			MUST_TELL_HOST until its deflate is acknowledged
  *
+ * Before PRIVATE, a page that had to be reclaimed may be on trial: held by the
+ * kthread alone, in no batch, and given back if it is missed (trial.c). That
+ * is none of the five states, and not counted with them, nor in actual.
+ *
  * A page that replaces a migrated one starts as PRIVATE. RESIDENT and ISOLATED
  * are counted by the balloon mapping, the others here. The five counts add up
- * to the pages that the balloon holds a reference on, at every moment outside
- * of pages_lock: balloon_counts_add_up().
+ * to the pages that the balloon holds a reference on, those on trial aside, at
+ * every moment outside of pages_lock: balloon_counts_add_up().
  *
  * Every deflate, posted or still in an open batch, is acknowledged before any
  * inflate is posted: the page that was just given back may be the next one
