@@ -1262,6 +1262,18 @@ struct page *fake_host_isolate(struct fake_host *host)
 }
 
 /**
+ * fake_host_put_on_trial - have the driver take what has to be reclaimed
+ * @host: the host, its balloon at the target; its guest is full from now on
+ * @guest_pages: how many
+ */
+void fake_host_put_on_trial(struct fake_host *host, unsigned long guest_pages)
+{
+	host->full = true;
+	fake_host_set_target(host, balloon_size(host->bd) + guest_pages);
+	fake_host_await(host, balloon_trial_size(host->bd) == guest_pages);
+}
+
+/**
  * fake_host_take_offline - tell the driver of memory as mm does
  * @host: the host
  * @action: enum memory_block_state: MEM_GOING_OFFLINE, and how that ended

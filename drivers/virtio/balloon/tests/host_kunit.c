@@ -96,9 +96,7 @@ static void host_breaks_during_trial(struct kunit *test)
 {
 	struct fake_host *host = fake_host_start(test, 0);
 
-	host->full = true;
-	fake_host_set_target(host, 500);
-	fake_host_await(host, balloon_trial_size(host->bd) == 500);
+	fake_host_put_on_trial(host, 500);
 	virtio_break_device(&host->vdev);
 	fake_host_await(host, host_is_dead(host));
 	KUNIT_EXPECT_EQ(test, balloon_trial_size(host->bd), 0);

@@ -5,6 +5,7 @@
 
 #include <kunit/static_stub.h>
 #include <kunit/test.h>
+#include <linux/memory.h>
 #include <linux/mm.h>
 #include <linux/sizes.h>
 
@@ -480,9 +481,7 @@ static void restraint_waits_before_it_hands_over(struct kunit *test)
 	struct fake_host *host = fake_host_start(test, 0);
 	unsigned long since = jiffies;
 
-	host->full = true;
-	fake_host_set_target(host, 5000);
-	fake_host_await(host, balloon_trial_size(host->bd) == 5000);
+	fake_host_put_on_trial(host, 5000);
 	pass_time(BALLOON_TRIAL_PERIOD / 2);
 	KUNIT_EXPECT_EQ(test, host->nr_inflated, 0);
 	KUNIT_EXPECT_EQ(test, fake_host_actual(host), 0);
@@ -574,31 +573,47 @@ static void restraint_ends_trial_with_target(struct kunit *test)
 {
 	struct fake_host *host = fake_host_start(test, 0);
 
-	host->full = true;
-	fake_host_set_target(host, 500);
-	fake_host_await(host, balloon_trial_size(host->bd) == 500);
+	fake_host_put_on_trial(host, 500);
 	fake_host_set_target(host, 0);
 	fake_host_await(host, !balloon_trial_size(host->bd));
 	pass_time(5 * HZ);
 	KUNIT_EXPECT_EQ(test, host->nr_inflated, 0);
 
 	/* What is on trial as the device goes is seen to by the fake host. */
-	fake_host_set_target(host, 500);
-	fake_host_await(host, balloon_trial_size(host->bd) == 500);
+	fake_host_put_on_trial(host, 500);
 }
 
-static void restraint_ends_trial_when_recalled(struct kunit *test)
+/* All of it comes back, and the next trial begins. */
+static void expect_recall(struct fake_host *host, unsigned long got)
+{
+	fake_host_await(host, host->nr_inflated == 500);
+	KUNIT_EXPECT_EQ(host->test, fake_host_got(host), got + 500);
+}
+
+static void restraint_ends_trial_when_memory_goes_offline(struct kunit *test)
 {
 	struct fake_host *host = fake_host_start(test, 0);
-	unsigned long nr;
+	unsigned long got;
 
-	host->full = true;
-	fake_host_set_target(host, 500);
-	fake_host_await(host, balloon_trial_size(host->bd) == 500);
-	nr = fake_host_got(host);
-	balloon_trial_recall(host->bd);
-	fake_host_await(host, host->nr_inflated == 500);
-	KUNIT_EXPECT_EQ(test, fake_host_got(host), nr + 500);
+	fake_host_put_on_trial(host, 500);
+	got = fake_host_got(host);
+	fake_host_take_offline(host, MEM_GOING_OFFLINE, pfn_to_page(0), 1);
+	expect_recall(host, got);
+	fake_host_take_offline(host, MEM_CANCEL_OFFLINE, pfn_to_page(0), 1);
+}
+
+/* Of an empty balloon, which has nothing else to give. */
+static void restraint_ends_trial_near_the_killer(struct kunit *test)
+{
+	struct fake_host *host = fake_host_start(test, DEFLATE_ON_OOM);
+	struct notifier_block *nb = &host->bd->restraint.oom_notifier;
+	unsigned long got, freed = 0;
+
+	fake_host_put_on_trial(host, 500);
+	got = fake_host_got(host);
+	nb->notifier_call(nb, 0, &freed);
+	KUNIT_EXPECT_EQ(test, freed, 0);
+	expect_recall(host, got);
 }
 
 /* Nothing is looked at where there is nothing to decide. */
@@ -721,9 +736,7 @@ static void restraint_gives_what_is_on_trial_first(struct kunit *test)
 	balloon_set_floor(host->bd, 1000);
 	host->available = 9000;
 	fake_host_reach(host, 3000);
-	host->full = true;
-	fake_host_set_target(host, 6000);
-	fake_host_await(host, balloon_trial_size(host->bd) == 3000);
+	fake_host_put_on_trial(host, 3000);
 	host->available = 6400;
 	fake_host_await(host, !balloon_trial_size(host->bd));
 	pass_time(5 * HZ);
@@ -814,7 +827,8 @@ static struct kunit_case restraint_cases[] = {
 	KUNIT_CASE(restraint_tries_seldom),
 	KUNIT_CASE(restraint_lets_cgroups_thrash),
 	KUNIT_CASE(restraint_ends_trial_with_target),
-	KUNIT_CASE(restraint_ends_trial_when_recalled),
+	KUNIT_CASE(restraint_ends_trial_when_memory_goes_offline),
+	KUNIT_CASE(restraint_ends_trial_near_the_killer),
 	KUNIT_CASE(restraint_does_not_sample_while_empty),
 	KUNIT_CASE(restraint_does_not_sample_at_target),
 	KUNIT_CASE(restraint_samples_once_a_second_with_reserve),
