@@ -147,9 +147,27 @@ unsigned long balloon_available(struct balloon_device *bd)
 	return max(si_mem_available(), 0L);
 }
 
+/* The sum over the guest's zones: mm's own iterator is not for modules. */
+static unsigned long
+balloon_sum_zones(unsigned long (*count)(struct zone *zone, unsigned int what),
+		  unsigned int what)
+{
+	unsigned long sum = 0;
+	struct zone *zone;
+	int nid, i;
+
+	for_each_online_node(nid) {
+		for (i = 0; i < MAX_NR_ZONES; i++) {
+			zone = &NODE_DATA(nid)->node_zones[i];
+			if (populated_zone(zone))
+				sum += count(zone, what);
+		}
+	}
+	return sum;
+}
+
 /* What of a zone's free memory anybody may take before reclaim begins. */
-static unsigned long balloon_zone_spare(struct zone *zone,
-					enum zone_watermarks mark)
+static unsigned long balloon_zone_spare(struct zone *zone, unsigned int mark)
 {
 	unsigned long kept = wmark_pages(zone, mark) +
 			     zone->lowmem_reserve[ZONE_MOVABLE];
@@ -169,20 +187,9 @@ static unsigned long balloon_zone_spare(struct zone *zone,
 unsigned long balloon_spare(struct balloon_device *bd,
 			    enum zone_watermarks mark)
 {
-	unsigned long spare = 0;
-	struct zone *zone;
-	int nid, i;
-
 	KUNIT_STATIC_STUB_REDIRECT(balloon_spare, bd, mark);
 
-	for_each_online_node(nid) {
-		for (i = 0; i < MAX_NR_ZONES; i++) {
-			zone = &NODE_DATA(nid)->node_zones[i];
-			if (populated_zone(zone))
-				spare += balloon_zone_spare(zone, mark);
-		}
-	}
-	return spare;
+	return balloon_sum_zones(balloon_zone_spare, mark);
 }
 
 static void balloon_signals_read_events(struct balloon_signals *signals)
@@ -468,25 +475,16 @@ unsigned long balloon_affordable(struct balloon_device *bd)
 	return available > floor ? available - floor : 0;
 }
 
-/* Free guest pages in blocks of less than a pageblock. */
-static unsigned long balloon_free_fragments(void)
+/* Free guest pages in blocks below an order. */
+static unsigned long balloon_zone_fragments(struct zone *zone,
+					    unsigned int end)
 {
 	unsigned long nr = 0;
 	unsigned int order;
-	struct zone *zone;
-	int nid, i;
 
-	for_each_online_node(nid) {
-		for (i = 0; i < MAX_NR_ZONES; i++) {
-			zone = &NODE_DATA(nid)->node_zones[i];
-			if (!populated_zone(zone))
-				continue;
-			for (order = 0; order < pageblock_order; order++) {
-				/* A guess that is wrong now is right soon. */
-				nr += data_race(zone->free_area[order].nr_free)
-				      << order;
-			}
-		}
+	for (order = 0; order < end; order++) {
+		/* A guess that is wrong now is right soon. */
+		nr += data_race(zone->free_area[order].nr_free) << order;
 	}
 	return nr;
 }
@@ -504,7 +502,7 @@ bool balloon_guest_is_fragmented(struct balloon_device *bd)
 {
 	KUNIT_STATIC_STUB_REDIRECT(balloon_guest_is_fragmented, bd);
 
-	return balloon_free_fragments() >
+	return balloon_sum_zones(balloon_zone_fragments, pageblock_order) >
 	       balloon_default_floor(balloon_guest_total(bd)) / 2;
 }
 
