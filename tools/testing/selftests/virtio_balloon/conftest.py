@@ -244,6 +244,15 @@ def fixture_swap(balloon):
     balloon.guest.plug()
 
 
+@pytest.fixture(name="reserve")
+def fixture_reserve(balloon, swap):
+    """A balloon that lets go under pressure."""
+    swap("virtio-balloon,deflate-on-oom=on")
+    yield balloon
+    balloon.set(balloon.guest.memory)
+    balloon.wait(balloon.guest.memory)
+
+
 @pytest.fixture(name="rng")
 def fixture_rng(request):
     """Random numbers of this test's own, the same for the same SEED."""

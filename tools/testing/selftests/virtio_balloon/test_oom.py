@@ -1,21 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0
 """F_DEFLATE_ON_OOM: the balloon is the guest's last reserve."""
 
-import pytest
-
 from host.paths import MIB
 
 SMALL = 400 * MIB
-DEVICE = "virtio-balloon,deflate-on-oom=on"
-
-
-@pytest.fixture(name="reserve")
-def fixture_reserve(balloon, swap):
-    """A balloon that lets go under pressure."""
-    swap(DEVICE)
-    yield balloon
-    balloon.set(balloon.guest.memory)
-    balloon.wait(balloon.guest.memory)
 
 
 def test_memory_stays_the_guests(reserve):

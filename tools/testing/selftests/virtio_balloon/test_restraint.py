@@ -10,7 +10,6 @@ import pytest
 from conftest import PEER
 from host.paths import MIB
 
-RESERVE = "virtio-balloon,deflate-on-oom=on"
 SMALL = 320 * MIB
 
 
@@ -18,13 +17,12 @@ SMALL = 320 * MIB
 def test_floor_at_run_time(balloon):
     """A changed floor is gone by at once; it is how far a target without an end leads."""
     guest = balloon.guest
-    path = f"/sys/bus/virtio/devices/{balloon.device()}/balloon/floor_kib"
-    guest.write(path, str(400 << 10))
+    balloon.set_attribute("floor_kib", 400 << 10)
     balloon.set(1)
     balloon.wait_attribute("hold_reason", "floor")
     high = balloon.actual()
     assert guest.meminfo()["MemAvailable"] > 360 * MIB
-    guest.write(path, str(200 << 10))
+    balloon.set_attribute("floor_kib", 200 << 10)
     balloon.wait_below(high - 100 * MIB)
     balloon.wait_attribute("hold_reason", "floor")
     assert guest.meminfo()["MemAvailable"] > 160 * MIB
@@ -51,20 +49,11 @@ def roam_anew(balloon, size):
     return roam(balloon, size)[0]
 
 
-@pytest.fixture(name="reserve")
-def fixture_reserve(balloon, swap):
-    """A balloon that lets go under pressure."""
-    swap(RESERVE)
-    yield balloon
-    balloon.set(balloon.guest.memory)
-    balloon.wait(balloon.guest.memory)
-
-
 def cut_hold_off_short(balloon):
     """A floor that is set, be it the old one, has the balloon try at once."""
     if PEER == "ours":
-        path = f"/sys/bus/virtio/devices/{balloon.wait_device()}/balloon/floor_kib"
-        balloon.guest.write(path, balloon.guest.read(path).strip())
+        balloon.wait_device()
+        balloon.set_attribute("floor_kib", balloon.attribute("floor_kib"))
 
 
 def stalls(guest):

@@ -57,7 +57,7 @@ def test_target_that_cannot_be_afforded(balloon):
     with guest.job("taskset 1 memtool roam 200") as process:
         process.wait_output("roaming")
         usual = last_percent(guest.run(probing(30)))
-        turn = memtool.seconds(process.output)
+        turn = memtool.roamed(process.output).seconds
         pace = memtool.writes_per_second(process.output, 0, turn)
         balloon.set(64 * MIB)
         with guest.job(probing(60)) as probes:

@@ -14,6 +14,7 @@ from typing import NamedTuple
 import pytest
 
 from conftest import PEER
+from host import memtool
 from host.guest import HANG_SECONDS
 from host.initramfs import DISK_MODULE
 from host.paths import BUILD, MIB
@@ -130,18 +131,13 @@ def read_all(guest, path, start=0):
         Passes(job).next(2)
 
 
-def writes(job):
-    """How often a memtool roam has written to its memory, as far as it has told."""
-    lines = [line.split() for line in job.output.splitlines(keepends=True)[1:]
-             if line.endswith("\n")]
-    return int(lines[-1][1]) if lines else 0
-
-
 def wait_writes(job, count):
     """Wait until a memtool roam has written to its memory so many times more."""
-    wanted = writes(job) + count
-    job.channel.wait_for(lambda: writes(job) >= wanted or job.status is not None, job.command)
-    assert writes(job) >= wanted, f"ended with status {job.status} after {writes(job)} writes"
+    def writes():
+        return memtool.roamed(job.output).writes
+    wanted = writes() + count
+    job.channel.wait_for(lambda: writes() >= wanted or job.status is not None, job.command)
+    assert writes() >= wanted, f"ended with status {job.status} after {writes()} writes"
 
 
 def in_cgroup(cgroup, command):

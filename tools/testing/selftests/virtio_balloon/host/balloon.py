@@ -38,6 +38,13 @@ class Balloon:
         pattern = f"{DRIVER}/virtio*/balloon/{name}"
         return self.guest.run(f"cat {pattern} 2>/dev/null || true").strip() or None
 
+    def _path(self, name):
+        return f"{DRIVER}/{self.device()}/balloon/{name}"
+
+    def set_attribute(self, name, value):
+        """Write to one of the driver's sysfs files."""
+        self.guest.write(self._path(name), str(value))
+
     def actual(self):
         """What the device has been told."""
         return self.guest.qmp.execute("query-balloon")["actual"]
@@ -102,7 +109,8 @@ class Balloon:
 
     def wait_attribute(self, name, value):
         """Wait until a sysfs file has this content, without a process in the guest."""
-        path = f"{DRIVER}/{self.wait_device()}/balloon/{name}"
+        self.wait_device()
+        path = self._path(name)
         deadline = time.monotonic() + HANG_SECONDS
         while (now := self.guest.read(path).strip()) != value:
             if time.monotonic() > deadline:

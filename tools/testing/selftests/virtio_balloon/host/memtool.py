@@ -23,18 +23,28 @@ def probes(output):
             for uptime, microseconds, kib in PROBE.findall(output)]
 
 
-def seconds(output):
-    """For how long `memtool roam` has roamed when it last told."""
-    return float(ROAM.findall(output)[-1][0])
+class Look(NamedTuple):
+    """How far a process that roams has come."""
+    seconds: float
+    writes: int
+
+
+def looks(output):
+    """What `memtool roam` has told, second by second."""
+    return [Look(float(seconds), int(writes)) for seconds, writes in ROAM.findall(output)]
+
+
+def roamed(output):
+    """How far it had come when it last told."""
+    return (looks(output) or [Look(0, 0)])[-1]
 
 
 def writes_per_second(output, start, end):
     """What `memtool roam` wrote between two instants, seconds since it began; None: unknown."""
-    looks = [(float(seconds), int(writes)) for seconds, writes in ROAM.findall(output)]
-    looks = [look for look in looks if start <= look[0] <= end]
-    if len(looks) < 2:
+    between = [look for look in looks(output) if start <= look.seconds <= end]
+    if len(between) < 2:
         return None
-    (first, before), (last, after) = looks[0], looks[-1]
+    (first, before), (last, after) = between[0], between[-1]
     return (after - before) / (last - first)
 
 
