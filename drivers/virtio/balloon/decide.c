@@ -145,6 +145,20 @@ bool balloon_cgroup_misses(const struct balloon_signals *earlier,
 	       balloon_pages_are_missed(earlier, now, ULONG_MAX);
 }
 
+/**
+ * balloon_reclaimed - what reclaim got between two snapshots
+ * @earlier: a snapshot
+ * @now: a later one
+ *
+ * Context: any. Depends on its arguments only.
+ * Return: guest pages.
+ */
+unsigned long balloon_reclaimed(const struct balloon_signals *earlier,
+				const struct balloon_signals *now)
+{
+	return balloon_moved(earlier->reclaimed, now->reclaimed);
+}
+
 /* A little above the floor, so that to give and to take do not alternate. */
 static unsigned long balloon_wary_floor(const struct balloon_bounds *bounds)
 {
@@ -203,6 +217,18 @@ static unsigned long balloon_to_give(const struct balloon_signals *now,
 	return min(give, bounds->size);
 }
 
+/*
+ * What may be taken for good. Of what is free, a part may have been in use until
+ * a moment ago: where kswapd is as fast as the balloon, all of it.
+ */
+static unsigned long balloon_for_good(const struct balloon_signals *now,
+				      const struct balloon_bounds *bounds)
+{
+	if (bounds->on_trial || bounds->missed)
+		return 0;
+	return now->spare - min(now->spare, bounds->reclaimed);
+}
+
 /**
  * balloon_decide - what to do in view of how the guest does
  * @earlier: a snapshot
@@ -211,7 +237,7 @@ static unsigned long balloon_to_give(const struct balloon_signals *now,
  *
  * Takes nothing at the floor, nor while others' allocations stall, reclaim gets
  * little of what it scans, or what it got is missed. Takes what is free for good,
- * and what has to be reclaimed on trial. Gives, where it may, when
+ * and what has to be or was just reclaimed on trial. Gives, where it may, when
  * three snapshots in a row show that a quarter of the floor is gone or that
  * allocations stall with nothing to be got; and without delay when half of the
  * floor is gone. It gives back until there is one and a half times the floor.
@@ -224,6 +250,7 @@ struct balloon_plan balloon_decide(const struct balloon_signals *earlier,
 {
 	enum balloon_hold hold = balloon_hold(earlier, now, bounds);
 	bool struggles = balloon_guest_struggles(earlier, now, bounds);
+	unsigned long for_good = balloon_for_good(now, bounds);
 	unsigned long taken = bounds->size + bounds->on_trial;
 	struct balloon_plan plan = {};
 
@@ -238,10 +265,9 @@ struct balloon_plan balloon_decide(const struct balloon_signals *earlier,
 	if (taken < bounds->target && hold == BALLOON_HOLD_NONE) {
 		plan.take = min(bounds->target - taken,
 				now->available - bounds->floor);
-		plan.on_trial = bounds->on_trial || bounds->missed ||
-				!now->spare;
-		if (!plan.on_trial)
-			plan.take = min(plan.take, now->spare);
+		plan.on_trial = !for_good;
+		if (for_good)
+			plan.take = min(plan.take, for_good);
 	}
 	return plan;
 }

@@ -47,6 +47,13 @@ static void balloon_hint_free(struct page *block)
 	__free_pages(block, order);
 }
 
+/* Under the lock; the shrinker counts without it. */
+static void balloon_hints_account(struct balloon_hinting *hinting, long nr)
+{
+	lockdep_assert_held(&hinting->lock);
+	WRITE_ONCE(hinting->nr_lent, hinting->nr_lent + nr);
+}
+
 /* Frees blocks until @nr guest pages are free. Returns how many are. */
 static unsigned long balloon_hints_give_back(struct balloon_device *bd,
 					     unsigned long nr)
@@ -61,7 +68,8 @@ static unsigned long balloon_hints_give_back(struct balloon_device *bd,
 						 lru);
 		if (block) {
 			list_del(&block->lru);
-			hinting->nr_lent -= 1UL << hint_order(block);
+			balloon_hints_account(hinting,
+					      -(1L << hint_order(block)));
 		}
 		spin_unlock(&hinting->lock);
 		if (!block)
@@ -91,7 +99,7 @@ void balloon_hinting_recall(struct balloon_device *bd)
 		if (!balloon_goes_offline(bd, block))
 			continue;
 		list_move(&block->lru, &recalled);
-		hinting->nr_lent -= 1UL << hint_order(block);
+		balloon_hints_account(hinting, -(1L << hint_order(block)));
 	}
 	spin_unlock(&hinting->lock);
 
@@ -134,7 +142,8 @@ static void balloon_hints_reap(struct balloon_device *bd)
 		keep = !balloon_goes_offline(bd, block);
 		if (keep) {
 			list_add_tail(&block->lru, &hinting->blocks);
-			hinting->nr_lent += 1UL << hint_order(block);
+			balloon_hints_account(hinting,
+					      1L << hint_order(block));
 		}
 		spin_unlock(&hinting->lock);
 		if (!keep)

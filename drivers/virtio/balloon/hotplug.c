@@ -60,7 +60,6 @@ int balloon_hotplug_start(struct balloon_device *bd)
 {
 	KUNIT_STATIC_STUB_REDIRECT(balloon_hotplug_start, bd);
 
-	bd->hotplug.in_vain = ULONG_MAX;
 	bd->hotplug.notifier.notifier_call = balloon_memory_notify;
 	return register_memory_notifier(&bd->hotplug.notifier);
 }

@@ -90,8 +90,9 @@ static struct balloon_device *balloon_device_alloc(struct virtio_device *vdev)
 	kref_init(&bd->kref);
 	bd->vdev = vdev;
 	mutex_init(&bd->balloon_lock);
-	INIT_LIST_HEAD(&bd->inflate.pending);
-	INIT_LIST_HEAD(&bd->deflate.pending);
+	init_rwsem(&bd->notifying);
+	bd->waited_in_vain = ULONG_MAX;
+	INIT_LIST_HEAD(&bd->pending);
 	INIT_LIST_HEAD(&bd->free_batches);
 	balloon_mapping_init(&bd->bm, &balloon_mapping_ops);
 	balloon_restraint_init(bd);
@@ -214,10 +215,15 @@ static void balloon_shut_down(struct balloon_device *bd)
 	balloon_give_back(bd);
 	balloon_hinting_abandon(bd);
 
-	/* From here on the kthread, if it still runs, leaves the queues alone. */
+	/*
+	 * From here on the kthread, if it still runs, leaves the queues alone,
+	 * and nobody is on the way to notify the host.
+	 */
 	mutex_lock(&bd->balloon_lock);
 	WRITE_ONCE(bd->dead, true);
 	mutex_unlock(&bd->balloon_lock);
+	down_write(&bd->notifying);
+	up_write(&bd->notifying);
 	bd->vdev->config->del_vqs(bd->vdev);
 	bd->inflate.vq = NULL;
 	bd->deflate.vq = NULL;

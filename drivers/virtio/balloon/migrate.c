@@ -9,11 +9,11 @@
  * balloon takes one on the new page and decides itself about its own on the
  * old one.
  *
- * Compaction never waits here: not for the host, not for balloon_lock. Where a
- * batch or the lock is not to be had, mm is told to come again. For memory that
- * goes offline mm does so at once, ten times, and then writes the page to the
- * log, while its user waits for all of that memory anyway: there the host is
- * waited for.
+ * Nothing waits here, not for the host, not for balloon_lock, unless mm says that
+ * its user waits anyway (MIGRATE_SYNC): memory goes offline, is allocated in one
+ * piece, or is compacted on request. Where no batch is to be had mm is told to
+ * come again, and does so at once, ten times, and then leaves the page where it
+ * is. A host that is slower than mm would keep most of them there.
  */
 
 #include <linux/mm.h>
@@ -70,16 +70,18 @@ static void balloon_replace_managed(struct balloon_device *bd,
 /*
  * The balloon's reference moves from @old to @new. With MUST_TELL_HOST the one
  * on @old is kept until the deflate is acknowledged (virtio 1.2, 5.5.6.1).
+ *
+ * Returns whether the kthread has to know.
  */
-static void balloon_replace(struct balloon_device *bd, struct page *new,
+static bool balloon_replace(struct balloon_device *bd, struct page *new,
 			    struct page *old)
 {
 	struct balloon_batch *inflate = bd->inflate.open;
 	struct balloon_batch *deflate = bd->deflate.open;
-	bool wake = !inflate->nr_pages || !deflate->nr_numbers;
+	bool first = !inflate->nr_pages || !deflate->nr_numbers;
 
+	lockdep_assert_held(&bd->bm.pages_lock);
 	get_page(new);
-	spin_lock(&bd->bm.pages_lock);
 	balloon_mapping_forget(&bd->bm, old);
 	bd->nr_pages[BALLOON_PAGE_PRIVATE]++;
 	if (bd->must_tell_host) {
@@ -87,8 +89,6 @@ static void balloon_replace(struct balloon_device *bd, struct page *new,
 		bd->nr_held++;
 	}
 	VM_WARN_ON_ONCE(!balloon_counts_add_up(bd));
-	wake |= bd->wants_isolated;
-	spin_unlock(&bd->bm.pages_lock);
 
 	inflate->replaces = true;
 	inflate->pages[inflate->nr_pages++] = new;
@@ -96,26 +96,42 @@ static void balloon_replace(struct balloon_device *bd, struct page *new,
 	balloon_batch_name(bd, deflate, old);
 	if (bd->must_tell_host)
 		deflate->pages[deflate->nr_pages++] = old;
+	return first || bd->wants_isolated;
+}
+
+/* Returns 0 with both batches open, or -EAGAIN if there is no room in one. */
+static int balloon_may_replace(struct balloon_device *bd, struct page *new)
+{
+	lockdep_assert_held(&bd->bm.pages_lock);
+	if (READ_ONCE(bd->dying) || READ_ONCE(bd->dead) ||
+	    !balloon_page_has_number(new))
+		return -EBUSY;
+	if (!balloon_queue_open(bd, &bd->inflate) ||
+	    !balloon_queue_open(bd, &bd->deflate))
+		return -EAGAIN;
+	return 0;
+}
+
+/* Returns as balloon_may_replace(). */
+static int balloon_try_replace(struct balloon_device *bd, struct page *new,
+			       struct page *old)
+{
+	bool wake = false;
+	int err;
+
+	spin_lock(&bd->bm.pages_lock);
+	err = balloon_may_replace(bd, new);
+	if (!err)
+		wake = balloon_replace(bd, new, old);
+	spin_unlock(&bd->bm.pages_lock);
+	if (err)
+		return err;
 
 	balloon_replace_managed(bd, new, old);
 	if (!bd->must_tell_host)
 		put_page(old);
 	if (wake)
 		balloon_event(bd);
-}
-
-/* Returns -EAGAIN if there is no room in a batch. */
-static int balloon_try_replace(struct balloon_device *bd, struct page *new,
-			       struct page *old)
-{
-	lockdep_assert_held(&bd->balloon_lock);
-	if (READ_ONCE(bd->dying) || bd->dead || !balloon_page_has_number(new))
-		return -EBUSY;
-	if (!balloon_queue_open(bd, &bd->inflate) ||
-	    !balloon_queue_open(bd, &bd->deflate))
-		return -EAGAIN;
-
-	balloon_replace(bd, new, old);
 	return 0;
 }
 
@@ -123,12 +139,10 @@ static int balloon_try_replace(struct balloon_device *bd, struct page *new,
  * A wait in vain is the last one until the host acknowledges something, so that
  * a host which is gone delays one page of many.
  */
-static bool balloon_may_wait(struct balloon_device *bd, struct page *old,
-			     enum migrate_mode mode)
+static bool balloon_may_wait(struct balloon_device *bd, enum migrate_mode mode)
 {
-	return mode == MIGRATE_SYNC && balloon_goes_offline(bd, old) &&
-	       !signal_pending(current) &&
-	       READ_ONCE(bd->hotplug.in_vain) != READ_ONCE(bd->nr_acked);
+	return mode == MIGRATE_SYNC && !signal_pending(current) &&
+	       READ_ONCE(bd->waited_in_vain) != READ_ONCE(bd->nr_acked);
 }
 
 /* Does the kthread's part of the work too, rather than to wait for it as well. */
@@ -147,8 +161,8 @@ static int balloon_replace_waiting(struct balloon_device *bd, struct page *new,
 		err = balloon_try_replace(bd, new, old);
 		armed = err != -EAGAIN || balloon_queues_arm(bd);
 		if (err == -EAGAIN && time_after(jiffies, end))
-			WRITE_ONCE(bd->hotplug.in_vain, bd->nr_acked);
-		mutex_unlock(&bd->balloon_lock);
+			WRITE_ONCE(bd->waited_in_vain, bd->nr_acked);
+		balloon_queues_unlock(bd);
 		if (err != -EAGAIN || time_after(jiffies, end))
 			return err;
 		if (armed)
@@ -164,13 +178,9 @@ static int balloon_migrate_folio(struct address_space *mapping,
 {
 	struct balloon_device *bd = to_balloon_device(mapping);
 	struct page *new = folio_page(dst, 0), *old = folio_page(src, 0);
-	int err = -EAGAIN;
+	int err = balloon_try_replace(bd, new, old);
 
-	if (mutex_trylock(&bd->balloon_lock)) {
-		err = balloon_try_replace(bd, new, old);
-		mutex_unlock(&bd->balloon_lock);
-	}
-	if (err == -EAGAIN && balloon_may_wait(bd, old, mode))
+	if (err == -EAGAIN && balloon_may_wait(bd, mode))
 		err = balloon_replace_waiting(bd, new, old);
 	if (err)
 		return err;

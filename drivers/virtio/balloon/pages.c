@@ -224,10 +224,8 @@ int balloon_inflate(struct balloon_device *bd, unsigned long want,
 	int err;
 
 	*got = 0;
-	mutex_lock(&bd->balloon_lock);
 	batch = balloon_batch_get(bd, BALLOON_BATCHES_FOR_MIGRATION +
 				      BALLOON_BATCHES_FOR_DEFLATE);
-	mutex_unlock(&bd->balloon_lock);
 	if (!batch)
 		return -EBUSY;
 
@@ -235,9 +233,7 @@ int balloon_inflate(struct balloon_device *bd, unsigned long want,
 	balloon_batch_fill(bd, batch, nr);
 	err = batch->nr_pages < nr && !balloon_interrupted(bd) ? -ENOMEM : 0;
 	if (!batch->nr_pages) {
-		mutex_lock(&bd->balloon_lock);
 		balloon_batch_put(bd, batch);
-		mutex_unlock(&bd->balloon_lock);
 		return err;
 	}
 
@@ -257,11 +253,11 @@ int balloon_inflate(struct balloon_device *bd, unsigned long want,
 
 	mutex_lock(&bd->balloon_lock);
 	if (canary)
-		bd->canary = BALLOON_CANARY_SENT;
+		WRITE_ONCE(bd->canary, BALLOON_CANARY_SENT);
 	balloon_queue_add(bd, &bd->inflate, batch);
 	if (balloon_queues_advance(bd))
 		err = -EIO;
-	mutex_unlock(&bd->balloon_lock);
+	balloon_queues_unlock(bd);
 
 	*got = nr;
 	trace_inflate(bd, nr);
@@ -408,6 +404,19 @@ static void balloon_batch_take(struct balloon_device *bd,
 	count_vm_events(BALLOON_DEFLATE, nr);
 }
 
+/*
+ * The deflate has its turn before the pages are anybody's: whoever takes one of
+ * them has it named in an inflate after it.
+ */
+static void balloon_queue_deflate(struct balloon_device *bd,
+				  struct balloon_batch *batch)
+{
+	lockdep_assert_held(&bd->balloon_lock);
+	balloon_queue_add(bd, &bd->deflate, batch);
+	if (!bd->must_tell_host)
+		balloon_batch_release(bd, batch, BALLOON_PAGE_LEAVING);
+}
+
 /**
  * balloon_deflate - give at most one message's worth of pages back
  * @bd: the balloon
@@ -424,33 +433,28 @@ int balloon_deflate(struct balloon_device *bd, unsigned long want,
 {
 	struct balloon_batch *batch;
 	unsigned int nr;
-	int err = -EBUSY;
+	int err;
 
 	*given = 0;
-	mutex_lock(&bd->balloon_lock);
 	batch = balloon_batch_get(bd, BALLOON_BATCHES_FOR_MIGRATION);
-	mutex_unlock(&bd->balloon_lock);
 	if (!batch)
 		return -EBUSY;
 
 	nr = min_t(unsigned long, want, balloon_batch_room(batch));
 	balloon_batch_take(bd, batch, nr, true);
 	nr = batch->nr_pages;
-	if (!bd->must_tell_host)
-		balloon_batch_release(bd, batch, BALLOON_PAGE_LEAVING);
+	if (!nr) {
+		balloon_batch_put(bd, batch);
+		return -EBUSY;
+	}
 
 	mutex_lock(&bd->balloon_lock);
-	if (nr) {
-		balloon_queue_add(bd, &bd->deflate, batch);
-		err = balloon_queues_advance(bd);
-	} else {
-		balloon_batch_put(bd, batch);
-	}
-	mutex_unlock(&bd->balloon_lock);
+	balloon_queue_deflate(bd, batch);
+	err = balloon_queues_advance(bd);
+	balloon_queues_unlock(bd);
 
 	*given = nr;
-	if (nr)
-		trace_deflate(bd, nr);
+	trace_deflate(bd, nr);
 	return err;
 }
 
@@ -461,7 +465,8 @@ int balloon_deflate(struct balloon_device *bd, unsigned long want,
  * The lock's holder allocates nothing and waits for no host, so that it lets go
  * soon; still the wait has an end.
  *
- * Context: the out-of-memory notifier or migration; sleeps.
+ * Context: the out-of-memory notifier, or migration whose user has time;
+ * sleeps.
  * Return: false if it is not to be had within BALLOON_LOOK_AGAIN.
  */
 bool balloon_lock_in_time(struct balloon_device *bd)
@@ -494,9 +499,7 @@ static unsigned long balloon_deflate_at_oom(struct balloon_device *bd,
 		balloon_batch_put(bd, batch);
 		return 0;
 	}
-	if (!bd->must_tell_host)
-		balloon_batch_release(bd, batch, BALLOON_PAGE_LEAVING);
-	balloon_queue_add(bd, &bd->deflate, batch);
+	balloon_queue_deflate(bd, batch);
 	return nr;
 }
 
@@ -538,7 +541,7 @@ unsigned long balloon_give_at_oom(struct balloon_device *bd, unsigned long want)
 		return 0;
 	/* Before the first page: inflation must not take it back. */
 	WRITE_ONCE(bd->gave_at_oom, true);
-	while (queued < want && !bd->dying && !bd->dead) {
+	while (queued < want && !READ_ONCE(bd->dying) && !READ_ONCE(bd->dead)) {
 		nr = balloon_deflate_at_oom(bd, want - queued);
 		if (!nr)
 			break;
@@ -604,7 +607,7 @@ static int balloon_drain_step(struct balloon_device *bd)
 	mutex_lock(&bd->balloon_lock);
 	err = balloon_queues_advance(bd);
 	busy = balloon_queues_busy(bd);
-	mutex_unlock(&bd->balloon_lock);
+	balloon_queues_unlock(bd);
 	if (err)
 		return err;
 	return size || busy ? -EBUSY : 0;
@@ -614,8 +617,8 @@ static int balloon_drain_step(struct balloon_device *bd)
 static void balloon_drain(struct balloon_device *bd)
 {
 	unsigned long patience = msecs_to_jiffies(BALLOON_HOST_PATIENCE_MS);
-	unsigned long acked = bd->nr_acked, since = jiffies;
-	bool armed;
+	unsigned long acked = READ_ONCE(bd->nr_acked), since = jiffies;
+	unsigned long now_acked;
 	int err, seen;
 
 	for (;;) {
@@ -628,8 +631,9 @@ static void balloon_drain(struct balloon_device *bd)
 		if (err != -EBUSY)
 			return;
 
-		if (acked != bd->nr_acked) {
-			acked = bd->nr_acked;
+		now_acked = READ_ONCE(bd->nr_acked);
+		if (acked != now_acked) {
+			acked = now_acked;
 			since = jiffies;
 		}
 		if (time_after(jiffies, since + patience)) {
@@ -638,10 +642,7 @@ static void balloon_drain(struct balloon_device *bd)
 			return;
 		}
 
-		mutex_lock(&bd->balloon_lock);
-		armed = balloon_queues_arm(bd);
-		mutex_unlock(&bd->balloon_lock);
-		if (armed)
+		if (balloon_queues_may_sleep(bd))
 			wait_event_timeout(bd->wait,
 					   atomic_read(&bd->events) != seen,
 					   BALLOON_LOOK_AGAIN);

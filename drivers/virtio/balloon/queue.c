@@ -70,22 +70,12 @@ void balloon_batches_free(struct balloon_device *bd)
 	bd->batches = NULL;
 }
 
-/**
- * balloon_batch_get - get an empty batch
- * @bd: the balloon
- * @reserve: how many batches must stay free for others
- *
- * The batch takes as many page frame numbers as the device is known to.
- *
- * Context: balloon_lock held.
- * Return: the batch, or NULL; a message that is acknowledged frees one.
- */
-struct balloon_batch *balloon_batch_get(struct balloon_device *bd,
-					unsigned int reserve)
+static struct balloon_batch *__balloon_batch_get(struct balloon_device *bd,
+						 unsigned int reserve)
 {
 	struct balloon_batch *batch;
 
-	lockdep_assert_held(&bd->balloon_lock);
+	lockdep_assert_held(&bd->bm.pages_lock);
 	if (bd->nr_free_batches <= reserve)
 		return NULL;
 
@@ -93,7 +83,7 @@ struct balloon_batch *balloon_batch_get(struct balloon_device *bd,
 	list_del_init(&batch->node);
 	bd->nr_free_batches--;
 
-	batch->limit = bd->canary == BALLOON_CANARY_ACKED ?
+	batch->limit = READ_ONCE(bd->canary) == BALLOON_CANARY_ACKED ?
 		       BALLOON_LARGE_MESSAGE : BALLOON_SMALL_MESSAGE;
 	batch->nr_numbers = 0;
 	batch->nr_pages = 0;
@@ -103,17 +93,46 @@ struct balloon_batch *balloon_batch_get(struct balloon_device *bd,
 }
 
 /**
+ * balloon_batch_get - get an empty batch
+ * @bd: the balloon
+ * @reserve: how many batches must stay free for others
+ *
+ * The batch takes as many page frame numbers as the device is known to.
+ *
+ * Context: process, takes pages_lock.
+ * Return: the batch, or NULL; a message that is acknowledged frees one.
+ */
+struct balloon_batch *balloon_batch_get(struct balloon_device *bd,
+					unsigned int reserve)
+{
+	struct balloon_batch *batch;
+
+	spin_lock(&bd->bm.pages_lock);
+	batch = __balloon_batch_get(bd, reserve);
+	spin_unlock(&bd->bm.pages_lock);
+	return batch;
+}
+
+static void __balloon_batch_put(struct balloon_device *bd,
+				struct balloon_batch *batch)
+{
+	lockdep_assert_held(&bd->bm.pages_lock);
+	list_add(&batch->node, &bd->free_batches);
+	bd->nr_free_batches++;
+}
+
+/**
  * balloon_batch_put - give a batch back that holds no page any more
  * @bd: the balloon
  * @batch: on no list
  *
- * Context: balloon_lock held.
+ * Context: process, takes pages_lock.
  */
 void balloon_batch_put(struct balloon_device *bd, struct balloon_batch *batch)
 {
-	lockdep_assert_held(&bd->balloon_lock);
-	list_add(&batch->node, &bd->free_batches);
-	bd->nr_free_batches++;
+	spin_lock(&bd->bm.pages_lock);
+	__balloon_batch_put(bd, batch);
+	spin_unlock(&bd->bm.pages_lock);
 }
 
 /**
@@ -144,32 +163,58 @@ void balloon_batch_name(struct balloon_device *bd, struct balloon_batch *batch,
 			cpu_to_virtio32(bd->vdev, number + i);
 }
 
+static void balloon_batch_await_turn(struct balloon_device *bd,
+				     struct balloon_queue *q,
+				     struct balloon_batch *batch)
+{
+	lockdep_assert_held(&bd->bm.pages_lock);
+	batch->queue = q;
+	list_add_tail(&batch->node, &bd->pending);
+}
+
+/* An empty batch is no message: a device breaks on a buffer of no size. */
+static void __balloon_queue_close(struct balloon_device *bd,
+				  struct balloon_queue *q)
+{
+	lockdep_assert_held(&bd->bm.pages_lock);
+	if (!q->open)
+		return;
+	if (q->open->nr_numbers)
+		balloon_batch_await_turn(bd, q, q->open);
+	else
+		__balloon_batch_put(bd, q->open);
+	q->open = NULL;
+}
+
+/*
+ * A page that the open deflate names may have been taken again: before an
+ * inflate has its turn, that deflate does.
+ */
+static void balloon_queue_close(struct balloon_device *bd,
+				struct balloon_queue *q)
+{
+	if (q == &bd->inflate)
+		__balloon_queue_close(bd, &bd->deflate);
+	__balloon_queue_close(bd, q);
+}
+
 /**
  * balloon_queue_add - queue a batch for posting
  * @bd: the balloon
  * @q: the queue
  * @batch: on no list; belongs to the queue until it is acknowledged
  *
- * Context: balloon_lock held.
+ * Context: balloon_lock held, takes pages_lock.
  */
 void balloon_queue_add(struct balloon_device *bd, struct balloon_queue *q,
 		       struct balloon_batch *batch)
 {
 	lockdep_assert_held(&bd->balloon_lock);
-	list_add_tail(&batch->node, &q->pending);
-}
-
-/* An empty batch is no message: a device breaks on a buffer of no size. */
-static void balloon_queue_close(struct balloon_device *bd,
-				struct balloon_queue *q)
-{
-	if (!q->open)
-		return;
-	if (q->open->nr_numbers)
-		balloon_queue_add(bd, q, q->open);
-	else
-		balloon_batch_put(bd, q->open);
-	q->open = NULL;
+	spin_lock(&bd->bm.pages_lock);
+	if (q == &bd->inflate)
+		__balloon_queue_close(bd, &bd->deflate);
+	balloon_batch_await_turn(bd, q, batch);
+	spin_unlock(&bd->bm.pages_lock);
 }
 
 /**
@@ -177,17 +222,17 @@ static void balloon_queue_close(struct balloon_device *bd,
  * @bd: the balloon
  * @q: the queue
  *
- * Context: balloon_lock held; does not sleep.
+ * Context: pages_lock held.
  * Return: a batch with room for a guest page, or NULL if there is none.
  */
 struct balloon_batch *balloon_queue_open(struct balloon_device *bd,
 					 struct balloon_queue *q)
 {
-	lockdep_assert_held(&bd->balloon_lock);
+	lockdep_assert_held(&bd->bm.pages_lock);
 	if (q->open && !balloon_batch_room(q->open))
 		balloon_queue_close(bd, q);
 	if (!q->open)
-		q->open = balloon_batch_get(bd, 0);
+		q->open = __balloon_batch_get(bd, 0);
 	return q->open;
 }
 
@@ -206,9 +251,9 @@ static void balloon_queue_reap(struct balloon_device *bd,
 	virtqueue_disable_cb(q->vq);
 	while ((batch = virtqueue_get_buf(q->vq, &unused_length))) {
 		q->posted--;
-		bd->nr_acked++;
+		WRITE_ONCE(bd->nr_acked, bd->nr_acked + 1);
 		if (batch->canary)
-			bd->canary = BALLOON_CANARY_ACKED;
+			WRITE_ONCE(bd->canary, BALLOON_CANARY_ACKED);
 		if (q == &bd->inflate)
 			balloon_batch_settle(bd, batch);
 		else
@@ -220,42 +265,53 @@ static void balloon_queue_reap(struct balloon_device *bd,
 		wake_up(&bd->wait);
 }
 
+/* The host is told by balloon_queues_unlock(). */
 static void balloon_queue_kick(struct balloon_queue *q)
 {
-	if (q->unkicked)
-		virtqueue_kick(q->vq);
+	if (q->unkicked && virtqueue_kick_prepare(q->vq))
+		q->notify = true;
 	q->unkicked = 0;
 }
 
-/*
- * One buffer is one descriptor, so posting allocates nothing: indirect
- * descriptors are declined (virtio 1.2, 2.7.5.3), and so would they be used
- * for more than one buffer only.
- */
-static void balloon_queue_post(struct balloon_device *bd,
-			       struct balloon_queue *q)
+/* A dead device may not even have queues any more. */
+static void balloon_queues_kick(struct balloon_device *bd)
 {
-	struct balloon_batch *batch, *next;
-	struct scatterlist sg;
-
-	list_for_each_entry_safe(batch, next, &q->pending, node) {
-		sg_init_one(&sg, batch->numbers,
-			    batch->nr_numbers * sizeof(*batch->numbers));
-		if (virtqueue_add_outbuf(q->vq, &sg, 1, batch, GFP_ATOMIC))
-			break;	/* ring full: goes on after the next reap */
-		list_del_init(&batch->node);
-		q->posted++;
-		q->unkicked++;
-		if (q == &bd->inflate)
-			balloon_batch_posted(bd, batch);
-	}
-	if (q->unkicked >= BALLOON_MESSAGES_PER_KICK)
-		balloon_queue_kick(q);
+	if (READ_ONCE(bd->dead))
+		return;
+	balloon_queue_kick(&bd->inflate);
+	balloon_queue_kick(&bd->deflate);
 }
 
-static bool balloon_queue_quiet(const struct balloon_queue *q)
+/**
+ * balloon_queues_unlock - drop balloon_lock and tell the host what it has to hear
+ * @bd: the balloon
+ *
+ * For everybody who has had messages posted. A host may well handle all of them
+ * before it lets go of the CPU that notifies it; that is too long for a lock
+ * which the out-of-memory notifier must not wait for.
+ *
+ * Context: balloon_lock held, and not any more afterwards.
+ */
+void balloon_queues_unlock(struct balloon_device *bd)
 {
-	return !q->open && list_empty(&q->pending) && !q->posted;
+	bool inflate = bd->inflate.notify, deflate = bd->deflate.notify;
+
+	lockdep_assert_held(&bd->balloon_lock);
+	if (!inflate && !deflate) {
+		mutex_unlock(&bd->balloon_lock);
+		return;
+	}
+
+	bd->inflate.notify = false;
+	bd->deflate.notify = false;
+	down_read(&bd->notifying);
+	mutex_unlock(&bd->balloon_lock);
+	/* In the order in which they were posted, see balloon_batch_may_be_posted(). */
+	if (inflate)
+		virtqueue_notify(bd->inflate.vq);
+	if (deflate)
+		virtqueue_notify(bd->deflate.vq);
+	up_read(&bd->notifying);
 }
 
 /* Messages that the host has to answer; a canary may never be. */
@@ -271,38 +327,121 @@ static unsigned int balloon_queue_unanswered(const struct balloon_device *bd,
  * While the host has others to answer, an open batch waits for more pages:
  * batches are few, and migration would soon use one for every page or two.
  */
-static void balloon_queue_close_in_turn(struct balloon_device *bd,
-					struct balloon_queue *q)
+static void balloon_queues_close_in_turn(struct balloon_device *bd)
 {
-	if (!balloon_queue_unanswered(bd, q))
+	struct balloon_queue *q = balloon_queue_unanswered(bd, &bd->inflate) ?
+				  &bd->deflate : &bd->inflate;
+
+	spin_lock(&bd->bm.pages_lock);
+	if (!bd->deflate.posted)
 		balloon_queue_close(bd, q);
+	spin_unlock(&bd->bm.pages_lock);
+}
+
+/*
+ * The first batch in turn. A full ring is not tried: virtio would notify the
+ * host of it there and then. Deflates do not wait for an inflate that finds none.
+ */
+static struct balloon_batch *balloon_queues_next(struct balloon_device *bd)
+{
+	struct balloon_batch *batch, *next = NULL;
+
+	lockdep_assert_held(&bd->balloon_lock);
+	spin_lock(&bd->bm.pages_lock);
+	list_for_each_entry(batch, &bd->pending, node) {
+		if (batch->queue->vq->num_free) {
+			next = batch;
+			break;
+		}
+	}
+	spin_unlock(&bd->bm.pages_lock);
+	return next;
+}
+
+/*
+ * The page of a deflate may be taken again, and be named in an inflate that is
+ * in turn after it. Those later in turn are none of an inflate's concern: what
+ * they name has been acknowledged as inflated.
+ */
+static bool balloon_batch_may_be_posted(struct balloon_device *bd,
+					const struct balloon_batch *batch)
+{
+	if (batch->queue == &bd->inflate)
+		return !bd->deflate.posted;
+
+	/* Of inflates that were posted before it the host hears first. */
+	balloon_queue_kick(&bd->inflate);
+	if (bd->inflate.notify)
+		balloon_event(bd);	/* so it has to wait for the next pass */
+	return !bd->inflate.notify;
+}
+
+/*
+ * One buffer is one descriptor, so posting allocates nothing: indirect
+ * descriptors are declined (virtio 1.2, 2.7.5.3), and so would they be used
+ * for more than one buffer only.
+ *
+ * Only who holds balloon_lock takes a batch off the list.
+ */
+static bool balloon_batch_post(struct balloon_device *bd,
+			       struct balloon_batch *batch)
+{
+	struct balloon_queue *q = batch->queue;
+	struct scatterlist sg;
+
+	sg_init_one(&sg, batch->numbers,
+		    batch->nr_numbers * sizeof(*batch->numbers));
+	if (virtqueue_add_outbuf(q->vq, &sg, 1, batch, GFP_ATOMIC))
+		return false;
+	q->posted++;
+	q->unkicked++;
+
+	spin_lock(&bd->bm.pages_lock);
+	list_del_init(&batch->node);
+	spin_unlock(&bd->bm.pages_lock);
+	if (q == &bd->inflate)
+		balloon_batch_posted(bd, batch);
+	return true;
+}
+
+/* What finds no room goes on after the next reap. */
+static void balloon_queues_post(struct balloon_device *bd)
+{
+	struct balloon_batch *batch;
+
+	while ((batch = balloon_queues_next(bd))) {
+		if (!balloon_batch_may_be_posted(bd, batch) ||
+		    !balloon_batch_post(bd, batch))
+			break;
+	}
+	if (bd->inflate.unkicked >= BALLOON_MESSAGES_PER_KICK)
+		balloon_queue_kick(&bd->inflate);
+	if (bd->deflate.unkicked >= BALLOON_MESSAGES_PER_KICK)
+		balloon_queue_kick(&bd->deflate);
 }
 
 /**
  * balloon_queues_advance - reap what is acknowledged, post what may be posted
  * @bd: the balloon
  *
- * Inflates are posted only once no deflate is left anywhere.
+ * An inflate is posted only once every deflate before it is acknowledged.
  *
- * Context: balloon_lock held; takes page locks.
+ * Context: balloon_lock held, to be dropped with balloon_queues_unlock(); takes
+ * page locks.
  * Return: 0, or -EIO when the device is broken and no more will be done.
  */
 int balloon_queues_advance(struct balloon_device *bd)
 {
 	lockdep_assert_held(&bd->balloon_lock);
-	if (bd->dead)
+	if (READ_ONCE(bd->dead))
 		return -EIO;
 
 	balloon_queue_reap(bd, &bd->deflate);
 	balloon_queue_reap(bd, &bd->inflate);
 
-	balloon_queue_close_in_turn(bd, &bd->deflate);
-	balloon_queue_post(bd, &bd->deflate);
-
-	if (balloon_queue_quiet(&bd->deflate)) {
-		balloon_queue_close_in_turn(bd, &bd->inflate);
-		balloon_queue_post(bd, &bd->inflate);
-	}
+	balloon_queues_post(bd);
+	balloon_queues_close_in_turn(bd);
+	balloon_queues_post(bd);
 
 	if (virtqueue_is_broken(bd->inflate.vq) ||
 	    virtqueue_is_broken(bd->deflate.vq)) {
@@ -318,15 +457,19 @@ int balloon_queues_advance(struct balloon_device *bd)
  *
  * The canary does not count: it may never be acknowledged.
  *
- * Context: balloon_lock held.
+ * Context: balloon_lock held, takes pages_lock.
  */
 bool balloon_queues_busy(struct balloon_device *bd)
 {
+	bool busy;
+
 	lockdep_assert_held(&bd->balloon_lock);
-	if (!balloon_queue_quiet(&bd->deflate))
-		return true;
-	return bd->inflate.open || !list_empty(&bd->inflate.pending) ||
-	       balloon_queue_unanswered(bd, &bd->inflate);
+	spin_lock(&bd->bm.pages_lock);
+	busy = !list_empty(&bd->pending) ||
+	       bd->inflate.open || balloon_queue_unanswered(bd, &bd->inflate) ||
+	       bd->deflate.open || bd->deflate.posted;
+	spin_unlock(&bd->bm.pages_lock);
+	return busy;
 }
 
 /*
@@ -347,24 +490,44 @@ static bool balloon_queue_arm(struct balloon_device *bd,
  * balloon_queues_arm - notify the host and ask to be notified, before a sleep
  * @bd: the balloon
  *
- * Context: balloon_lock held.
+ * Context: balloon_lock held, to be dropped with balloon_queues_unlock().
  * Return: false if an acknowledgment is there already, and will be reaped.
  */
 bool balloon_queues_arm(struct balloon_device *bd)
 {
-	struct balloon_queue *queues[] = { &bd->deflate, &bd->inflate };
-	bool armed = true;
-	unsigned int i;
+	bool deflate, inflate;
 
 	lockdep_assert_held(&bd->balloon_lock);
 	/* What a dead device still acknowledges is not reaped, nor waited for. */
-	if (bd->dead)
+	if (READ_ONCE(bd->dead))
 		return true;
-	for (i = 0; i < ARRAY_SIZE(queues); i++) {
-		balloon_queue_kick(queues[i]);
-		if (!balloon_queue_arm(bd, queues[i]))
-			armed = false;
-	}
+	balloon_queues_kick(bd);
+	deflate = balloon_queue_arm(bd, &bd->deflate);
+	inflate = balloon_queue_arm(bd, &bd->inflate);
+	return deflate && inflate;
+}
+
+/**
+ * balloon_queues_may_sleep - the same where no lock is held
+ * @bd: the balloon
+ *
+ * A host that handles messages at once has done so before it is asked for an
+ * interrupt.
+ *
+ * Context: process; takes balloon_lock.
+ * Return: as balloon_queues_arm().
+ */
+bool balloon_queues_may_sleep(struct balloon_device *bd)
+{
+	bool armed;
+
+	mutex_lock(&bd->balloon_lock);
+	balloon_queues_kick(bd);
+	balloon_queues_unlock(bd);
+
+	mutex_lock(&bd->balloon_lock);
+	armed = balloon_queues_arm(bd);
+	balloon_queues_unlock(bd);
 	return armed;
 }
 
@@ -374,16 +537,23 @@ bool balloon_queues_arm(struct balloon_device *bd)
  * @q: the queue
  * @state: the state of their pages, which are released
  *
- * Context: balloon_lock held; takes page locks.
+ * Context: balloon_lock held; takes page locks and pages_lock.
  */
 void balloon_queue_discard(struct balloon_device *bd, struct balloon_queue *q,
 			   enum balloon_page_state state)
 {
 	struct balloon_batch *batch, *next;
+	LIST_HEAD(pending);
 
 	lockdep_assert_held(&bd->balloon_lock);
+	spin_lock(&bd->bm.pages_lock);
 	balloon_queue_close(bd, q);
-	list_for_each_entry_safe(batch, next, &q->pending, node) {
+	list_for_each_entry_safe(batch, next, &bd->pending, node) {
+		if (batch->queue == q)
+			list_move_tail(&batch->node, &pending);
+	}
+	spin_unlock(&bd->bm.pages_lock);
+	list_for_each_entry_safe(batch, next, &pending, node) {
 		list_del_init(&batch->node);
 		balloon_batch_release(bd, batch, state);
 		balloon_batch_put(bd, batch);
@@ -417,6 +587,6 @@ void balloon_queues_abandon(struct balloon_device *bd)
 	balloon_queue_abandon(bd, &bd->deflate, BALLOON_PAGE_LEAVING);
 	balloon_queue_discard(bd, &bd->inflate, BALLOON_PAGE_PRIVATE);
 	balloon_queue_discard(bd, &bd->deflate, BALLOON_PAGE_LEAVING);
-	bd->canary = BALLOON_CANARY_UNSENT;
+	WRITE_ONCE(bd->canary, BALLOON_CANARY_UNSENT);
 	mutex_unlock(&bd->balloon_lock);
 }

@@ -273,7 +273,20 @@ static void balloon_notice_cgroup(struct balloon_device *bd)
 	restraint->cgroup_at = jiffies;
 }
 
-/* How things stand that are remembered for BALLOON_WARY. */
+static void balloon_notice_reclaim(struct balloon_device *bd)
+{
+	struct balloon_restraint *restraint = &bd->restraint;
+	unsigned long got = balloon_reclaimed(&restraint->earlier,
+					      &restraint->now);
+
+	if (!got)
+		return;
+	restraint->reclaimed = min(restraint->reclaimed + got,
+				   BALLOON_RECLAIMED_ANY);
+	restraint->reclaimed_at = jiffies;
+}
+
+/* How things stand that are remembered for a while. */
 static void balloon_remember(struct balloon_device *bd, bool is_new)
 {
 	struct balloon_restraint *restraint = &bd->restraint;
@@ -287,9 +300,14 @@ static void balloon_remember(struct balloon_device *bd, bool is_new)
 	if (restraint->cgroup &&
 	    time_after(jiffies, restraint->cgroup_at + BALLOON_WARY))
 		restraint->cgroup = false;
+	if (restraint->reclaimed &&
+	    time_after(jiffies, restraint->reclaimed_at + BALLOON_RECLAIM_FRESH))
+		restraint->reclaimed = 0;
 
-	if (is_new && balloon_cgroup_misses(&restraint->earlier,
-					    &restraint->now))
+	if (!is_new)
+		return;
+	balloon_notice_reclaim(bd);
+	if (balloon_cgroup_misses(&restraint->earlier, &restraint->now))
 		balloon_notice_cgroup(bd);
 }
 
@@ -320,6 +338,7 @@ struct balloon_plan balloon_plan(struct balloon_device *bd)
 	bounds.wary = restraint->gave;
 	bounds.missed = restraint->missed;
 	bounds.cgroup = restraint->cgroup;
+	bounds.reclaimed = restraint->reclaimed;
 	/* With MUST_TELL_HOST the host has yet to let go of it. */
 	restraint->now.available += balloon_leaving(bd);
 
@@ -414,6 +433,21 @@ unsigned int balloon_missed(struct balloon_device *bd)
 void balloon_not_missed(struct balloon_device *bd)
 {
 	bd->restraint.missed_ms = 0;
+}
+
+/**
+ * balloon_expect_reclaim - kswapd is about to be woken
+ * @bd: the balloon
+ *
+ * What is free from here on, it may have reclaimed, before the next snapshot shows
+ * that.
+ *
+ * Context: the kthread.
+ */
+void balloon_expect_reclaim(struct balloon_device *bd)
+{
+	bd->restraint.reclaimed = BALLOON_RECLAIMED_ANY;
+	bd->restraint.reclaimed_at = jiffies;
 }
 
 /**

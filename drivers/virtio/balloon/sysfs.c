@@ -41,9 +41,11 @@ static ssize_t isolated_kib_show(struct device *dev,
 				 struct device_attribute *attr, char *buf)
 {
 	struct balloon_device *bd = dev_to_balloon(dev);
+	unsigned long isolated;
 
-	return sysfs_emit(buf, "%lu\n",
-			  guest_pages_to_kib(READ_ONCE(bd->bm.nr_isolated)));
+	/* Changes under pages_lock; for display any value is as good. */
+	isolated = data_race(READ_ONCE(bd->bm.nr_isolated));
+	return sysfs_emit(buf, "%lu\n", guest_pages_to_kib(isolated));
 }
 static DEVICE_ATTR_RO(isolated_kib);
 

@@ -201,6 +201,7 @@ static int balloon_take(struct balloon_device *bd, struct balloon_plan *plan,
 	plan->hold = BALLOON_HOLD_ALLOCATION;
 	if (!plan->on_trial)
 		return balloon_inflate(bd, plan->take, got);
+	balloon_expect_reclaim(bd);
 	return balloon_trial_take(bd, min(plan->take, balloon_trial_room(bd)),
 				  got);
 }
@@ -341,7 +342,7 @@ static long balloon_thread_pass(struct balloon_device *bd)
 	mutex_lock(&bd->balloon_lock);
 	err = balloon_queues_advance(bd);
 	busy = balloon_queues_busy(bd);
-	mutex_unlock(&bd->balloon_lock);
+	balloon_queues_unlock(bd);
 	if (err) {
 		balloon_trial_end(bd);
 		WRITE_ONCE(bd->state, BALLOON_DEAD);
@@ -358,12 +359,7 @@ static long balloon_thread_pass(struct balloon_device *bd)
 static void balloon_thread_sleep(struct balloon_device *bd, int seen,
 				 long timeout)
 {
-	bool armed;
-
-	mutex_lock(&bd->balloon_lock);
-	armed = balloon_queues_arm(bd);
-	mutex_unlock(&bd->balloon_lock);
-	if (armed)
+	if (balloon_queues_may_sleep(bd))
 		wait_event_freezable_timeout(bd->wait,
 					     atomic_read(&bd->events) != seen ||
 					     kthread_should_stop(), timeout);

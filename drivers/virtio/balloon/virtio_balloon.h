@@ -26,17 +26,23 @@
  * to the pages that the balloon holds a reference on, those on trial aside, at
  * every moment outside of pages_lock: balloon_counts_add_up().
  *
- * Every deflate, posted or still in an open batch, is acknowledged before any
- * inflate is posted: the page that was just given back may be the next one
- * taken.
+ * Batches of both queues are posted in the order in which they were closed, and
+ * an inflate only once every deflate before it is acknowledged: the page that
+ * was just given back may be the next one taken. Before an inflate is closed the
+ * open deflate is.
  *
  * Locks, outermost first
  *
- *	balloon_lock	mutex: virtqueues and batches. Nothing is allocated and
- *			no host is waited for under it. Migration and the
- *			out-of-memory notifier only ever try it.
+ *	balloon_lock	mutex: virtqueues, and batches that are posted. Nothing
+ *			is allocated and no host is waited for, nor notified,
+ *			under it. The out-of-memory notifier only ever tries
+ *			it; compaction does without.
+ *	notifying	rwsem: read from before balloon_lock is dropped until
+ *			the host has been notified, written once to wait for
+ *			that before the virtqueues go
  *	page lock	the marks of a page, see <linux/balloon_compaction.h>
- *	bm.pages_lock	spinlock: list and counters of pages
+ *	bm.pages_lock	spinlock: list and counters of pages, and batches that
+ *			are free, open or pending
  *
  * References
  *
@@ -59,6 +65,7 @@
 #include <linux/mutex.h>
 #include <linux/notifier.h>
 #include <linux/page_reporting.h>
+#include <linux/rwsem.h>
 #include <linux/shrinker.h>
 #include <linux/types.h>
 #include <linux/virtio.h>
@@ -110,10 +117,11 @@ static inline unsigned long kib_to_guest_pages(unsigned long kib)
 /*
  * Batches are allocated at probe, as nothing may be when they are needed. The
  * last ones are kept from inflation, so that a host which takes its time over
- * inflating stops neither deflation nor migration.
+ * inflating stops neither deflation nor migration. Most are migration's: it does
+ * not wait, and fills some before a kthread that shares its CPU gets to run.
  */
-#define BALLOON_BATCHES			16U
-#define BALLOON_BATCHES_FOR_MIGRATION	4U
+#define BALLOON_BATCHES			32U
+#define BALLOON_BATCHES_FOR_MIGRATION	20U
 #define BALLOON_BATCHES_FOR_DEFLATE	4U
 
 /* Bounds of the delay between tries to get memory. */
@@ -151,6 +159,10 @@ static inline unsigned long kib_to_guest_pages(unsigned long kib)
 #define BALLOON_TRIAL_PERIOD	HZ
 /* Half of what can be counted, as it is doubled. */
 #define BALLOON_TRIAL_NO_LIMIT	(ULONG_MAX / 2)
+/* What was reclaimed, and is free, is as good as tried after so long. */
+#define BALLOON_RECLAIM_FRESH	(2 * BALLOON_TRIAL_PERIOD)
+/* More than there is memory; can be added to. */
+#define BALLOON_RECLAIMED_ANY	(ULONG_MAX / 2)
 /* At least this part of the guest's memory may be on trial. */
 #define BALLOON_TRIAL_MIN_SHIFT	10U
 /* Bounds of the delay after one that was missed. */
@@ -195,8 +207,9 @@ enum balloon_canary {
 
 /**
  * struct balloon_batch - a message of page frame numbers and its pages
- * @node: in the free list, in a queue's pending list, or unlinked while open,
- *        being filled, or posted
+ * @node: in the free list, in the pending list, or unlinked while open, being
+ *        filled, or posted
+ * @queue: whose message it is, once it is pending
  * @numbers: what the device reads: BALLOON_LARGE_MESSAGE page frame numbers in
  *           the queue's byte order
  * @pages: the guest pages that the batch holds. For an inflate all it names;
@@ -209,6 +222,7 @@ enum balloon_canary {
  */
 struct balloon_batch {
 	struct list_head node;
+	struct balloon_queue *queue;
 	__virtio32 *numbers;
 	struct page **pages;
 	unsigned int limit;
@@ -221,17 +235,17 @@ struct balloon_batch {
 /**
  * struct balloon_queue - one of the two queues of page frame numbers
  * @vq: the virtqueue
- * @open: the batch that migration appends to, or NULL
- * @pending: full batches in the order to be posted
+ * @open: the batch that migration appends to, or NULL; under bm.pages_lock
  * @posted: messages that the host has not acknowledged
- * @unkicked: messages posted since the last notification
+ * @unkicked: messages posted since a notification was last prepared
+ * @notify: one is, for when balloon_lock is dropped
  */
 struct balloon_queue {
 	struct virtqueue *vq;
 	struct balloon_batch *open;
-	struct list_head pending;
 	unsigned int posted;
 	unsigned int unkicked;
+	bool notify;
 };
 
 /**
@@ -284,14 +298,11 @@ struct balloon_hinting {
  * @notifier: how mm tells of it
  * @start: page frame number of the range that is going offline
  * @nr: guest pages of that range, 0 where none is
- * @in_vain: messages that the host had acknowledged when migration waited for
- *           it in vain
  */
 struct balloon_hotplug {
 	struct notifier_block notifier;
 	unsigned long start;
 	unsigned long nr;
-	unsigned long in_vain;
 };
 
 /**
@@ -352,6 +363,8 @@ struct balloon_signals {
  * @answered: and that in view of the same counters
  * @wary: it had to give pages back not long ago
  * @missed: what was on trial was missed not long ago
+ * @reclaimed: guest pages that reclaim got so lately that nobody can have missed
+ *             them yet
  * @cgroup: a memory cgroup reclaimed from itself, and missed it, not long ago
  */
 struct balloon_bounds {
@@ -365,6 +378,7 @@ struct balloon_bounds {
 	bool answered;
 	bool wary;
 	bool missed;
+	unsigned long reclaimed;
 	bool cgroup;
 };
 
@@ -408,6 +422,9 @@ struct balloon_plan {
  * @missed: a trial had to be ended at @missed_at, less than BALLOON_WARY ago
  * @missed_at: in jiffies
  * @missed_ms: the delay after it; it doubles until a trial ends well
+ * @reclaimed: guest pages that reclaim got since it was last quiet for
+ *             BALLOON_RECLAIM_FRESH
+ * @reclaimed_at: when it last got some, in jiffies
  * @cgroup: at @cgroup_at, less than BALLOON_WARY ago, pages were missed and
  *          nobody but a memory cgroup can have reclaimed them
  * @cgroup_at: in jiffies
@@ -432,6 +449,8 @@ struct balloon_restraint {
 	bool missed;
 	unsigned long missed_at;
 	unsigned int missed_ms;
+	unsigned long reclaimed;
+	unsigned long reclaimed_at;
 	bool cgroup;
 	unsigned long cgroup_at;
 };
@@ -473,12 +492,12 @@ struct balloon_trial {
  *
  * Protected by @balloon_lock:
  * @balloon_lock: see above
- * @inflate: the inflate queue
- * @deflate: the deflate queue
- * @free_batches: batches that nobody uses
- * @nr_free_batches: their number
- * @nr_acked: messages that the host has acknowledged so far
- * @canary: has the device shown that it takes large messages?
+ * @inflate: the inflate queue, but for what is not posted
+ * @deflate: the deflate queue, likewise
+ * @nr_acked: messages that the host has acknowledged so far; read without it, too
+ * @waited_in_vain: what @nr_acked was when migration last waited for more in vain;
+ *                  read without it, too
+ * @canary: has the device shown that it takes large messages? Read without it, too
  * @batches: all of them, BALLOON_BATCHES
  *
  * Protected by @bm.pages_lock, in guest pages:
@@ -488,6 +507,9 @@ struct balloon_trial {
  * @nr_unconfirmed: pages that inflation took and the host has not acknowledged
  * @nr_canary: 1 while the canary is not acknowledged, else 0
  * @wants_isolated: the kthread waits for isolated pages to come back
+ * @pending: closed batches of both queues, in the order to be posted
+ * @free_batches: batches that nobody uses
+ * @nr_free_batches: their number
  *
  * The kthread's own; others read single values of them for display:
  * @target: guest pages that the host wants
@@ -505,6 +527,7 @@ struct balloon_trial {
  * @events: counts everything that the kthread should look at; who waits takes
  *          its value first, then looks, then sleeps until it has changed
  * @wait: where it sleeps
+ * @notifying: see above
  * @config_changed: the target has to be read again
  * @dying: no new work; waits end
  * @dead: the device is broken
@@ -526,9 +549,8 @@ struct balloon_device {
 	struct mutex balloon_lock;	/* outside of page locks */
 	struct balloon_queue inflate;
 	struct balloon_queue deflate;
-	struct list_head free_batches;
-	unsigned int nr_free_batches;
 	unsigned long nr_acked;
+	unsigned long waited_in_vain;
 	enum balloon_canary canary;
 	struct balloon_batch *batches;
 
@@ -538,6 +560,9 @@ struct balloon_device {
 	unsigned long nr_unconfirmed;
 	unsigned long nr_canary;
 	bool wants_isolated;
+	struct list_head pending;
+	struct list_head free_batches;
+	unsigned int nr_free_batches;
 
 	unsigned long target;
 	u32 reported;
@@ -552,6 +577,7 @@ struct balloon_device {
 
 	atomic_t events;
 	wait_queue_head_t wait;
+	struct rw_semaphore notifying;	/* inside of balloon_lock */
 	bool config_changed;
 	bool dying;
 	bool dead;
@@ -620,10 +646,8 @@ void balloon_give_back(struct balloon_device *bd);
 int balloon_batches_alloc(struct balloon_device *bd);
 void balloon_batches_free(struct balloon_device *bd);
 struct balloon_batch *balloon_batch_get(struct balloon_device *bd,
-					unsigned int reserve)
-	__must_hold(&bd->balloon_lock);
-void balloon_batch_put(struct balloon_device *bd, struct balloon_batch *batch)
-	__must_hold(&bd->balloon_lock);
+					unsigned int reserve);
+void balloon_batch_put(struct balloon_device *bd, struct balloon_batch *batch);
 unsigned int balloon_batch_room(const struct balloon_batch *batch);
 void balloon_batch_name(struct balloon_device *bd, struct balloon_batch *batch,
 			struct page *page);
@@ -632,7 +656,7 @@ void balloon_queue_add(struct balloon_device *bd, struct balloon_queue *q,
 	__must_hold(&bd->balloon_lock);
 struct balloon_batch *balloon_queue_open(struct balloon_device *bd,
 					 struct balloon_queue *q)
-	__must_hold(&bd->balloon_lock);
+	__must_hold(&bd->bm.pages_lock);
 void balloon_queue_acked(struct virtqueue *vq);
 int balloon_queues_advance(struct balloon_device *bd)
 	__must_hold(&bd->balloon_lock);
@@ -640,6 +664,8 @@ bool balloon_queues_busy(struct balloon_device *bd)
 	__must_hold(&bd->balloon_lock);
 bool balloon_queues_arm(struct balloon_device *bd)
 	__must_hold(&bd->balloon_lock);
+bool balloon_queues_may_sleep(struct balloon_device *bd);
+void balloon_queues_unlock(struct balloon_device *bd);
 void balloon_queue_discard(struct balloon_device *bd, struct balloon_queue *q,
 			   enum balloon_page_state state)
 	__must_hold(&bd->balloon_lock);
@@ -665,6 +691,7 @@ void balloon_hold_off(struct balloon_device *bd);
 void balloon_end_hold_off(struct balloon_device *bd);
 unsigned int balloon_missed(struct balloon_device *bd);
 void balloon_not_missed(struct balloon_device *bd);
+void balloon_expect_reclaim(struct balloon_device *bd);
 long balloon_hold_off_left(struct balloon_device *bd);
 bool balloon_may_have_to_give(struct balloon_device *bd);
 long balloon_look_at_guest_in(struct balloon_device *bd);
@@ -674,6 +701,8 @@ int balloon_restraint_start(struct balloon_device *bd);
 void balloon_restraint_stop(struct balloon_device *bd);
 
 /* decide.c: what the guest's counters mean */
+unsigned long balloon_reclaimed(const struct balloon_signals *earlier,
+				const struct balloon_signals *now);
 bool balloon_cgroup_misses(const struct balloon_signals *earlier,
 			   const struct balloon_signals *now);
 struct balloon_plan balloon_decide(const struct balloon_signals *earlier,

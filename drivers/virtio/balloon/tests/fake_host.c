@@ -2,10 +2,11 @@
 /*
  * A fake host; fake_host.h says what it is for.
  *
- * Notifications arrive from the driver with its balloon_lock held, so that the
- * host takes its own lock inside of that one, and neither waits for anybody nor
- * reclaims memory. An expectation that fails does not end the task it fails in,
- * which may be the driver's.
+ * Notifications are of any task of the driver's, never of one that holds its
+ * balloon_lock: a host may handle all that was posted before it lets go of the
+ * guest. They may be of one that holds page locks, so that no memory is reclaimed
+ * here. An expectation that fails does not end the task it fails in, which may be
+ * the driver's.
  */
 
 #include <kunit/device.h>
@@ -534,11 +535,21 @@ struct page *fake_message_page(struct fake_message *message,
 	return pfn_to_page(message->numbers[index] / BALLOON_PER_GUEST_PAGE);
 }
 
+/* Does this very task hold it? What others do is of no concern. */
+static bool fake_host_holds(struct mutex *lock)
+{
+	return (atomic_long_read(&lock->owner) & ~7UL) ==
+	       (unsigned long)current;
+}
+
 static bool fake_host_notify(struct virtqueue *vq)
 {
 	struct fake_host *host = to_fake_host(vq->vdev);
+	struct balloon_device *bd = vq->vdev->priv;
 	unsigned int i;
 
+	KUNIT_EXPECT_FALSE_MSG(host->test, fake_host_holds(&bd->balloon_lock),
+			       "the host is notified under balloon_lock");
 	if (host->deaf)
 		return false;
 

@@ -299,21 +299,24 @@ static void host_is_slow_in_remove(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, host->nr_inflated_at_reset, 0);
 }
 
+/* More than one of the large messages. */
+#define MANY	(2 * BALLOON_LARGE_MESSAGE)
+
 /* Messages of more than 256 numbers are lost: that costs a page, no more. */
 static void host_drops_large_messages(struct kunit *test)
 {
 	struct fake_host *host = fake_host_start(test, 0);
 
 	host->drops_above = FIRECRACKER_MAX;
-	fake_host_reach(host, 5000);
+	fake_host_reach(host, MANY);
 	KUNIT_EXPECT_EQ(test, host->nr_canaries, 1);
-	KUNIT_EXPECT_EQ(test, balloon_held(host->bd), 5001);
+	KUNIT_EXPECT_EQ(test, balloon_held(host->bd), MANY + 1);
 	KUNIT_EXPECT_EQ(test,
 			balloon_state_pages(host->bd, BALLOON_PAGE_IN_FLIGHT),
 			1);
 
 	fake_host_reach(host, 1);
-	fake_host_reach(host, 3000);
+	fake_host_reach(host, MANY);
 	fake_host_reach(host, 0);
 	KUNIT_EXPECT_EQ(test, host->nr_canaries, 1);
 	KUNIT_EXPECT_EQ(test, balloon_held(host->bd), 1);
@@ -330,14 +333,14 @@ static void host_drops_large_messages_and_is_waited_for(struct kunit *test,
 	unsigned int i;
 
 	host->drops_above = FIRECRACKER_MAX;
-	fake_host_reach(host, 5000);
+	fake_host_reach(host, MANY);
 	host->holds[FAKE_INFLATE] = true;
 	for (i = 0; i < 10; i++) {
-		fake_host_set_target(host, 5001 + i);
+		fake_host_set_target(host, MANY + 1 + i);
 		fake_host_await(host, fake_host_unanswered(host, FAKE_INFLATE)
 				== 1 && fake_host_asleep(host));
 		fake_host_answer(host, FAKE_INFLATE);
-		fake_host_await(host, fake_host_arrived(host, 5001 + i));
+		fake_host_await(host, fake_host_arrived(host, MANY + 1 + i));
 	}
 	KUNIT_EXPECT_LT(test, jiffies - since, BALLOON_LOOK_AGAIN);
 }
@@ -361,9 +364,9 @@ static void host_drops_large_messages_must_tell_host(struct kunit *test)
 	host->drops_above = FIRECRACKER_MAX;
 	host->max_order = 0;
 	host->recycles = true;
-	fake_host_reach(host, 5000);
+	fake_host_reach(host, MANY);
 	fake_host_reach(host, 10);
-	fake_host_reach(host, 2000);
+	fake_host_reach(host, MANY);
 	unplug_at_once(host);
 	KUNIT_EXPECT_EQ(test, host->nr_inflated_at_reset, 0);
 }

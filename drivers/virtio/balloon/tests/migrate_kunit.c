@@ -369,17 +369,19 @@ static void expect_hook_refuses(struct fake_host *host, struct page *src,
 	fake_host_check(host);
 }
 
-static void migrate_does_not_wait_for_lock(struct kunit *test)
+/* The kthread holds it while it makes pages resident, a thousand at a time. */
+static void migrate_does_without_lock(struct kunit *test)
 {
 	struct fake_host *host = fake_host_start(test, 0);
-	struct page *page;
 
 	fake_host_reach(host, 5);
-	page = fake_host_isolate(host);
+	fake_host_isolate(host);
 	mutex_lock(&host->bd->balloon_lock);
-	expect_hook_refuses(host, page, -EAGAIN);
-	mutex_unlock(&host->bd->balloon_lock);
 	KUNIT_EXPECT_EQ(test, migrate(host), 0);
+	KUNIT_EXPECT_TRUE(test, list_empty(&host->isolated));
+	mutex_unlock(&host->bd->balloon_lock);
+	fake_host_await(host, fake_host_arrived(host, 5));
+	fake_host_check(host);
 }
 
 /* All batches, out of the driver's reach. */
@@ -387,22 +389,18 @@ static void take_batches(struct balloon_device *bd, struct list_head *batches)
 {
 	struct balloon_batch *batch;
 
-	mutex_lock(&bd->balloon_lock);
 	while ((batch = balloon_batch_get(bd, 0)))
 		list_add(&batch->node, batches);
-	mutex_unlock(&bd->balloon_lock);
 }
 
 static void give_batches(struct balloon_device *bd, struct list_head *batches)
 {
 	struct balloon_batch *batch, *next;
 
-	mutex_lock(&bd->balloon_lock);
 	list_for_each_entry_safe(batch, next, batches, node) {
 		list_del_init(&batch->node);
 		balloon_batch_put(bd, batch);
 	}
-	mutex_unlock(&bd->balloon_lock);
 	balloon_event(bd);
 }
 
@@ -420,8 +418,8 @@ static void give_late(struct work_struct *work)
 	give_batches(late->bd, &late->batches);
 }
 
-/* There mm tries until it succeeds, and speaks of each failure. */
-static void migrate_waits_in_offline_memory(struct kunit *test)
+/* Who compacts in passing does not, who says that there is time does. */
+static void migrate_waits_where_mm_may(struct kunit *test)
 {
 	struct fake_host *host = fake_host_start(test, 0);
 	struct late_batches late = { .bd = host->bd };
@@ -433,9 +431,7 @@ static void migrate_waits_in_offline_memory(struct kunit *test)
 	fake_host_reach(host, 5);
 	page = fake_host_isolate(host);
 	take_batches(host->bd, &late.batches);
-	fake_host_take_offline(host, MEM_GOING_OFFLINE, page, 1);
 
-	/* Compaction has no reason to. */
 	expect_hook_refuses(host, page, -EAGAIN);
 
 	since = jiffies;
@@ -445,7 +441,6 @@ static void migrate_waits_in_offline_memory(struct kunit *test)
 	KUNIT_EXPECT_LT(test, jiffies - since, BALLOON_LOOK_AGAIN);
 	flush_delayed_work(&late.work);
 	destroy_delayed_work_on_stack(&late.work);
-	fake_host_take_offline(host, MEM_OFFLINE, page, 1);
 	fake_host_await(host, fake_host_arrived(host, 5));
 	fake_host_check(host);
 }
@@ -465,12 +460,10 @@ static void migrate_waits_in_vain_once(struct kunit *test)
 	struct balloon_device *bd = host->bd;
 	unsigned long waited;
 	LIST_HEAD(batches);
-	struct page *page;
 
 	fake_host_reach(host, 5);
-	page = fake_host_isolate(host);
+	fake_host_isolate(host);
 	take_batches(bd, &batches);
-	fake_host_take_offline(host, MEM_GOING_OFFLINE, page, 1);
 	waited = migrate_in_vain(host);
 	KUNIT_EXPECT_GE(test, waited, BALLOON_LOOK_AGAIN);
 	KUNIT_EXPECT_LE(test, waited, 3 * BALLOON_LOOK_AGAIN);
@@ -478,17 +471,14 @@ static void migrate_waits_in_vain_once(struct kunit *test)
 
 	give_batches(bd, &batches);
 	KUNIT_EXPECT_EQ(test, migrate(host), 0);
-	fake_host_take_offline(host, MEM_OFFLINE, page, 1);
 	fake_host_await(host, fake_host_arrived(host, 5));
 
 	/* It has answered since. */
-	page = fake_host_isolate(host);
+	fake_host_isolate(host);
 	take_batches(bd, &batches);
-	fake_host_take_offline(host, MEM_GOING_OFFLINE, page, 1);
 	KUNIT_EXPECT_GE(test, migrate_in_vain(host), BALLOON_LOOK_AGAIN);
 	give_batches(bd, &batches);
 	KUNIT_EXPECT_EQ(test, migrate(host), 0);
-	fake_host_take_offline(host, MEM_OFFLINE, page, 1);
 	fake_host_await(host, fake_host_arrived(host, 5));
 	fake_host_check(host);
 }
@@ -510,9 +500,7 @@ static void migrate_does_not_wait_for_batch(struct kunit *test)
 	/* One is not enough: it takes an inflate and a deflate. */
 	batch = list_first_entry(&batches, struct balloon_batch, node);
 	list_del_init(&batch->node);
-	mutex_lock(&bd->balloon_lock);
 	balloon_batch_put(bd, batch);
-	mutex_unlock(&bd->balloon_lock);
 	expect_hook_refuses(host, page, -EAGAIN);
 
 	/* The one that it opened in vain makes no message. */
@@ -569,6 +557,34 @@ static void migrate_while_deflation_is_stuck(struct kunit *test)
 	fake_host_answer_all(host);
 	fake_host_await(host, fake_host_arrived(host, 100));
 	KUNIT_EXPECT_EQ(test, host->queues[FAKE_DEFLATE].nr_messages, 2);
+}
+
+/* Compaction opens one deflate after the other, faster than the host may answer. */
+static void migrate_inflate_waits_for_its_own_deflate(struct kunit *test)
+{
+	struct fake_host *host = fake_host_start(test, 0);
+	unsigned int i;
+
+	fake_host_reach(host, 10);
+	host->holds[FAKE_DEFLATE] = true;
+	host->holds[FAKE_INFLATE] = true;
+	for (i = 0; i < 2; i++) {
+		fake_host_isolate(host);
+		KUNIT_EXPECT_EQ(test, migrate(host), 0);
+		fake_host_await(host, fake_host_asleep(host));
+	}
+	fake_host_look(host);
+	KUNIT_EXPECT_EQ(test, fake_host_unanswered(host, FAKE_DEFLATE), 1);
+	KUNIT_EXPECT_EQ(test, fake_host_unanswered(host, FAKE_INFLATE), 0);
+
+	/* The second deflate is open by now, and follows the first inflate. */
+	fake_host_answer(host, FAKE_DEFLATE);
+	fake_host_await(host, fake_host_unanswered(host, FAKE_DEFLATE) == 1 &&
+			fake_host_unanswered(host, FAKE_INFLATE) == 1);
+	fake_host_answer_all(host);
+	fake_host_await(host, fake_host_arrived(host, 10));
+	KUNIT_EXPECT_EQ(test, host->queues[FAKE_INFLATE].nr_messages, 3);
+	fake_host_check(host);
 }
 
 static void migrate_refuses_dying_balloon(struct kunit *test)
@@ -811,6 +827,9 @@ static void remove_abandons_open_batches(struct kunit *test)
 	fake_host_unplug(host);
 }
 
+/* Each is ten times as dear in a kernel that looks at every use of memory. */
+#define RANDOM_STEPS	(IS_ENABLED(CONFIG_KASAN) ? 300 : 1000)
+
 /* One step of many. What is isolated stays so over any number of steps. */
 static void random_step(struct fake_host *host, struct rnd_state *rnd)
 {
@@ -854,7 +873,7 @@ static void migrate_at_random(struct kunit *test, u64 features)
 	host->max_order = 0;
 	host->recycles = true;
 	prandom_seed_state(&rnd, 20261121 + features);
-	for (i = 0; i < 1000; i++) {
+	for (i = 0; i < RANDOM_STEPS; i++) {
 		random_step(host, &rnd);
 		fake_host_check(host);
 	}
@@ -885,12 +904,13 @@ static struct kunit_case migrate_cases[] = {
 	KUNIT_CASE(migrate_putback_returns_page),
 	KUNIT_CASE(migrate_keeps_references),
 	KUNIT_CASE(migrate_refuses_page_in_flight),
-	KUNIT_CASE(migrate_does_not_wait_for_lock),
+	KUNIT_CASE(migrate_does_without_lock),
 	KUNIT_CASE(migrate_does_not_wait_for_batch),
-	KUNIT_CASE(migrate_waits_in_offline_memory),
+	KUNIT_CASE(migrate_waits_where_mm_may),
 	KUNIT_CASE_SLOW(migrate_waits_in_vain_once),
 	KUNIT_CASE(migrate_while_inflation_is_stuck),
 	KUNIT_CASE(migrate_while_deflation_is_stuck),
+	KUNIT_CASE(migrate_inflate_waits_for_its_own_deflate),
 	KUNIT_CASE(migrate_refuses_dying_balloon),
 	KUNIT_CASE(migrate_refuses_dead_balloon),
 	KUNIT_CASE(deflate_waits_for_isolated_page),

@@ -205,6 +205,12 @@ static const struct decision decisions[] = {
 	{ "nothing is free", {}, NOW(.spare = 0), BOUNDS(), TRIES(50000) },
 	{ "nothing is free, less is available than wanted", {},
 	  NOW(.available = 40000, .spare = 0), BOUNDS(), TRIES(39000) },
+	{ "what is free was just reclaimed", {}, NOW(.spare = 7),
+	  BOUNDS(.reclaimed = 7), TRIES(50000) },
+	{ "less is free than was just reclaimed", {}, NOW(.spare = 7),
+	  BOUNDS(.reclaimed = 8), TRIES(50000) },
+	{ "half of what is free was just reclaimed", {}, NOW(.spare = 14),
+	  BOUNDS(.reclaimed = 7), TAKES(7) },
 	{ "it was missed not long ago", {}, NOW(), BOUNDS(.missed = true),
 	  TRIES(50000) },
 	{ "others are on trial", {}, NOW(), BOUNDS(.on_trial = 20000),
@@ -442,7 +448,8 @@ static void restraint_takes_what_becomes_free(struct kunit *test)
 	fake_host_await(host, holds_for(host, BALLOON_HOLD_FLOOR));
 	KUNIT_EXPECT_EQ(test, balloon_size(host->bd), 300);
 	pass_time(60 * HZ);
-	KUNIT_EXPECT_TRUE(test, holds_for(host, BALLOON_HOLD_FLOOR));
+	fake_host_await(host, holds_for(host, BALLOON_HOLD_FLOOR));
+	KUNIT_EXPECT_EQ(test, balloon_size(host->bd), 300);
 
 	host->available = 5000;
 	since = jiffies;
@@ -490,6 +497,52 @@ static void restraint_waits_before_it_hands_over(struct kunit *test)
 	KUNIT_EXPECT_LE(test, jiffies - since, 3 * BALLOON_TRIAL_PERIOD);
 	KUNIT_EXPECT_EQ(test, balloon_trial_size(host->bd), 0);
 	fake_host_check(host);
+}
+
+/* The host is not told of what comes next until that has passed. */
+static void expect_trial(struct fake_host *host, unsigned long guest_pages)
+{
+	unsigned long told = host->nr_inflated;
+
+	fake_host_await(host, balloon_trial_size(host->bd) == guest_pages);
+	KUNIT_EXPECT_EQ(host->test, host->nr_inflated, told);
+	fake_host_await(host, host->nr_inflated == told + guest_pages);
+	KUNIT_EXPECT_EQ(host->test, balloon_trial_size(host->bd), 0);
+}
+
+/* What kswapd got is free when the balloon looks, and was in use before. */
+static void restraint_tries_what_was_just_reclaimed(struct kunit *test)
+{
+	struct fake_host *host = fake_host_start(test, 0);
+	unsigned long since;
+
+	fake_host_set_target(host, 1);
+	fake_host_await(host, fake_host_arrived(host, 1));
+	pass_time(HZ);
+	host->signals.reclaimed += BALLOON_RECLAIMED_ANY;
+	fake_host_set_target(host, 301);
+	expect_trial(host, 300);
+
+	/* Long enough ago. */
+	pass_time(BALLOON_RECLAIM_FRESH + HZ);
+	since = jiffies;
+	fake_host_set_target(host, 501);
+	fake_host_await(host, fake_host_arrived(host, 501));
+	KUNIT_EXPECT_LT(test, jiffies - since, BALLOON_TRIAL_PERIOD);
+}
+
+/* kswapd is faster than the balloon, which woke it in vain. */
+static void restraint_tries_what_it_waited_for(struct kunit *test)
+{
+	struct fake_host *host = fake_host_start(test, 0);
+
+	host->full = true;
+	host->spare = 0;
+	fake_host_set_target(host, 300);
+	fake_host_await(host, holds_for(host, BALLOON_HOLD_ALLOCATION));
+	host->full = false;
+	host->spare = ULONG_MAX;
+	expect_trial(host, 300);
 }
 
 /* More than this in the balloon, and who had it fetches it again. */
@@ -823,6 +876,8 @@ static struct kunit_case restraint_cases[] = {
 	KUNIT_CASE(restraint_takes_what_becomes_free),
 	KUNIT_CASE(restraint_holds_while_it_hurts),
 	KUNIT_CASE(restraint_waits_before_it_hands_over),
+	KUNIT_CASE(restraint_tries_what_was_just_reclaimed),
+	KUNIT_CASE(restraint_tries_what_it_waited_for),
 	KUNIT_CASE(restraint_gives_back_what_is_missed),
 	KUNIT_CASE(restraint_tries_seldom),
 	KUNIT_CASE(restraint_lets_cgroups_thrash),
