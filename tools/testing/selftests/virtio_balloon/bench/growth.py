@@ -1,0 +1,43 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Does a page cost the same, however much memory the guest has?"""
+
+import statistics
+
+from host.balloon import Balloon
+from host.device_trace import TIMED, DeviceTrace
+
+from .lab import Setup
+from .scenario import Scenario
+from .table import Row
+
+SIZES = (1, 2, 4, 8, 16)  # GiB
+PART = 2  # the balloon takes half
+TIMES = 5  # in each guest: what a small one does takes no time
+WAYS = ("inflate", "deflate")
+
+
+class Growth(Scenario):
+    """Memory that was never used goes to the host, from guests of all sizes."""
+    NAME = "growth"
+    TITLE = "half of the memory of guests of several sizes to the host, init_on_alloc=0"
+    SETUPS = {f"{size} GiB": Setup("ours", memory=size * 1024, init_args="init_on_alloc=0",
+                                   extra=TIMED) for size in SIZES}
+    ROWS = (
+        *(Row(way, f"guest of {size} GiB, {way}, s for a GiB", f"{size} GiB", decimals=3)
+          for way in WAYS for size in SIZES),
+        *(Row(f"{way}_spread", f"{way}, slowest over fastest", "all", at_most=1.15)
+          for way in WAYS),
+    )
+
+    def measure(self, guest, contestant):
+        Balloon(guest).load()
+        trace, moved = DeviceTrace(guest), guest.memory / PART / 2**30
+        seconds = [(trace.move(guest.memory // PART).seconds, trace.move(guest.memory).seconds)
+                   for _ in range(TIMES)]
+        return {way: statistics.median(several) / moved
+                for way, several in zip(WAYS, zip(*seconds))}
+
+    def conclude(self, seen):
+        for way in WAYS:
+            medians = [seen.median(name, way) for name in self.SETUPS]
+            seen.add("all", {f"{way}_spread": max(medians) / min(medians)})

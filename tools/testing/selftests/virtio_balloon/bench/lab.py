@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: GPL-2.0
+"""The guests of a bench: which driver, in which kernel, how QEMU runs it."""
+
+import os
+import subprocess
+from typing import NamedTuple
+
+from host import accel, initramfs, kernel, klog, module
+from host.guest import Guest, GuestDied
+from host.paths import BUILD, QEMU
+from host.qmp import Disconnected
+
+SERIES = "bench"  # the kernel of the series, as kernel.sh has it
+
+
+class Setup(NamedTuple):
+    """A driver and the guest it is measured in.
+
+    driver: "ours" or "stock", the kernel's own.  kernel: one of kernel.BUILT, whose
+    own driver is ours, or None for the installed one.
+    """
+    driver: str
+    kernel: str = None
+    memory: int = 1024  # MiB
+    device: str = "virtio-balloon-pci"
+    init_args: str = ""
+    cpus: str = "parallel"
+    extra: tuple = ()
+
+
+class Lab:
+    """Boots guests."""
+
+    def __init__(self, release):
+        self.release = release
+        self.accelerator = accel.choose(release)
+        self._systems = {}
+
+    def _system(self, setup):
+        """Kernel and initramfs; made once, when first wanted."""
+        key = setup.kernel, setup.driver
+        if key not in self._systems:
+            if setup.kernel:
+                built = kernel.build(setup.kernel)
+                self._systems[key] = built, initramfs.build(built, "stock")
+            else:
+                installed = kernel.installed(self.release)
+                if setup.driver == "ours":
+                    module.build(self.release)
+                self._systems[key] = installed, initramfs.build(installed, setup.driver)
+        return self._systems[key]
+
+    def guest(self, name, setup):
+        """A guest, not yet booted."""
+        return Guest(f"bench-{name}", *self._system(setup), self.accelerator,
+                     memory=setup.memory, device=setup.device, init_args=setup.init_args,
+                     cpus=setup.cpus, extra=setup.extra)
+
+    def measure(self, name, setup, measure):
+        """What `measure` makes of a guest; once more where QEMU's emulation has spoiled it."""
+        try:
+            return self._measure(name, setup, measure)
+        except (GuestDied, Disconnected):
+            console = BUILD / "guest" / f"bench-{name}" / "console.log"
+            if not klog.EMULATOR_BUG.search(console.read_text(errors="replace")):
+                raise
+        print("Oops: int3: that was QEMU and not the driver, once more", flush=True)
+        return self._measure(name, setup, measure)
+
+    def _measure(self, name, setup, measure):
+        # Not by "with": how it powers off is of no interest.
+        guest = self.guest(name, setup).__enter__()
+        try:
+            return measure(guest)
+        finally:
+            guest.kill()
+
+    def conditions(self):
+        """What the figures depend on."""
+        version = subprocess.run([QEMU, "-version"], check=True, capture_output=True, text=True)
+        return {"kernel": self.release, "accelerator": self.accelerator.name,
+                "qemu": version.stdout.splitlines()[0], "vcpus": 2, "host_cpus": os.cpu_count()}

@@ -1,0 +1,145 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Inflation and deflation: how long, how often the host is disturbed, what it costs it."""
+
+from typing import NamedTuple
+
+from host import picture
+from host.balloon import Balloon
+from host.device_trace import TIMED, DeviceTrace
+from host.paths import MIB
+
+from .lab import SERIES, Setup
+from .scenario import Scenario
+from .table import Row
+
+MEMORY = 4096  # MiB
+MOVED = 3  # GiB
+SMALL = 1024 * MIB  # what is left then
+KEEP = 128  # MiB that no program uses
+PLAIN = "init_on_alloc=0"
+
+TRACING = "/sys/kernel/tracing"
+NOTIFY = "vp_notify"  # virtio-pci's
+
+
+class HostShare:
+    """The time that the guest's CPUs spend in notifications, while the host works.
+
+    QEMU's balloon has no thread of its own: it handles messages in the guest's
+    write to the notification register, before vp_notify() returns.  The guest's
+    function graph tracer measures that function and no other.
+    """
+
+    def __init__(self, guest):
+        self._guest = guest
+        for name, text in (("set_ftrace_filter", NOTIFY), ("max_graph_depth", "1"),
+                           ("buffer_size_kb", "4096"), ("current_tracer", "function_graph")):
+            guest.write(f"{TRACING}/{name}", text)
+
+    def clear(self):
+        """Forget what was measured."""
+        self._guest.write(f"{TRACING}/trace", " ")
+
+    def seconds(self):
+        """Sum since then, of lines such as " 0)  $ 1234.567 us  |  vp_notify();"."""
+        lines = self._guest.run(f"cat {TRACING}/trace").splitlines()
+        return sum(float(line.split(" us ")[0].split()[-1]) for line in lines
+                   if NOTIFY in line and " us " in line) / 1e6
+
+
+class Host(NamedTuple):
+    """What the host has of the memory that the balloon takes; key: of figures."""
+    key: str
+    label: str
+
+
+FRESH = Host("", "memory never used")
+AGAIN = Host("_again", "memory that was in the balloon before")
+USED = Host("_used", "memory used since")
+
+
+def figures(host, there, back):
+    """Of a move there and back."""
+    answer = {}
+    for way, move in (("inflate", there), ("deflate", back)):
+        answer |= {way: move.seconds, f"{way}_notifications": move.notifications / MOVED,
+                   f"{way}_writes": move.config_writes / MOVED, f"{way}_cpu": move.cpu / MOVED}
+    return {key + host.key: value for key, value in answer.items()}
+
+
+def rows():
+    """What must be reached is where the host has nothing to take away: that takes no driver."""
+    plain = {"ours": "ours-plain", "peer": "stock-plain"}
+    for how, names, must, aim in (
+            (", init_on_alloc=0", plain, 2.6, ""),
+            ("", {"peer": "stock"}, 1.15, "as far as a module can"),
+            (", kernel of the series", {"ours": "series", "peer": "stock"}, 14, "20")):
+        yield Row("inflate", f"inflate{how}, s", **names, ratio=must, aim=aim)
+        for host in (AGAIN, USED):
+            yield Row("inflate" + host.key, f"... {host.label}", **names)
+    yield Row("deflate", "deflate, s", **plain, ratio=1.4, aim="2.2")
+    for host in (AGAIN, USED):
+        yield Row("deflate" + host.key, f"... {host.label}", **plain)
+    # What no driver can pass.
+    share = {"ours": "ours-plain", "peer": "share"}
+    yield Row("inflate", "inflate; peer: the host's share, s", **share, aim="0.87 (1 / 1.15)")
+    yield Row("deflate", "deflate; peer: the host's share, s", **share, aim="0.77 (1 / 1.3)")
+    for way, verb in (("inflate", "inflated"), ("deflate", "deflated")):
+        yield Row(f"{way}_notifications", f"notifications for a GiB {verb}", **plain,
+                  decimals=0, ratio=4, aim="8")
+        yield Row(f"{way}_writes", f"configuration writes for a GiB {verb}", **plain,
+                  decimals=0, ratio=4, aim="8")
+    for way, verb, must in (("inflate", "inflated", 1.5), ("deflate", "deflated", 1.2)):
+        yield Row(f"{way}_cpu", f"CPU seconds of the host for a GiB {verb}", **plain, ratio=must,
+                  aim="the host's share")
+
+
+class Moves(Scenario):
+    """A balloon that takes three quarters of the memory and gives it back."""
+    NAME = "inflate"
+    TITLE = "3 GiB of a 4 GiB guest to the host, and back"
+    SETUPS = {name: setup._replace(memory=MEMORY, extra=TIMED) for name, setup in {
+        "ours-plain": Setup("ours", init_args=PLAIN),
+        "stock-plain": Setup("stock", init_args=PLAIN),
+        "ours": Setup("ours"),
+        "stock": Setup("stock"),
+        "series": Setup("ours", kernel=SERIES),
+        # The tracer changes the guest's code while that runs, see host/accel.py.
+        "share": Setup("ours", init_args=PLAIN, cpus="in turn"),
+    }.items()}
+    ROWS = tuple(rows())
+    CURVES = {"ours-plain": "this driver, init_on_alloc=0",
+              "stock-plain": "the kernel's own, init_on_alloc=0",
+              "series": "this driver, kernel of the series",
+              "ours": "this driver", "stock": "the kernel's own"}
+
+    def __init__(self):
+        self._paths = {}
+
+    def measure(self, guest, contestant):
+        Balloon(guest).load()
+        if contestant == "share":
+            return self._share(guest)
+        trace, answer = DeviceTrace(guest), {}
+        for host in (FRESH, AGAIN, USED):
+            if host is USED:
+                guest.run(f"memtool touch {KEEP}")
+            there, back = trace.move(SMALL), trace.move(guest.memory)
+            answer |= figures(host, there, back)
+            self._paths.setdefault(contestant, there.path)
+        return answer
+
+    @staticmethod
+    def _share(guest):
+        trace, share, answer = DeviceTrace(guest), HostShare(guest), {}
+        for way, target in (("inflate", SMALL), ("deflate", guest.memory)):
+            share.clear()
+            trace.move(target)
+            answer[way] = share.seconds()
+        return answer
+
+    def draw(self, path):
+        curves = {title: self._paths[name] for name, title in self.CURVES.items()
+                  if name in self._paths}
+        picture.inflation(curves, MEMORY * MIB, self.TITLE, path)
+        return True
