@@ -21,9 +21,10 @@ KDIR ?= /lib/modules/$(KERNEL)/build
 
 # No byte code beside the sources.
 export PYTHONDONTWRITEBYTECODE := 1
-export BUILD KERNEL KDIR MEM TARGETS DEVICE PEER K S ROUNDS SEED TRANSPORT QEMU
+export BUILD KERNEL KDIR MEM TARGETS DEVICE PEER K S ROUNDS SEED TRANSPORT QEMU MINUTES SANITIZER
 
-.PHONY: help run bench-restraint guest check check-style check-kunit check-guest kernel modules modules_install clean
+.PHONY: help run bench bench-restraint soak guest check check-style check-kunit check-guest kernel series series-check \
+	modules modules_install clean
 
 help:
 	@echo 'make run              boot a Debian kernel in QEMU and drive the balloon, live'
@@ -41,11 +42,21 @@ help:
 	@echo '                      transitional, legacy, packed, no-ring-features, intx,'
 	@echo '                      mmio, mmio-legacy'
 	@echo '    SEED=number       the random targets of an earlier run'
-	@echo 'make kernel           the kernels that some of these boot, below $(BUILD)/kernel/'
+	@echo '    KERNEL=debug      in the kernel of the series that looks for mistakes meanwhile'
+	@echo 'make kernel           that kernel, below $(BUILD)/kernel/; or KERNEL=kcsan'
+	@echo 'make series           patches to mail, below $(BUILD)/series/'
+	@echo 'make series-check     each of them applies, builds and is clean; some minutes'
+	@echo 'make bench            our module beside the kernel'\''s own: how long, how often, how much'
+	@echo '    S=name            one scenario; they are named where that is unknown'
+	@echo '    ROUNDS=5          how often; the tables have medians'
 	@echo 'make bench-restraint  a target that the guest can not afford, with our module and'
 	@echo '                      with the kernel'\''s own: tables and a picture'
 	@echo '    S=name            one scenario: target, target-reserve, burst, tests'
 	@echo '    ROUNDS=1          how often; the tables have the medians'
+	@echo 'make soak             everything that can happen to a balloon, at the same time'
+	@echo '    MINUTES=10        for so long'
+	@echo '    SANITIZER=kasan   in a kernel that looks for misuse of memory, or kcsan: for races'
+	@echo '    SEED=number       the random choices of an earlier one'
 	@echo 'make guest            a shell in the guest, with the monitor open to you'
 	@echo 'make modules          build $(BUILD)/modules/virtio_balloon.ko'
 	@echo '    KDIR=directory    against another kernel'\''s headers'
@@ -57,9 +68,17 @@ run:
 	@sh $(SELFTEST)/prepare.sh run
 	@$(PYTHON) $(SELFTEST)/run.py
 
+bench:
+	@sh $(SELFTEST)/prepare.sh check
+	@PYTHONPATH=$(SELFTEST) $(PYTHON) -m bench
+
 bench-restraint:
 	@sh $(SELFTEST)/prepare.sh run
-	@$(PYTHON) $(SELFTEST)/bench_restraint.py
+	@PYTHONPATH=$(SELFTEST) $(PYTHON) -m bench.restraint
+
+soak:
+	@sh $(SELFTEST)/prepare.sh check
+	@$(PYTHON) $(SELFTEST)/soak.py
 
 guest:
 	@sh $(SELFTEST)/prepare.sh run
@@ -67,7 +86,7 @@ guest:
 
 check:
 	@sh $(SELFTEST)/prepare.sh check
-	@$(PYTHON) $(SELFTEST)/check.py style kunit kernel guest
+	@$(PYTHON) $(SELFTEST)/check.py kernel+compile+series guest+kunit-debug+guest-debug
 
 check-style:
 	@sh $(SELFTEST)/prepare.sh check
@@ -83,7 +102,15 @@ check-guest:
 
 kernel:
 	@sh $(SELFTEST)/prepare.sh check
-	@$(PYTHON) $(SELFTEST)/check.py kernel
+	@sh $(SELFTEST)/kernel.sh $(or $(filter kcsan,$(KERNEL)),debug)
+
+series:
+	@sh $(SELFTEST)/prepare.sh check
+	@$(PYTHON) tools/series/series.py
+
+series-check:
+	@sh $(SELFTEST)/prepare.sh series
+	@$(PYTHON) tools/series/check.py
 
 modules:
 	@sh $(SELFTEST)/modules.sh $(BUILD)/modules "$(KDIR)"

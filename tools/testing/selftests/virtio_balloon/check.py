@@ -1,25 +1,37 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: GPL-2.0
-"""Run groups of tests (style, kunit, kernel, guest), show their output, add up their results.
+"""Run groups of tests, show their output, add up their results.
 
-The last line is "N passed, N failed", with ", N skipped" where there are any.
-The exit status is 0 only if nothing failed and something passed.
+usage: check.py GROUP[+GROUP...]...
+
+Groups that are joined by a plus run at the same time; what the first of them says
+is shown as it comes, what the others say when it is done.  The last line is "N
+passed, N failed", with ", N skipped" where there are any.  The exit status is 0
+only if nothing failed and something passed.
 """
 
 import json
 import os
+import re
 import subprocess
 import sys
+import tempfile
 import time
 import xml.etree.ElementTree as ElementTree
 from collections import Counter
 
-from host import program, transport
+from host import kernel, klog, program, transport
 from host.paths import BUILD, ROOT, SELFTEST, Unusable, newest_kernel
 
-STYLE_CHECKS = ("checkpatch", "sparse", "W=1")
-KERNELS = ("poison",)
-GUESTS = 2  # at a time
+# Of style.sh.
+COMPILE = {"sparse and W=1": "compile"}
+STYLE_CHECKS = {"checkpatch": "checkpatch", **COMPILE}
+KERNELS = ("kunit", "debug")  # the second is made from the first
+# Guests at a time.
+GUESTS = 3
+DEBUG_GUESTS = 1  # beside those
+
+SUMMARY = re.compile(r"(\d+) passed, (\d+) failed(?:, (\d+) skipped)?")
 
 
 def shell(script, *arguments):
@@ -32,15 +44,35 @@ def say(result, name, seconds):
     print(f"{result} {name} ({seconds:.0f} s)", flush=True)
 
 
-def check_style():
+def check_style(checks=STYLE_CHECKS):
     """Each checker over all C files is one test."""
     results = Counter()
-    for name in STYLE_CHECKS:
+    for name, check in checks.items():
         start = time.monotonic()
-        result = "failed" if shell("style.sh", name) else "passed"
+        result = "failed" if shell("style.sh", check) else "passed"
         say(result, f"style: {name}", time.monotonic() - start)
         results[result] += 1
     return results
+
+
+def check_compile():
+    """Only what looks at more than the patches of the series, which has checkpatch look at them."""
+    return check_style(COMPILE)
+
+
+def check_series():
+    """The part of `make series-check` that builds nothing, each check a test."""
+    command = [sys.executable, ROOT / "tools/series/check.py", "quick"]
+    last = ""
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        for last in process.stdout:
+            if not re.match(r"\d+ passed", last):
+                print(last, end="", flush=True)
+    count = re.fullmatch(r"(\d+) passed, (\d+) failed\n", last)
+    if not count:
+        say("failed", "series: it was not checked, see above", 0)
+        return Counter(failed=1)
+    return Counter(passed=int(count[1]), failed=int(count[2]))
 
 
 def kunit_cases(group):
@@ -50,20 +82,36 @@ def kunit_cases(group):
         yield from kunit_cases(part)
 
 
-def check_kunit():
-    """Each KUnit case is a test; so is the build, where it fails."""
-    answer = BUILD / "kunit.json"
+def splats(log):
+    """What went wrong by the kernel's own account, although no test has noticed."""
+    try:
+        lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError as error:
+        return [str(error)]
+    return [line for line in lines if klog.SPLAT.search(line)]
+
+
+def check_kunit(arch="um", log=BUILD / "kunit" / "test.log"):
+    """Each KUnit case is a test; so is the build, where it fails, and what the kernel says."""
+    answer = BUILD / f"kunit-{arch}.json"
     answer.unlink(missing_ok=True)
-    status = shell("kunit.sh", str(answer))
+    status = shell("kunit.sh", arch, str(answer))
     if not answer.exists():
-        say("failed", "kunit: the suites did not run, see above", 0)
+        say("failed", f"kunit {arch}: the suites did not run, see above", 0)
         return Counter(failed=1)
     results = Counter({"PASS": "passed", "SKIP": "skipped"}.get(case["status"], "failed")
                       for case in kunit_cases(json.loads(answer.read_text(encoding="utf-8"))))
-    if (status and not results["failed"]) or not results["passed"]:
-        say("failed", f"kunit: kunit.py ended with status {status}", 0)
+    alarms = splats(log)
+    if alarms or (status and not results["failed"]) or not results["passed"]:
+        print("\n".join(alarms))
+        say("failed", f"kunit {arch}: kunit.py ended with status {status}, see {log}", 0)
         results["failed"] += 1
     return results
+
+
+def check_kunit_debug():
+    """The same in the kernel that looks for mistakes meanwhile."""
+    return check_kunit("x86_64", BUILD / "kernel" / "kunit" / "test.log")
 
 
 def check_kernel():
@@ -77,21 +125,22 @@ def check_kernel():
     return results
 
 
-def check_guest():
+def check_guest(name="guest", guests=GUESTS, selection=()):
     """Each pytest test is a test."""
-    answer = BUILD / "guest.xml"
+    answer = BUILD / f"{name}.xml"
     answer.unlink(missing_ok=True)
-    selection = ["-k", os.environ["K"]] if os.environ.get("K") else []
+    if os.environ.get("K"):
+        selection = *selection, "-k", os.environ["K"]
     status = subprocess.run(
         [sys.executable, "-m", "pytest", "-v", "-rs", "--tb=short", "-p", "no:cacheprovider",
-         "-n", str(GUESTS), "--dist", "loadfile",
+         "-n", str(guests), "--dist", "loadfile",
          f"--rootdir={ROOT}", f"--junitxml={answer}", *selection, SELFTEST],
         check=False).returncode
     try:
         suite = ElementTree.parse(answer).getroot().find("testsuite")
         count = {name: int(suite.get(name)) for name in ("tests", "failures", "errors", "skipped")}
     except (OSError, ElementTree.ParseError):
-        say("failed", f"guest: pytest ended with status {status}", 0)
+        say("failed", f"{name}: pytest ended with status {status}", 0)
         return Counter(failed=1)
     # One test may both fail and have its clean-up fail: an error more than there are tests.
     failed = len({(case.get("classname"), case.get("name")) for case in suite.iter("testcase")
@@ -100,13 +149,45 @@ def check_guest():
     names = {(case.get("classname"), case.get("name")) for case in suite.iter("testcase")}
     results["passed"] = len(names) - failed - count["skipped"]
     if status and not failed:
-        say("failed", f"guest: pytest ended with status {status}", 0)
+        say("failed", f"{name}: pytest ended with status {status}", 0)
         results["failed"] += 1
     return results
 
 
-GROUPS = {"style": check_style, "kunit": check_kunit, "kernel": check_kernel,
-          "guest": check_guest}
+def check_guest_debug():
+    """The core, and each feature once, in the kernel that looks for mistakes meanwhile."""
+    os.environ["KERNEL"] = "debug"
+    return check_guest("guest-debug", DEBUG_GUESTS, ("-m", "debug"))
+
+
+def run_groups(names):
+    """Run groups, the first in this process, the others in one of their own, one by one."""
+    print(f"== {names[0]}", flush=True)
+    if not names[1:]:
+        return GROUPS[names[0]]()
+    with tempfile.TemporaryFile("w+", dir=BUILD) as output:
+        with subprocess.Popen([sys.executable, __file__, *names[1:]], stdout=output,
+                              stderr=subprocess.STDOUT) as others:
+            try:
+                results = GROUPS[names[0]]()
+            except BaseException:
+                others.terminate()
+                raise
+            print(f"waiting for {' and '.join(names[1:])}", flush=True)
+        output.seek(0)
+        lines = output.read().splitlines()
+    print("\n".join(lines[:-1]), flush=True)
+    counts = SUMMARY.fullmatch(lines[-1]) if lines else None
+    if not counts:
+        say("failed", f"{' '.join(names[1:])}: ended with {lines[-1:]}", 0)
+        return results + Counter(failed=1)
+    passed, failed, skipped = (int(count or 0) for count in counts.groups())
+    return results + Counter(passed=passed, failed=failed, skipped=skipped)
+
+
+GROUPS = {"style": check_style, "compile": check_compile, "series": check_series,
+          "kunit": check_kunit, "kunit-debug": check_kunit_debug, "kernel": check_kernel,
+          "guest": check_guest, "guest-debug": check_guest_debug}
 
 
 def main():
@@ -115,15 +196,17 @@ def main():
     # For the scripts, whoever calls: the Makefile's own defaults.
     os.environ["BUILD"] = str(BUILD)
     os.environ["KERNEL"] = os.environ.get("KERNEL") or newest_kernel()
-    os.environ["KDIR"] = os.environ.get("KDIR") or f"/lib/modules/{os.environ['KERNEL']}/build"
+    release = newest_kernel() if os.environ["KERNEL"] in kernel.BUILT else os.environ["KERNEL"]
+    os.environ["KDIR"] = os.environ.get("KDIR") or f"/lib/modules/{release}/build"
     os.environ["PYTHON"] = sys.executable
     BUILD.mkdir(parents=True, exist_ok=True)
     results = Counter()
-    for name in sys.argv[1:]:
-        if name not in GROUPS:
-            raise Unusable(f"no such group of tests: {name}: choose from {' '.join(GROUPS)}")
-        print(f"== {name}", flush=True)
-        results += GROUPS[name]()
+    for argument in sys.argv[1:]:
+        names = argument.split("+")
+        for name in names:
+            if name not in GROUPS:
+                raise Unusable(f"no such group of tests: {name}: choose from {' '.join(GROUPS)}")
+        results += run_groups(names)
     line = f"{results['passed']} passed, {results['failed']} failed"
     if results["skipped"]:
         line += f", {results['skipped']} skipped"

@@ -42,4 +42,5 @@ done
 find "$mirror" -xtype l -delete
 
 make -C "$kdir" M="$mirror" "$@" modules
-[ -e "$mirror/virtio_balloon.ko" ] || die "the build left no $mirror/virtio_balloon.ko: check Kbuild"
+[ -e "$mirror/virtio_balloon.ko" ] ||
+	die "the build left no $mirror/virtio_balloon.ko: check Kbuild"

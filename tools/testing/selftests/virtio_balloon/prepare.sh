@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
 #
-# usage: prepare.sh run|check
+# usage: prepare.sh run|check|series
 #
 # See that this machine can do the job and install the Debian packages that it
 # lacks.  This is the one place that knows which those are.  Runs on a machine
@@ -25,9 +25,17 @@ CHECK_PACKAGES="
 	python3-pytest python3-pytest-xdist sparse
 "
 
+# Another kernel's compiler, for another user of what the series renames; the
+# documents.
+SERIES_PACKAGES="
+	$CHECK_PACKAGES
+	gcc-powerpc64le-linux-gnu python3-sphinx
+"
+
 # MiB that have to be free under build/.
 RUN_SPACE=200
 CHECK_SPACE=4096
+SERIES_SPACE=6144
 
 die()
 {
@@ -39,18 +47,22 @@ check_machine()
 {
 	machine=$(uname -m)
 	[ "$machine" = x86_64 ] ||
-		die "this machine is $machine: the guest needs an x86-64 host, only 'make modules' works here"
+		die "this machine is $machine: the guest needs an x86-64 host," \
+		    "only 'make modules' works here"
 	command -v apt-get >/dev/null ||
-		die "this is no Debian system: make run and make check need Debian's kernel packages"
+		die "this is no Debian system:" \
+		    "make run and make check need Debian's kernel packages"
 }
 
 check_space()
 {
-	mkdir -p "$BUILD" 2>/dev/null || die "$BUILD cannot be created: check who owns $(dirname "$BUILD")"
-	[ -e "$BUILD/linux/.unpacked" ] && needed=$RUN_SPACE || needed=$1
+	mkdir -p "$BUILD" 2>/dev/null ||
+		die "$BUILD cannot be created: check who owns $(dirname "$BUILD")"
+	[ -e "$BUILD/$2/.unpacked" ] && needed=$RUN_SPACE || needed=$1
 	free=$(df -Pm "$BUILD" | awk 'NR == 2 { print $4 }')
 	[ "$free" -ge "$needed" ] ||
-		die "only $free MiB are free for $BUILD, $needed are needed: make room, or set BUILD= to a directory elsewhere"
+		die "only $free MiB are free for $BUILD, $needed are needed:" \
+		    "make room, or set BUILD= to a directory elsewhere"
 }
 
 missing_packages()
@@ -87,11 +99,13 @@ install_packages()
 }
 
 BUILD=${BUILD:-build}
+tree=linux	# once it is unpacked, not much more is needed
 case "${1-}" in
 run)	packages=$RUN_PACKAGES space=$RUN_SPACE ;;
 check)	packages=$CHECK_PACKAGES space=$CHECK_SPACE ;;
-*)	die "usage: prepare.sh run|check" ;;
+series)	packages=$SERIES_PACKAGES space=$SERIES_SPACE tree=series-tree ;;
+*)	die "usage: prepare.sh run|check|series" ;;
 esac
 check_machine
-check_space "$space"
+check_space "$space" "$tree"
 install_packages "$packages"

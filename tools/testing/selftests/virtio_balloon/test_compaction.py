@@ -3,10 +3,13 @@
 
 import contextlib
 
+import pytest
+
 from host.paths import MIB
 
 # One may end where another that the kernel began itself has been.
 PASSES = 5
+ROUNDS = 5
 
 
 def scatter_balloon(balloon, target):
@@ -37,29 +40,31 @@ def test_blocks_stay_with_the_guest(balloon):
     assert after > before // 2
 
 
+@pytest.mark.debug
 def test_huge_blocks_come_back(balloon, data):
     """Pages scattered over memory are migrated together, by the kernel itself or when told to."""
     guest = balloon.guest
-    data.fill(128 * MIB)
+    data.fill(32 * MIB)
     migrated = guest.vmstat()["balloon_migrate"]
     scatter_balloon(balloon, 864 * MIB)
     before = guest.free_huge_blocks()
     for _ in range(PASSES):
         guest.write("/proc/sys/vm/compact_memory", "1")
+        guest.shrink_per_cpu_lists()
     moved = guest.vmstat()["balloon_migrate"] - migrated
     after = guest.free_huge_blocks()
     print(f"{moved} pages migrated; free 2 MiB blocks: {before}, then {after}")
     assert moved > 1000
-    assert after > before + 20
+    assert after > before + 100
     balloon.check_accounts()
 
 
 def test_against_moving_targets(balloon, data, rng):
-    """Ten rounds of scattering, compaction and changing targets lose no page."""
+    """Rounds of scattering, compaction and changing targets lose no page."""
     guest = balloon.guest
     data.fill(128 * MIB)
     migrated = guest.vmstat()["balloon_migrate"]
-    for _ in range(10):
+    for _ in range(ROUNDS):
         scatter_balloon(balloon, rng.randrange(864 * MIB, 928 * MIB))
         with endless_compaction(guest):
             for _ in range(4):

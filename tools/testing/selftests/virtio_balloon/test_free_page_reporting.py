@@ -37,10 +37,11 @@ def test_beside_an_inflated_balloon(reporter):
     reporter.guest.use_and_free(300)
 
 
+@pytest.mark.debug
 def test_data_survives_reports(reporter, data):
     """What is in use is never reported."""
-    data.fill(300 * MIB)
-    reporter.guest.use_and_free(400)
+    data.fill(100 * MIB)
+    reporter.guest.use_and_free(200)
     data.verify()
     reporter.unload()
     data.verify()

@@ -80,14 +80,19 @@ def test_unknown_transport():
     check_refused(make("check-guest", "TRANSPORT=pigeon"), "TRANSPORT", "pigeon", "modern", "mmio")
 
 
-@pytest.mark.parametrize("setting, words", [
-    ("S=pigeon", ("S:", "pigeon", "target", "burst")),
-    ("ROUNDS=none", ("ROUNDS", "none")),
-    ("ROUNDS=0", ("ROUNDS", "'0'")),
+@pytest.mark.parametrize("target, setting, words", [
+    ("bench", "S=pigeon", ("S:", "pigeon", "inflate", "hugetlbfs")),
+    ("bench", "ROUNDS=none", ("ROUNDS", "none")),
+    ("bench-restraint", "S=pigeon", ("S:", "pigeon", "target", "burst")),
+    ("bench-restraint", "ROUNDS=0", ("ROUNDS", "'0'")),
+    ("soak", "MINUTES=many", ("MINUTES", "many")),
+    ("soak", "MINUTES=0", ("MINUTES", "0.5")),
+    ("soak", "SEED=pigeon", ("SEED", "pigeon")),
+    ("soak", "SANITIZER=pigeon", ("SANITIZER", "pigeon", "kasan", "kcsan")),
 ])
-def test_bad_bench(setting, words):
-    """A scenario that does not exist is refused with the names of those that do."""
-    check_refused(make("bench-restraint", setting), *words)
+def test_bad_choice(target, setting, words):
+    """What does not exist is refused with the names of what does, before anything is built."""
+    check_refused(make(target, setting), *words)
 
 
 @pytest.fixture(name="pretend")

@@ -16,13 +16,11 @@ import pytest
 
 from host.balloon import Balloon
 from host.guest import HANG_SECONDS
+from host.migration import CRAWL, HINTING, HINTS, bandwidth, progress
 from host.paths import MIB
 
 MEMORY = 1024 * MIB
 LIVE = 100  # MiB that must arrive intact
-CRAWL = 100  # bytes a second; QEMU takes less than 10 for no limit
-HINTS = ("-object", "iothread,id=hints")
-HINTING = "virtio-balloon-pci,free-page-hint=on,iothread=hints"
 
 
 @pytest.fixture(scope="module", name="traveller")
@@ -68,27 +66,9 @@ def fixture_hinting(hinter):
         yield balloon
 
 
-def progress(guest, condition):
-    """Wait until `condition` holds for query-migrate's answer; return that."""
-    deadline = time.monotonic() + HANG_SECONDS
-    while True:
-        answer = guest.qmp.execute("query-migrate")
-        assert answer.get("status") != "failed", answer
-        if condition(answer):
-            return answer
-        assert time.monotonic() < deadline, answer
-        # Nothing tells how far a migration is.
-        guest.qmp.wait_event("STOP", len(guest.qmp.events), 0.05)
-
-
 def looks(answer):
     """How often QEMU has looked at what is dirty."""
     return answer.get("ram", {}).get("dirty-sync-count", 0)
-
-
-def bandwidth(guest, size):
-    """Bytes a second that may be sent from now on."""
-    guest.qmp.execute("migrate-set-parameters", **{"max-bandwidth": size})
 
 
 def arrive(guest):
@@ -205,6 +185,7 @@ def test_hints_save_pages(travelling, hinting):
     assert sent["hints"] < sent["plain"] // 2
 
 
+@pytest.mark.debug
 def test_hints_again(hinting):
     """Each migration asks anew, and the balloon moves between them."""
     for target in (700 * MIB, MEMORY):
@@ -251,6 +232,7 @@ def test_hints_while_inflating(hinting):
     assert hinting.offline_pages() == (MEMORY - 500 * MIB) // 4096
 
 
+@pytest.mark.debug
 def test_removal_with_lent_memory(hinting):
     """modprobe -r while memory is lent returns it, and the next modprobe is asked again."""
     guest = hinting.guest

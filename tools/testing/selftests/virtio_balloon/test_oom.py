@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
 """F_DEFLATE_ON_OOM: the balloon is the guest's last reserve."""
 
+import pytest
+
 from host.paths import MIB
 
 SMALL = 400 * MIB
@@ -32,6 +34,7 @@ def test_large_allocation_succeeds(reserve):
         assert reserve.offline_pages() * 4096 == guest.memory - SMALL
 
 
+@pytest.mark.debug
 def test_removal_after_giving(reserve):
     """modprobe -r while the balloon holds back after an out-of-memory."""
     guest = reserve.guest

@@ -40,15 +40,6 @@ def roam(balloon, size):
     return float(process.output.split()[2]), yielded
 
 
-def roam_anew(balloon, size):
-    """Likewise with an empty balloon, and no memory that the host need not provide anew."""
-    for target in (SMALL, balloon.guest.memory):
-        balloon.set(target)
-        cut_hold_off_short(balloon)
-        balloon.wait(target)
-    return roam(balloon, size)[0]
-
-
 def cut_hold_off_short(balloon):
     """A floor that is set, be it the old one, has the balloon try at once."""
     if PEER == "ours":
@@ -65,12 +56,12 @@ def test_large_process_gets_memory_back(reserve):
     """With deflate-on-oom, a nearly full balloon is there for who needs it at once.
 
     That is before the process has to reclaim by itself, a thousand times with our
-    out-of-memory notifier alone.
+    out-of-memory notifier alone.  How long it takes is the bench's, on a host that has
+    a CPU for who gives and for who takes.
     """
     guest = reserve.guest
     size = guest.memory * 6 // 10
     kills = guest.vmstat()["oom_kill"]
-    usual = statistics.median(roam_anew(reserve, size) for _ in range(3))
     times, stalled = [], []
     for cycle in range(10):
         reserve.set(SMALL)
@@ -83,9 +74,8 @@ def test_large_process_gets_memory_back(reserve):
         times.append(seconds)
         assert whole > SMALL
         assert guest.vmstat()["oom_kill"] == kills
-    print(f"60 % of memory within {usual:.2f} s, with a balloon", *map("{:.2f}".format, times))
+    print("60 % of memory, s:", *map("{:.2f}".format, times))
     print("stalls:", *stalled)
-    assert statistics.median(times) < 2 * usual
     assert statistics.median(stalled) < 200
     reserve.wait(SMALL)
 

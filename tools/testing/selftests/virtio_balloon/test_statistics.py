@@ -73,18 +73,18 @@ def fixture_large(boot):
 @pytest.mark.parametrize("target", [1024 * MIB, 4096 * MIB], ids=["inflating", "deflating"])
 def test_answers_while_moving(large, target):
     """A question that comes when 3 GiB begin to move is answered long before they have."""
-    for _ in range(3):
-        large.reach(5120 * MIB - target)
-        last = next_second(large)
-        large.set(target)
-        ask(large)
-        large.next_stats(last)
-        moved = 3072 * MIB - abs(large.actual() - target)
-        large.wait(target)
-        print(f"answered when {moved // MIB} MiB had moved")
-        assert moved < 2048 * MIB
+    large.reach(5120 * MIB - target)
+    last = next_second(large)
+    large.set(target)
+    ask(large)
+    large.next_stats(last)
+    moved = 3072 * MIB - abs(large.actual() - target)
+    large.wait(target)
+    print(f"answered when {moved // MIB} MiB had moved")
+    assert moved < 2048 * MIB
 
 
+@pytest.mark.debug
 def test_answers_during_compaction(stats):
     """Questions are answered while mm compacts memory without a pause."""
     guest = stats.guest

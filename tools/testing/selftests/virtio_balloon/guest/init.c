@@ -51,7 +51,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define PORT_PATTERN	"/dev/vport*p1"
+/* Its file in debugfs is the last thing that a port gets (see open_port()). */
+#define PORT_DIRECTORY	"/sys/kernel/debug/virtio-ports"
+#define PORT_PATTERN	PORT_DIRECTORY "/vport*p1"
 #define CONSOLE		"/dev/ttyS0"
 #define MMIO_PATTERN	"/sys/bus/acpi/devices/LNRO0005:*"
 #define MAX_JOBS	16
@@ -76,9 +78,23 @@ static char payload[MAX_PAYLOAD];
 static char request[MAX_REQUEST];
 static size_t request_len;
 
+/*
+ * The kernel's log reaches the console in any case, standard error may not.
+ * dprintf() does not write to the log: it asks for the position first, and the
+ * log has none.
+ */
 static void die(const char *what)
 {
-	dprintf(STDERR_FILENO, "init: %s: %s\n", what, strerror(errno));
+	int error = errno;
+	int log = open("/dev/kmsg", O_WRONLY | O_CLOEXEC);
+	char text[256];
+	int len = snprintf(text, sizeof(text), "init: %s: %s\n", what,
+			   strerror(error));
+
+	if (len >= (int)sizeof(text))
+		len = sizeof(text) - 1;
+	if (write(log < 0 ? STDERR_FILENO : log, text, len) < 0)
+		perror("init");
 	sync();
 	reboot(RB_POWER_OFF);
 	_exit(1);
@@ -181,25 +197,33 @@ static void load_virtio_mmio(void)
 	load_module("virtio_mmio");
 }
 
-/* The port appears when the host's messages about it have been handled. */
+/*
+ * The port appears when the host's messages about it have been handled.  Its
+ * device node is there before the driver finds the port that belongs to it:
+ * until then open() says ENXIO.
+ */
 static int open_port(void)
 {
 	int watch = inotify_init1(IN_CLOEXEC);
 	char events[4096];
+	char node[64];
 	glob_t found;
 	int fd;
 
-	if (watch < 0 || inotify_add_watch(watch, "/dev", IN_CREATE) < 0)
-		die("watch /dev");
+	if (watch < 0 ||
+	    inotify_add_watch(watch, PORT_DIRECTORY, IN_CREATE) < 0)
+		die("watch " PORT_DIRECTORY);
 	while (glob(PORT_PATTERN, 0, NULL, &found)) {
 		if (read(watch, events, sizeof(events)) < 0 && errno != EINTR)
-			die("watch /dev");
+			die("watch " PORT_DIRECTORY);
 	}
 	close(watch);
-	fd = open(found.gl_pathv[0], O_RDWR | O_CLOEXEC);
-	if (fd < 0)
-		die(found.gl_pathv[0]);
+	snprintf(node, sizeof(node), "/dev/%s",
+		 strrchr(found.gl_pathv[0], '/') + 1);
 	globfree(&found);
+	fd = open(node, O_RDWR | O_CLOEXEC);
+	if (fd < 0)
+		die(node);
 	return fd;
 }
 

@@ -32,9 +32,15 @@ class Accelerator(NamedTuple):
     reason: str
     clock: str = ""
 
+    def run(self, cpus, guest_kernel):
+        """QEMU's arguments for a guest's CPUs and its kernel."""
+        return tuple(argument.format(cache=guest_kernel.translated)
+                     for argument in self.arguments[cpus])
+
 
 # The same guest under both, and one that no nested hypervisor is too small for.
 CPU = ("-cpu", "qemu64")
+LOOPS_PER_JIFFY = 10_000_000
 CPUS = ("parallel", "in turn", "counted")
 
 
@@ -47,7 +53,8 @@ def tcg(reason):
     """Emulation.
 
     The cache of translated code counts as QEMU's resident memory: kept small,
-    it does not blur what the balloon does to that.
+    it does not blur what the balloon does to that. A kernel that looks for mistakes
+    has several times the code, which would be translated again and again.
 
     The kernel boots on one CPU, init starts the other: QEMU 7.2 now and then
     lets one CPU run into an int3 that the other's patching of kernel code has
@@ -58,16 +65,19 @@ def tcg(reason):
     A clock that counts instructions, 16 ns each, measures the same however busy
     the host is, as long as the guest has something to do.
 
+    To count how often an emulated CPU goes round a loop between two interrupts takes
+    seconds, and fails; nothing here depends on it.
+
     The guest sees the host's time stamp counter; a guest that can not measure
     its frequency, and has no KVM to ask, has to be told.
     """
-    in_turn = ("-accel", "tcg,thread=single,tb-size=64", *CPU)
+    in_turn = ("-accel", "tcg,thread=single,tb-size={cache}", *CPU)
     arguments = {
-        "parallel": ("-accel", "tcg,thread=multi,tb-size=64", *CPU),
+        "parallel": ("-accel", "tcg,thread=multi,tb-size={cache}", *CPU),
         "in turn": in_turn,
         "counted": (*in_turn, "-icount", "shift=4"),
     }
-    return Accelerator("TCG", arguments, "maxcpus=1", reason,
+    return Accelerator("TCG", arguments, f"maxcpus=1 lpj={LOOPS_PER_JIFFY}", reason,
                        f"tsc=reliable tsc_early_khz={tsc_khz()}")
 
 

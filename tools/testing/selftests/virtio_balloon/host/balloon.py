@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0
 """The balloon of a guest, as its host and its administrator see it."""
 
+import errno
 import time
 
-from .guest import BALLOON_ID, HANG_SECONDS
+from .guest import BALLOON_ID, HANG_SECONDS, CommandFailed
 from .paths import BALLOON_PAGE
 
 DRIVER = "/sys/bus/virtio/drivers/virtio_balloon"
@@ -107,12 +108,21 @@ class Balloon:
                 raise Stuck(f"no device has the driver for {HANG_SECONDS} s")
         return device
 
+    def _read(self, path):
+        """Content of a sysfs file.  A device has its driver before it has the driver's files."""
+        try:
+            return self.guest.read(path).strip()
+        except CommandFailed as failure:
+            if failure.status != errno.ENOENT:
+                raise
+            return None
+
     def wait_attribute(self, name, value):
         """Wait until a sysfs file has this content, without a process in the guest."""
         self.wait_device()
         path = self._path(name)
         deadline = time.monotonic() + HANG_SECONDS
-        while (now := self.guest.read(path).strip()) != value:
+        while (now := self._read(path)) != value:
             if time.monotonic() > deadline:
                 raise Stuck(f"{name} is {now}, not {value}, for {HANG_SECONDS} s")
             self.guest.qmp.wait_event("BALLOON_CHANGE", len(self.guest.qmp.events), 0.1)

@@ -41,6 +41,17 @@ def find_config(registers):
     raise ValueError("the device has no VIRTIO_PCI_CAP_DEVICE_CFG")
 
 
+def query_queue(guest, name, features):
+    """A queue of the guest's balloon; QEMU numbers those of the features that are there."""
+    names = ["inflate", "deflate", "stats"]
+    names += [feature for feature in ("free-page-hint", "free-page-reporting")
+              if feature in features or feature == name]
+    status = guest.qmp.execute(
+        "x-query-virtio-queue-status", queue=names.index(name),
+        path=f"/machine/peripheral/{BALLOON_ID}/virtio-backend")
+    return Queue(status["vring-desc"] != 0, status["used-idx"])
+
+
 class Device:
     """The device that a balloon's driver is bound to.
 
@@ -65,13 +76,7 @@ class Device:
 
     def queue(self, name):
         """One of the queues that only exist where the feature `name` was agreed on."""
-        names = ["inflate", "deflate", "stats"]
-        names += [feature for feature in ("free-page-hint", "free-page-reporting")
-                  if feature in self.features or feature == name]
-        status = self._guest.qmp.execute(
-            "x-query-virtio-queue-status", queue=names.index(name),
-            path=f"/machine/peripheral/{BALLOON_ID}/virtio-backend")
-        return Queue(status["vring-desc"] != 0, status["used-idx"])
+        return query_queue(self._guest, name, self.features)
 
     def wait_used(self, name, since, count):
         """Wait for `count` buffers to be used; nothing but the queue's index tells."""

@@ -13,7 +13,7 @@ from .paths import BUILD, GUEST_SOURCES, Unusable, alone
 
 MODULE = "virtio_balloon"
 DISK_MODULE = "virtio_blk"
-PROGRAMS = ("init", "memtool", "attrreader")
+PROGRAMS = ("init", "memtool", "attrreader", "failnth")
 KMOD_NAMES = ("modprobe", "modinfo", "insmod", "rmmod", "lsmod", "depmod")
 
 
@@ -127,6 +127,9 @@ def add_modules(tree, kernel, peer):
         if not ours.is_file():
             raise Unusable(f"{ours} is missing: run make modules")
         tree.add(ours, str(target / "updates" / ours.name))
+        # As with the kernel's own; these are 4 MiB of the guest's memory.
+        subprocess.run(["strip", "--strip-debug", tree.root / target / "updates" / ours.name],
+                       check=True)
     depmod = shutil.which("depmod", path="/sbin:/usr/sbin")
     subprocess.run([depmod, "-b", tree.root, kernel.release], check=True)
 

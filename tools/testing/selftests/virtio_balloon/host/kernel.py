@@ -8,11 +8,15 @@ from typing import NamedTuple
 from .paths import BUILD, SELFTEST, Unusable, kernel_image, modules_of
 
 
+BUILT = ("debug", "kcsan", "bench")  # by kernel.sh, for guests
+
+
 class Kernel(NamedTuple):
     """A kernel and where its files are."""
     release: str
     image: Path
     modules: Path  # what is, or would be, /lib/modules/RELEASE
+    translated: int = 64  # MiB for its code once QEMU has translated that
 
 
 def installed(release):
@@ -30,4 +34,5 @@ def build(name):
     output = BUILD / "kernel" / name
     release = (output / "include/config/kernel.release").read_text(encoding="ascii").strip()
     return Kernel(release, output / "arch/x86/boot/bzImage",
-                  output / "install/lib/modules" / release)
+                  output / "install/lib/modules" / release,
+                  64 if name == "bench" else 256)

@@ -14,6 +14,8 @@ TAINT = re.compile(r"loading out-of-tree module taints kernel"
 SLOW_MACHINE = re.compile(r"^hrtimer: interrupt took"
                           r"|^perf: interrupt took too long"
                           r"|clocksource: "
+                          r"|^sched: DL replenish lagged too much"
+                          r"|^TSC found unstable after boot"
                           r"|^workqueue: (?!.*balloon).* hogged CPU")
 
 # kmod first offers a compressed module as it is, to kernels that can unpack it.
@@ -24,7 +26,9 @@ HARMLESS = (TAINT, SLOW_MACHINE, COMPRESSED)
 # Alarming at any level: what a trace consists of is printed at several.
 SPLAT = re.compile(r"WARNING:|BUG:|\bOops\b|Call Trace|hung task|blocked for more than"
                    r"|general protection|soft lockup|rcu.*stall|kernel BUG|Bad page state"
-                   r"|page allocation failure|refcount_t|list_(add|del) corruption")
+                   r"|page allocation failure|refcount_t|list_(add|del) corruption"
+                   r"|UBSAN:|trying to register non-static key"
+                   r"|kmemleak: .* new suspected memory leaks")
 
 # QEMU 7.2's threads trip over each other now and then (see accel.py).
 EMULATOR_BUG = re.compile(r"Oops: int3")

@@ -95,3 +95,40 @@ def compare(traces, title, path):
     figure.tight_layout(rect=(0, 0.05, 1, 1))
     figure.savefig(path, dpi=120)
     pyplot.close(figure)
+
+
+def inflation(curves, memory, title, path):
+    """Draw how balloons grew, (seconds, bytes of the guest) by their names, into a PNG file."""
+    figure, axes = pyplot.subplots(figsize=(9, 4.5))
+    for name, steps in curves.items():
+        axes.plot([0, *(seconds for seconds, _ in steps)],
+                  [0, *((memory - size) / MIB for _, size in steps)],
+                  marker=".", markersize=2, linewidth=1, label=name)
+    axes.set(xlabel="seconds since the target was set", ylabel="MiB that the host was told of",
+             xlim=(0, None), ylim=(0, None))
+    axes.set_title(title, fontsize=10)
+    axes.legend(fontsize=8)
+    figure.tight_layout()
+    figure.savefig(path, dpi=120)
+    pyplot.close(figure)
+
+
+def ratios(bars, title, path):
+    """Draw bars of (label, ratio or None, the ratio that must be reached) into a PNG file."""
+    figure, axes = pyplot.subplots(figsize=(9, 1.2 + 0.3 * len(bars)))
+    widest = max(max(mark, ratio or 0) for _, ratio, mark in bars if ratio != float("inf"))
+    for place, (_, ratio, mark) in enumerate(reversed(bars)):
+        if ratio is not None:
+            width = min(ratio, 2 * widest)
+            axes.barh(place, width, color="C0" if ratio >= mark else "C3", height=0.6)
+            axes.annotate(f" {ratio:.2f}", (width, place), va="center", fontsize=7)
+        axes.plot([mark, mark], [place - 0.45, place + 0.45], color="black", linewidth=1.5)
+    axes.set(xscale="log", xlabel="ratio; black: must be reached")
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.axvline(1, color="0.6", linewidth=0.8, zorder=0)
+    axes.set_yticks(range(len(bars)), [label for label, _, _ in reversed(bars)], fontsize=7)
+    axes.margins(x=0.1)
+    axes.set_title(title, fontsize=10)
+    figure.tight_layout()
+    figure.savefig(path, dpi=120)
+    pyplot.close(figure)

@@ -37,6 +37,16 @@ def chosen_release():
     return release
 
 
+def bench_choice(known, rounds):
+    """What a bench is to do: the names of its scenarios, and how often it does each."""
+    name, rounds = variable("S", None), variable("ROUNDS", rounds)
+    if name and name not in known:
+        raise Unusable(f"S: '{name}' is unknown: choose from {' '.join(known)}")
+    if not rounds.isdecimal() or not int(rounds):
+        raise Unusable(f"ROUNDS: '{rounds}' is no number of rounds: write it as 3")
+    return [name] if name else list(known), int(rounds)
+
+
 def settings():
     """Read and check the settings, before anything is built or booted."""
     memory = parse_size(variable("MEM", "4G"), "MEM")
