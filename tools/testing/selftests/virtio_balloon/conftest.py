@@ -214,12 +214,13 @@ class CheckedBalloon(Balloon):
 
     def check_accounts(self):
         """Device, MemTotal and page flags agree on the balloon's size."""
-        ballooned = self.guest.memory - self.actual()
+        actual, marked, missing = self.unmoved(lambda: (
+            self.actual(), self.offline_pages() * 4096,
+            self.guest.whole - self.guest.meminfo()["MemTotal"]), self.rests)
+        ballooned = self.guest.memory - actual
         # What the guest may take back whenever it likes is not gone (virtio 1.2, 5.5.6).
         stays = ballooned and "deflate-on-oom" in Device(self).features
         gone = 0 if stays else ballooned
-        marked = self.offline_pages() * 4096
-        missing = self.guest.whole - self.guest.meminfo()["MemTotal"]
         assert (marked, missing) == (ballooned, gone), \
             f"bytes: {ballooned} in the balloon, {marked} PG_offline, {missing} gone from MemTotal"
 

@@ -103,7 +103,7 @@ def test_freed_memory(balloon, kind, offered, size):
     balloon.reach(size(640) * MIB)  # what is free then is looked at soon
     reported = "free-page-reporting" in device.features
     since = device.queue("free-page-reporting").used
-    guest.run(f"memtool fill /data/used {size(160)} 1")
+    guest.run(f"memtool fill /data/used {size(240)} 1")
     full = guest.rss()
     guest.run("rm /data/used")
     if reported and not kind.fill:

@@ -131,23 +131,34 @@ class Balloon:
         """Give the guest all its memory back."""
         self.reach(self.guest.memory)
 
-    def offline_pages(self):
-        """Pages that the guest marks as PG_offline, counted while none moved.
+    def unmoved(self, look, rests=lambda: True):
+        """What `look` answers where no page of the balloon has moved meanwhile, and it rests.
 
-        The kernel compacts memory whenever it likes.  A page that migrates
-        during the walk through /proc/kpageflags is met twice, or never; such
-        a walk says nothing.
+        The kernel compacts memory whenever it likes, and the driver has its own reasons to
+        go on: what was seen of two sizes says nothing.
         """
         def moved():
             return {name: count for name, count in self.guest.vmstat().items()
                     if name.startswith("balloon_")}
         deadline = time.monotonic() + HANG_SECONDS
         while True:
-            before, pages = moved(), int(self.guest.run("memtool offline"))
-            if moved() == before:
-                return pages
+            if rests():
+                before, answer = moved(), look()
+                if rests() and moved() == before:
+                    return answer
             if time.monotonic() > deadline:
                 raise Stuck(f"balloon pages move for {HANG_SECONDS} s on end")
+
+    def offline_pages(self):
+        """Pages that the guest marks as PG_offline.
+
+        One that migrates during the walk through /proc/kpageflags is met twice, or never.
+        """
+        return self.unmoved(lambda: int(self.guest.run("memtool offline")))
+
+    def rests(self):
+        """Does the driver say that it has nothing on its way?  Not every driver says so."""
+        return self.attribute("state") not in ("inflating", "deflating")
 
     def statistics(self, interval=1):
         """Ask the guest for statistics every `interval` seconds (0: no more)."""
