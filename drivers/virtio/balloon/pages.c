@@ -374,6 +374,9 @@ void balloon_batch_release(struct balloon_device *bd,
 	bd->nr_held -= nr;
 	balloon_counts_unlock(bd);
 
+	/* Those that are LEAVING have been counted when they were taken. */
+	if (state != BALLOON_PAGE_LEAVING)
+		count_vm_events(BALLOON_DEFLATE, nr);
 	release_pages(batch->pages, nr);
 	batch->nr_pages = 0;
 }

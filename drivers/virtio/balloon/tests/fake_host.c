@@ -961,6 +961,24 @@ static bool fake_host_adopt(struct fake_host *host)
 	return true;
 }
 
+/**
+ * fake_host_events - how often something has happened in this kernel
+ * @item: a counter of /proc/vmstat
+ */
+unsigned long fake_host_events(enum vm_event_item item)
+{
+	unsigned long events[NR_VM_EVENT_ITEMS];
+
+	all_vm_events(events);
+	return events[item];
+}
+
+static unsigned long fake_host_ballooned(void)
+{
+	return fake_host_events(BALLOON_INFLATE) -
+	       fake_host_events(BALLOON_DEFLATE);
+}
+
 /* Nothing is left of the driver's life with the device. */
 static void fake_host_expect_gone(struct fake_host *host)
 {
@@ -972,8 +990,10 @@ static void fake_host_expect_gone(struct fake_host *host)
 	KUNIT_EXPECT_NULL(test, host->queues[FAKE_STATS].vq);
 	KUNIT_EXPECT_NULL(test, host->queues[FAKE_HINTING].vq);
 	KUNIT_EXPECT_NULL(test, host->queues[FAKE_REPORTING].vq);
-	if (!host->shares_guest)
+	if (!host->shares_guest) {
 		KUNIT_EXPECT_EQ(test, totalram_pages(), host->managed);
+		KUNIT_EXPECT_EQ(test, fake_host_ballooned(), host->ballooned);
+	}
 	if (!bd)
 		return;
 
@@ -1009,6 +1029,7 @@ bool fake_host_plug(struct fake_host *host)
 					      VHOST_MAP_RW));
 
 	host->managed = totalram_pages();
+	host->ballooned = fake_host_ballooned();
 	host->ops = fake_host_ops;
 	if (host->without_config_get)
 		host->ops.get = NULL;

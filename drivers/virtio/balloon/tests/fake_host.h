@@ -33,6 +33,7 @@
 #include <linux/vhost_iotlb.h>
 #include <linux/virtio.h>
 #include <linux/virtio_config.h>
+#include <linux/vmstat.h>
 #include <linux/vringh.h>
 #include <linux/xarray.h>
 
@@ -148,7 +149,8 @@ struct fake_queue {
  *         a hinted block the first
  * @isolated: pages that the test has isolated, linked as mm does
  * @managed: totalram_pages() before it was plugged in
- * @shares_guest: another balloon changes totalram_pages(), too
+ * @ballooned: BALLOON_INFLATE less BALLOON_DEFLATE before it was plugged in
+ * @shares_guest: another balloon changes totalram_pages() and the counts, too
  */
 struct fake_host {
 	struct kunit *test;
@@ -204,6 +206,7 @@ struct fake_host {
 	struct xarray taken;
 	struct list_head isolated;
 	unsigned long managed;
+	unsigned long ballooned;
 	bool shares_guest;
 };
 
@@ -244,6 +247,7 @@ void fake_host_reach(struct fake_host *host, unsigned long guest_pages);
 bool fake_host_arrived(struct fake_host *host, unsigned long guest_pages);
 bool fake_host_asleep(struct fake_host *host);
 void fake_host_check(struct fake_host *host);
+unsigned long fake_host_events(enum vm_event_item item);
 unsigned long fake_host_actual(struct fake_host *host);
 unsigned long fake_host_got(struct fake_host *host);
 struct page *fake_host_new_page(struct fake_host *host);

@@ -7,7 +7,6 @@
 #include <kunit/test.h>
 #include <linux/mm.h>
 #include <linux/virtio_ring.h>
-#include <linux/vmstat.h>
 
 #include "fake_host.h"
 
@@ -537,18 +536,10 @@ static void inflate_follows_target_in_every_direction(struct kunit *test)
 	fake_host_reach(host, 77);
 }
 
-static unsigned long sum_of_event(enum vm_event_item item)
-{
-	unsigned long events[NR_VM_EVENT_ITEMS];
-
-	all_vm_events(events);
-	return events[item];
-}
-
 static void inflate_accounts_for_pages(struct kunit *test)
 {
-	unsigned long inflated = sum_of_event(BALLOON_INFLATE);
-	unsigned long deflated = sum_of_event(BALLOON_DEFLATE);
+	unsigned long inflated = fake_host_events(BALLOON_INFLATE);
+	unsigned long deflated = fake_host_events(BALLOON_DEFLATE);
 	struct fake_host *host = fake_host_start(test, 0);
 	unsigned long managed = totalram_pages(), of_zone;
 	struct zone *zone;
@@ -561,13 +552,13 @@ static void inflate_accounts_for_pages(struct kunit *test)
 	fake_host_reach(host, 601);
 	KUNIT_EXPECT_EQ(test, totalram_pages(), managed - 601);
 	KUNIT_EXPECT_EQ(test, zone_managed_pages(zone), of_zone - 600);
-	KUNIT_EXPECT_EQ(test, sum_of_event(BALLOON_INFLATE) - inflated, 601);
-	KUNIT_EXPECT_EQ(test, sum_of_event(BALLOON_DEFLATE) - deflated, 0);
+	KUNIT_EXPECT_EQ(test, fake_host_events(BALLOON_INFLATE) - inflated, 601);
+	KUNIT_EXPECT_EQ(test, fake_host_events(BALLOON_DEFLATE) - deflated, 0);
 
 	fake_host_reach(host, 1);
 	KUNIT_EXPECT_EQ(test, totalram_pages(), managed - 1);
 	KUNIT_EXPECT_EQ(test, zone_managed_pages(zone), of_zone);
-	KUNIT_EXPECT_EQ(test, sum_of_event(BALLOON_DEFLATE) - deflated, 600);
+	KUNIT_EXPECT_EQ(test, fake_host_events(BALLOON_DEFLATE) - deflated, 600);
 }
 
 /* The driver's own allocator in place of the test's. */

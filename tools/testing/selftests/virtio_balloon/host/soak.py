@@ -26,6 +26,8 @@ DATA = 64  # MiB of it that must be intact in the end
 LOWEST = 640  # MiB, of the targets
 PRESSURE = 96  # MiB, at most, that a process needs at a time
 HUNG_TASK_SECONDS = 60  # only a hang takes so long, on a slow machine too
+HINTS_SECONDS = 20  # until hints have come, where there is a driver to send them
+LONGER = 900  # seconds, at most, until everything has happened, on a slow machine
 
 FEATURES = ("deflate-on-oom=on", "free-page-reporting=on", "free-page-hint=on,iothread=hints",
             "page-poison=on")
@@ -45,11 +47,14 @@ KCSAN_ACCESS = re.compile(r"^(race at unknown origin, with )?(read|write|assert)
 class Actor:
     """Something that happens again and again; what it counts must not stay 0.
 
-    name: what is counted.  pause: seconds between two cycles, at random.
+    name: what is counted.  pause: seconds between two cycles, at random; rest: or so
+    many times as long as the last one took, so that others have their turn on a slow
+    machine, too.
     """
 
     name = ""
     pause = (0.0, 0.0)
+    rest = 0
 
     def __init__(self, soak):
         self.soak = soak
@@ -68,8 +73,10 @@ class Actor:
     def run(self):
         """Cycles until the soak is over."""
         while not self.soak.over.is_set():
+            begin = time.monotonic()
             self.step()
-            self.soak.over.wait(self.rng.uniform(*self.pause))
+            took = time.monotonic() - begin
+            self.soak.over.wait(max(self.rng.uniform(*self.pause), self.rest * took))
 
 
 class Targets(Actor):
@@ -142,7 +149,7 @@ class Hinting(Actor):
         bandwidth(self.guest, CRAWL)
         qmp.execute("migrate", uri="exec:cat >/dev/null")
         while (not self._came(before) and not self.soak.over.is_set()
-               and time.monotonic() < since + 5):
+               and time.monotonic() < since + HINTS_SECONDS):
             self.soak.over.wait(0.05)  # nothing tells
         self.count += self._came(before)
         self.soak.over.wait(self.rng.uniform(0, 0.5))
@@ -191,6 +198,7 @@ class Module(Actor):
 
     name = "modprobe -r, modprobe"
     pause = (2.0, 10.0)
+    rest = 4
 
     def step(self):
         self.balloon.unload()
@@ -203,6 +211,7 @@ class Binding(Actor):
 
     name = "unbind and bind"
     pause = (2.0, 10.0)
+    rest = 4
 
     def step(self):
         device = self.balloon.device()
@@ -225,6 +234,7 @@ class Devices(Actor):
 
     name = "device_del, device_add"
     pause = (2.0, 10.0)
+    rest = 4
 
     def step(self):
         offered = [feature for feature in FEATURES if self.rng.random() < 0.8]
@@ -405,8 +415,8 @@ class Soak:
     def _goes_on(self, start, seconds):
         """Is there time left?  On a busy machine some things take longer to happen at all."""
         elapsed = time.monotonic() - start
-        return elapsed < seconds or (elapsed < seconds + HANG_SECONDS
-                                     and not all(actor.count for actor in self.actors))
+        return elapsed < seconds or (elapsed < seconds + LONGER
+                                     and any(self._missing()))
 
     def last(self, seconds, show=lambda: None, tick=1.0):
         """Let all of it go on for so long, or until something is wrong."""
@@ -438,10 +448,13 @@ class Soak:
         for actor in self.actors:
             actor.end()
 
+    def _missing(self):
+        """What has not happened at all."""
+        yield from (f"{actor.name}: none" for actor in self.actors if not actor.count)
+        yield from (f"pages: no {name}" for name, count in self.events().items() if not count)
+
     def _check_actors(self):
-        self.problems += [f"{actor.name}: none" for actor in self.actors if not actor.count]
-        self.problems += [f"pages: no {name}" for name, count in self.events().items()
-                          if not count]
+        self.problems += self._missing()
 
     def _check_whole(self, when):
         marked, total = self.balloon.offline_pages(), self.guest.meminfo()["MemTotal"]
@@ -468,6 +481,9 @@ class Soak:
         self._check_whole("after modprobe -r")
         if self.balloon.actual() != self.guest.memory:
             self.problems.append(f"after modprobe -r: query-balloon says {self.balloon.actual()}")
+        events = self.events()
+        if events["inflate"] != events["deflate"]:
+            self.problems.append(f"after modprobe -r: /proc/vmstat has counted {events}")
 
     def _check_log(self):
         self.guest.kernel_log()
