@@ -12,6 +12,7 @@
 #include <linux/mm.h>
 #include <linux/pagemap.h>
 #include <linux/prandom.h>
+#include <linux/sched/signal.h>
 #include <linux/virtio_ring.h>
 #include <linux/vmstat.h>
 #include <linux/workqueue.h>
@@ -483,6 +484,28 @@ static void migrate_waits_in_vain_once(struct kunit *test)
 	fake_host_check(host);
 }
 
+/* Who is to end does not wait for a host before that. */
+static void migrate_does_not_wait_with_signal(struct kunit *test)
+{
+	struct fake_host *host = fake_host_start(test, 0);
+	LIST_HEAD(batches);
+
+	fake_host_reach(host, 5);
+	fake_host_isolate(host);
+	take_batches(host->bd, &batches);
+
+	allow_signal(SIGTERM);
+	KUNIT_EXPECT_EQ(test, send_sig(SIGTERM, current, 1), 0);
+	KUNIT_EXPECT_LT(test, migrate_in_vain(host), BALLOON_LOOK_AGAIN);
+	flush_signals(current);
+	disallow_signal(SIGTERM);
+
+	give_batches(host->bd, &batches);
+	KUNIT_EXPECT_EQ(test, migrate(host), 0);
+	fake_host_await(host, fake_host_arrived(host, 5));
+	fake_host_check(host);
+}
+
 static void migrate_does_not_wait_for_batch(struct kunit *test)
 {
 	struct fake_host *host = fake_host_start(test, 0);
@@ -908,6 +931,7 @@ static struct kunit_case migrate_cases[] = {
 	KUNIT_CASE(migrate_does_not_wait_for_batch),
 	KUNIT_CASE(migrate_waits_where_mm_may),
 	KUNIT_CASE_SLOW(migrate_waits_in_vain_once),
+	KUNIT_CASE(migrate_does_not_wait_with_signal),
 	KUNIT_CASE(migrate_while_inflation_is_stuck),
 	KUNIT_CASE(migrate_while_deflation_is_stuck),
 	KUNIT_CASE(migrate_inflate_waits_for_its_own_deflate),
