@@ -215,7 +215,7 @@ class CheckedBalloon(Balloon):
     def check_accounts(self):
         """Device, MemTotal and page flags agree on the balloon's size."""
         actual, marked, missing = self.unmoved(lambda: (
-            self.actual(), self.offline_pages() * 4096,
+            self.actual(), self.marked_pages() * 4096,
             self.guest.whole - self.guest.meminfo()["MemTotal"]), self.rests)
         ballooned = self.guest.memory - actual
         # What the guest may take back whenever it likes is not gone (virtio 1.2, 5.5.6).

@@ -1,8 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
 #
-# usage: kunit.sh [JSON-FILE]
-#
 # usage: kunit.sh um|x86_64 [JSON-FILE]
 #
 # Run our KUnit suites with the kernel's own kunit.py: under User Mode Linux, or in

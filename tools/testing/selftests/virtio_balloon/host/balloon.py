@@ -149,12 +149,13 @@ class Balloon:
             if time.monotonic() > deadline:
                 raise Stuck(f"balloon pages move for {HANG_SECONDS} s on end")
 
-    def offline_pages(self):
-        """Pages that the guest marks as PG_offline.
+    def marked_pages(self):
+        """Pages that are marked PG_offline: one that moves meanwhile is met twice, or never."""
+        return int(self.guest.run("memtool offline"))
 
-        One that migrates during the walk through /proc/kpageflags is met twice, or never.
-        """
-        return self.unmoved(lambda: int(self.guest.run("memtool offline")))
+    def offline_pages(self):
+        """The same while none moved."""
+        return self.unmoved(self.marked_pages)
 
     def rests(self):
         """Does the driver say that it has nothing on its way?  Not every driver says so."""

@@ -47,9 +47,8 @@ KCSAN_ACCESS = re.compile(r"^(race at unknown origin, with )?(read|write|assert)
 class Actor:
     """Something that happens again and again; what it counts must not stay 0.
 
-    name: what is counted.  pause: seconds between two cycles, at random; rest: or so
-    many times as long as the last one took, so that others have their turn on a slow
-    machine, too.
+    name: what is counted.  pause: seconds between two cycles, at random; rest: at
+    least so many times as long as the last one took.
     """
 
     name = ""
@@ -193,12 +192,17 @@ class Pressure(Actor):
         self.count += 1
 
 
-class Module(Actor):
+class Absence(Actor):
+    """The balloon goes and comes; on a slow machine, too, others find it most of the time."""
+
+    pause = (2.0, 10.0)
+    rest = 4
+
+
+class Module(Absence):
     """The module goes and comes."""
 
     name = "modprobe -r, modprobe"
-    pause = (2.0, 10.0)
-    rest = 4
 
     def step(self):
         self.balloon.unload()
@@ -206,12 +210,10 @@ class Module(Actor):
         self.count += 1
 
 
-class Binding(Actor):
+class Binding(Absence):
     """The driver is taken from its device and bound again, with allocations failing."""
 
     name = "unbind and bind"
-    pause = (2.0, 10.0)
-    rest = 4
 
     def step(self):
         device = self.balloon.device()
@@ -229,12 +231,10 @@ class Binding(Actor):
         self.balloon.load()
 
 
-class Devices(Actor):
+class Devices(Absence):
     """The device goes, and one with other features comes."""
 
     name = "device_del, device_add"
-    pause = (2.0, 10.0)
-    rest = 4
 
     def step(self):
         offered = [feature for feature in FEATURES if self.rng.random() < 0.8]
