@@ -25,7 +25,7 @@ MEMORY = 1024  # MiB of the guest
 DATA = 64  # MiB of it that must be intact in the end
 LOWEST = 640  # MiB, of the targets
 PRESSURE = 96  # MiB, at most, that a process needs at a time
-HUNG_TASK_SECONDS = 60  # only a hang takes so long, on a slow machine too
+HUNG_TASK_SECONDS = 240  # only a hang takes so long, on a slow machine too
 HINTS_SECONDS = 20  # until hints have come, where there is a driver to send them
 LONGER = 900  # seconds, at most, until everything has happened, on a slow machine
 
