@@ -18,10 +18,10 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import program
 import series
 import steps
 from kernel_source import BUILD, ROOT, Unusable, read, unpack
+from host import program  # kernel_source knows where
 
 SELFTEST = ROOT / "tools/testing/selftests/virtio_balloon"
 LINUX = BUILD / "linux"  # what the tests' kernels are built from
@@ -372,7 +372,7 @@ def full(results, patches):
     tree.start(steps.kernels())
     # From nothing: only what is compiled is checked.
     shutil.rmtree(WORK, ignore_errors=True)
-    WORK.mkdir()
+    WORK.mkdir(parents=True)
     print("building the kernel's own files, to see what is said about them", flush=True)
     known = known_findings(tree)
     if not results.check("git am", tree.apply, patches):

@@ -4,17 +4,16 @@
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 from typing import NamedTuple
 
-ROOT = Path(__file__).resolve().parents[2]
-BUILD = Path(os.environ.get("BUILD") or ROOT / "build").resolve()
+# The tests' harness has what every program of this tree needs.
+sys.path.append(str(Path(__file__).resolve().parents[1] / "testing/selftests/virtio_balloon"))
+from host.paths import BUILD, ROOT, Unusable  # noqa: E402  pylint: disable=wrong-import-position
+
 SOURCE = Path("/usr/src/linux-source-6.12.tar.xz")
 PRISTINE = BUILD / "linux-pristine"
-
-
-class Unusable(Exception):
-    """Something has to be changed by who called: one line, what is wrong and what to do."""
 
 
 class File(NamedTuple):

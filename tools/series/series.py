@@ -18,9 +18,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-import program
 import steps
 from kernel_source import BUILD, PRISTINE, ROOT, Unusable, read, unpack, write
+from host import program  # kernel_source knows where
 
 PATCHES = BUILD / "series"
 REPOSITORY = BUILD / "series-git"
