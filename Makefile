@@ -29,7 +29,7 @@ export BUILD KERNEL KDIR MEM TARGETS DEVICE PEER K S ROUNDS SEED TRANSPORT QEMU 
 help:
 	@echo 'make run              boot a Debian kernel in QEMU and drive the balloon, live'
 	@echo '    MEM=4G            the guest'\''s memory'
-	@echo '    TARGETS="1G 3G 4G" sizes to go to, in order'
+	@echo '    TARGETS="1G 3G 4G" sizes to go to, in order; or a quarter, three and all of it'
 	@echo '    KERNEL=release    another installed kernel (as under /lib/modules)'
 	@echo '    DEVICE=a=b,c=d    further properties of QEMU'\''s virtio-balloon-pci'
 	@echo '    PEER=stock        the kernel'\''s own module in place of ours'
@@ -42,13 +42,16 @@ help:
 	@echo '                      transitional, legacy, packed, no-ring-features, intx,'
 	@echo '                      mmio, mmio-legacy'
 	@echo '    SEED=number       the random targets of an earlier run'
-	@echo '    KERNEL=debug      in the kernel of the series that looks for mistakes meanwhile'
+	@echo '    KERNEL=debug      in the kernel of the series that looks for mistakes meanwhile;'
+	@echo '                      or another installed kernel'
+	@echo '    PEER=stock        those that are about the kernel'\''s own driver, too, with it'
 	@echo 'make kernel           that kernel, below $(BUILD)/kernel/; or KERNEL=kcsan'
 	@echo 'make series           patches to mail, below $(BUILD)/series/'
 	@echo 'make series-check     each of them applies, builds and is clean; some minutes'
 	@echo 'make bench            our module beside the kernel'\''s own: how long, how often, how much'
 	@echo '    S=name            one scenario; they are named where that is unknown'
 	@echo '    ROUNDS=5          how often; the tables have medians'
+	@echo '    KERNEL=release    in the guests, for both benches'
 	@echo 'make bench-restraint  a target that the guest can not afford, with our module and'
 	@echo '                      with the kernel'\''s own: tables and a picture'
 	@echo '    S=name            one scenario: target, target-reserve, burst, tests'
@@ -57,12 +60,15 @@ help:
 	@echo '    MINUTES=10        for so long'
 	@echo '    SANITIZER=kasan   in a kernel that looks for misuse of memory, or kcsan: for races'
 	@echo '    SEED=number       the random choices of an earlier one'
-	@echo 'make guest            a shell in the guest, with the monitor open to you'
+	@echo 'make guest            a shell in the guest, with the monitor open to you; MEM=, KERNEL=,'
+	@echo '                      DEVICE= and PEER= as for make run'
 	@echo 'make modules          build $(BUILD)/modules/virtio_balloon.ko'
 	@echo '    KDIR=directory    against another kernel'\''s headers'
 	@echo 'make modules_install  install it under updates/, where modprobe prefers it'
 	@echo '    DESTDIR=directory below another root'
 	@echo 'make clean            remove $(BUILD)/'
+	@echo
+	@echo 'BUILD=, QEMU= and PYTHON= say where all is made, and with which programs.'
 
 run:
 	@sh $(SELFTEST)/prepare.sh run
@@ -73,7 +79,7 @@ bench:
 	@PYTHONPATH=$(SELFTEST) $(PYTHON) -m bench
 
 bench-restraint:
-	@sh $(SELFTEST)/prepare.sh run
+	@sh $(SELFTEST)/prepare.sh check
 	@PYTHONPATH=$(SELFTEST) $(PYTHON) -m bench.restraint
 
 soak:

@@ -42,7 +42,8 @@
 /**
  * struct balloon_aops - a balloon driver's address_space operations
  * @aops: mapping->a_ops points here; @aops.migrate_folio moves an isolated
- *        page. It is called with both folios locked and must not wait.
+ *        page. It is called with both folios locked and must not wait but in
+ *        MIGRATE_SYNC, and there for a limited time.
  * @isolate_page: may mm take this resident page? Called with the page locked.
  * @putback_page: mm returns a page that it did not move. Called with the page
  *                locked.

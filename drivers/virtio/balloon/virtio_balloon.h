@@ -35,14 +35,17 @@
  *
  *	balloon_lock	mutex: virtqueues, and batches that are posted. Nothing
  *			is allocated and no host is waited for, nor notified,
- *			under it. The out-of-memory notifier only ever tries
- *			it; compaction does without.
+ *			under it, but page locks may be. So who may hold one
+ *			only tries it: the out-of-memory notifier, and
+ *			compaction, where that does not do without.
  *	notifying	rwsem: read from before balloon_lock is dropped until
  *			the host has been notified, written once to wait for
  *			that before the virtqueues go
  *	page lock	the marks of a page, see <linux/balloon_compaction.h>
  *	bm.pages_lock	spinlock: list and counters of pages, and batches that
  *			are free, open or pending
+ *	hinting.lock	spinlock: blocks that hinting has lent; with none of
+ *			the others
  *
  * References
  *
@@ -117,8 +120,8 @@ static inline unsigned long kib_to_guest_pages(unsigned long kib)
 /*
  * Batches are allocated at probe, as nothing may be when they are needed. The
  * last ones are kept from inflation, so that a host which takes its time over
- * inflating stops neither deflation nor migration. Most are migration's: it does
- * not wait, and fills some before a kthread that shares its CPU gets to run.
+ * inflating stops neither deflation nor migration. Most are migration's: it
+ * fills some before a kthread that shares its CPU gets to run.
  */
 #define BALLOON_BATCHES			32U
 #define BALLOON_BATCHES_FOR_MIGRATION	20U

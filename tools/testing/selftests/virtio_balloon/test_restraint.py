@@ -8,6 +8,7 @@ import time
 import pytest
 
 from conftest import PEER
+from host.memtool import roaming_after
 from host.paths import MIB
 
 SMALL = 320 * MIB
@@ -37,7 +38,7 @@ def roam(balloon, size):
     with balloon.guest.job(f"memtool roam {size // MIB}") as process:
         process.wait_output("roaming")
         yielded = balloon.guest.memory - balloon.offline_pages() * 4096
-    return float(process.output.split()[2]), yielded
+    return roaming_after(process.output), yielded
 
 
 def cut_hold_off_short(balloon):

@@ -15,7 +15,7 @@ from . import table
 from .fragments import Fragments
 from .growth import Growth
 from .hugetlb import HugePages
-from .lab import Lab
+from .lab import Lab, in_turn
 from .migration import Migration
 from .moves import Moves
 from .reserve import Reserve
@@ -31,7 +31,7 @@ def play(lab, scenario, count):
     """All rounds of a scenario: in each, every contestant once."""
     seen = table.Seen()
     for number in range(1, count + 1):
-        for contestant, setup in scenario.SETUPS.items():
+        for contestant, setup in in_turn(scenario.SETUPS, number):
             load = os.getloadavg()[0]  # before we add to it
             figures = lab.measure(f"{scenario.NAME}-{contestant}", setup,
                                   lambda guest, who=contestant: scenario.measure(guest, who))

@@ -18,14 +18,15 @@ PAGE_SIZE = 4096
 class Migration(Scenario):
     """An idle guest, of whose memory a half was used once and is free again."""
     NAME = "migration"
-    TITLE = "2 GiB guest migrates over 1 Gbit/s, free-page-hint=on; peer: see there"
+    TITLE = ("2 GiB guest migrates over 1 Gbit/s, free-page-hint=on; this driver in the kernel of "
+             "the series; peer: see there")
     SETUPS = {
         "ours": Setup("ours", kernel=SERIES, memory=MEMORY, device=HINTING, extra=HINTS),
         "off": Setup("ours", kernel=SERIES, memory=MEMORY),
         "stock": Setup("stock", memory=MEMORY, device=HINTING, extra=HINTS),
     }
     ROWS = tuple(Row(key, f"{label}; peer: {title}", peer=peer, above=1, **how)
-                 for peer, title in (("off", "no hints"), ("stock", "the kernel's own, with hints"))
+                 for peer, title in (("off", "no hints"), ("stock", "the kernel's own, hints"))
                  for key, label, how in (("seconds", "migration, s", {"decimals": 1}),
                                          ("sent", "sent, MiB", {"decimals": 0}))) + (
         Row("growth", "growth of the source's RSS, MiB; peer: the kernel's own", peer="stock",

@@ -6,7 +6,7 @@ import subprocess
 import sys
 import xml.etree.ElementTree as ElementTree
 
-from host.paths import BUILD, ROOT, SELFTEST
+from host.paths import BUILD, ROOT, SELFTEST, Unusable
 from host.view import print_table
 
 NAME = "tests"
@@ -31,11 +31,18 @@ def run(peer):
                     f"--rootdir={ROOT}", f"--junitxml={answer}",
                     *(SELFTEST / name for name in FILES)],
                    env={**os.environ, "PEER": peer}, check=False)
+    if not answer.exists():
+        raise Unusable("pytest has not run: see above")
     results = {}
     for case in ElementTree.parse(answer).getroot().iter("testcase"):
         # A second entry is the clean-up that failed after the test did.
         results.setdefault(case.get("name").removeprefix("test_").replace("_", " "), outcome(case))
     return results
+
+
+def failed(results):
+    """Those that did, by their names."""
+    return [f"{NAME}: {name}" for name, what in results.items() if what.startswith("failed")]
 
 
 def report(results, peers):

@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
 """A guest that takes back what it needs: deflate-on-oom."""
 
-import re
-
 from host.balloon import Balloon
+from host.memtool import roaming_after
 from host.paths import BALLOON_PAGE, MIB
 
 from .lab import Setup
@@ -13,7 +12,6 @@ from .table import Row
 MEMORY = 3072  # MiB
 TARGET = 1024 * MIB
 BACK = 1024  # MiB that the process wants, beyond what is available
-ROAMING = re.compile(r"roaming after (\d+\.\d+)")
 
 
 class Reserve(Scenario):
@@ -35,5 +33,5 @@ class Reserve(Scenario):
         with guest.job(f"exec memtool roam {size}") as process:
             process.wait_output("roaming")
             given = before - balloon.offline_pages()
-        return {"seconds": float(ROAMING.search(process.output)[1]),
+        return {"seconds": roaming_after(process.output),
                 "given": given * BALLOON_PAGE / MIB}

@@ -25,7 +25,7 @@ from host.units import mib
 from host.view import make_view, print_table
 
 from . import peer_tests
-from .lab import Lab, Setup
+from .lab import Lab, Setup, in_turn, spoiled, unspoiled
 
 # As initramfs.py has them, and as people read them.
 PEERS = {"ours": "ours", "stock": "the kernel's own"}
@@ -314,12 +314,11 @@ class Burst(Scenario):
 
     def _allocate(self):
         """Seconds that the allocation takes, None where it does not succeed."""
-        begin = time.monotonic()
         with self.guest.job(f"exec memtool roam {self.PROCESS}") as process:
-            self.sampler.watch(self.ALLOCATE_SECONDS, lambda: "roaming" in process.output
+            self.sampler.watch(self.ALLOCATE_SECONDS,
+                               lambda: memtool.roaming_after(process.output) is not None
                                or process.status is not None)
-            seconds = time.monotonic() - begin
-        return seconds if "roaming" in process.output else None
+        return memtool.roaming_after(process.output)
 
     def _come_to_target(self):
         """Seconds that the balloon takes, None where that is too long."""
@@ -360,7 +359,7 @@ class Burst(Scenario):
         return {
             **self.common_figures(),
             "empty": empty, "full": full, "ratio": full / empty if full and empty else None,
-            "missed": self._full.count(None),
+            "missed": self.CYCLES - sum(seconds is not None for seconds in self._full),
             "back": back,
             "lowest_available": self.lowest_available(self.target_set, self.ended),
         }
@@ -392,15 +391,12 @@ class Bench:
               make_view(guest.memory) as view):
             attempt = scenario(guest, view)
             attempt.play()
-        return attempt, klog.EMULATOR_BUG.search(guest.console())
+        return attempt, spoiled(guest)
 
     def round(self, scenario, peer):
         """A scenario's outcome for one of the drivers."""
         load = os.getloadavg()[0]  # before we add to it
-        attempt, spoiled = self.attempt(scenario, peer)
-        if spoiled:
-            print("Oops: int3: that was QEMU and not the driver, once more", flush=True)
-            attempt, _ = self.attempt(scenario, peer)
+        attempt = unspoiled(lambda: self.attempt(scenario, peer))
         if not attempt or attempt.target_set is None:
             raise GuestDied("the guest ended before there was a target: see its console.log "
                             "below build/guest/")
@@ -418,7 +414,10 @@ def report(scenario, rounds):
 
 
 def beyond(scenario, rounds):
-    """What our driver has more of than it may."""
+    """What our driver has more of than it may; the guest and its processes survive it."""
+    if any(r["figures"]["outcome"] != "alive" or r["figures"]["killed"] != "nobody"
+           for r in rounds["ours"]):
+        yield f"{scenario.NAME}: outcome"
     for figure in scenario.FIGURES:
         if figure.most is not None:
             known = [r["figures"].get(figure.key) for r in rounds["ours"]]
@@ -430,7 +429,7 @@ def run(bench, scenario, count):
     """A scenario's rounds, and the traces of the first one, for both drivers in turns."""
     rounds, traces = {peer: [] for peer in PEERS}, []
     for number in range(1, count + 1):
-        for peer, title in PEERS.items():
+        for peer, title in in_turn(PEERS, number):
             print(f"{scenario.NAME}, {peer}, round {number} of {count}", flush=True)
             seen, attempt = bench.round(scenario, peer)
             rounds[peer].append(seen)
@@ -462,6 +461,7 @@ def main():
     if peer_tests.NAME in names:
         answer[peer_tests.NAME] = {peer: peer_tests.run(peer) for peer in PEERS}
         peer_tests.report(answer[peer_tests.NAME], PEERS)
+        missed += peer_tests.failed(answer[peer_tests.NAME]["ours"])
         figures.write_text(json.dumps(answer) + "\n", encoding="utf-8")
     print(f"figures: {shown(figures)}")
     if drawing:

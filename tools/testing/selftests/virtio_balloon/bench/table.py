@@ -25,10 +25,6 @@ class Seen:
         """Of each round; empty: not known."""
         return self._figures.get((contestant, key), [])
 
-    def rounds(self, *keys):
-        """The values of several (contestant, key), round by round."""
-        return zip(*(self.values(*key) for key in keys))
-
     def median(self, contestant, key):
         """None: not known."""
         values = self.values(contestant, key)

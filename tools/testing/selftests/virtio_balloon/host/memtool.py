@@ -6,6 +6,7 @@ import statistics
 from typing import NamedTuple
 
 # Complete lines only: a guest may die in the middle of one.
+ROAMING = re.compile(r"^roaming after (\d+\.\d+)\n", re.MULTILINE)
 ROAM = re.compile(r"^(\d+\.\d+) (\d+)\n", re.MULTILINE)
 PROBE = re.compile(r"^(\d+\.\d+) (\d+) (\d+)\n", re.MULTILINE)
 
@@ -21,6 +22,12 @@ def probes(output):
     """What `memtool probe` has measured."""
     return [Probe(float(uptime), int(microseconds) / 1e6, int(kib) * 1024)
             for uptime, microseconds, kib in PROBE.findall(output)]
+
+
+def roaming_after(output):
+    """Seconds until `memtool roam` had all its memory; None: it never had."""
+    roaming = ROAMING.search(output)
+    return float(roaming[1]) if roaming else None
 
 
 class Look(NamedTuple):

@@ -116,12 +116,10 @@ def inflation(curves, memory, title, path):
 def ratios(bars, title, path):
     """Draw bars of (label, ratio or None, the ratio that must be reached) into a PNG file."""
     figure, axes = pyplot.subplots(figsize=(9, 1.2 + 0.3 * len(bars)))
-    widest = max(max(mark, ratio or 0) for _, ratio, mark in bars if ratio != float("inf"))
     for place, (_, ratio, mark) in enumerate(reversed(bars)):
         if ratio is not None:
-            width = min(ratio, 2 * widest)
-            axes.barh(place, width, color="C0" if ratio >= mark else "C3", height=0.6)
-            axes.annotate(f" {ratio:.2f}", (width, place), va="center", fontsize=7)
+            axes.barh(place, ratio, color="C0" if ratio >= mark else "C3", height=0.6)
+            axes.annotate(f" {ratio:.2f}", (ratio, place), va="center", fontsize=7)
         axes.plot([mark, mark], [place - 0.45, place + 0.45], color="black", linewidth=1.5)
     axes.set(xscale="log", xlabel="ratio; black: must be reached")
     axes.xaxis.set_major_formatter("{x:g}")

@@ -52,11 +52,13 @@ def settings():
     memory = parse_size(variable("MEM", "4G"), "MEM")
     if memory < 512 * MIB or memory % MIB:
         raise Unusable(f"MEM: {memory} bytes will not do: take whole MiB, at least 512M")
-    targets = [parse_size(word, "TARGETS")
-               for word in variable("TARGETS", "1G 3G 4G").replace(",", " ").split()]
+    smallest = smallest_target(memory)
+    targets = [max(smallest, memory // 4), memory * 3 // 4, memory]
+    chosen = variable("TARGETS", None)
+    if chosen:
+        targets = [parse_size(word, "TARGETS") for word in chosen.replace(",", " ").split()]
     if not targets:
         raise Unusable("TARGETS holds no size: write it as \"1G 3G 4G\"")
-    smallest = smallest_target(memory)
     for target in targets:
         if not smallest <= target <= memory:
             raise Unusable(f"TARGETS: {mib(target)} MiB is not between {mib(smallest)} MiB and the guest's {mib(memory)} MiB: choose others, or set MEM=")
