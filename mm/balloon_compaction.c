@@ -108,14 +108,15 @@ EXPORT_SYMBOL_GPL(balloon_mapping_close);
 
 /*
  * PG_offline comes last: memory offlining looks without a lock, and gives up on
- * a page that is PG_offline and not movable.
+ * a page that is PG_offline and not movable. It looks for the latter first, so
+ * what is marked between its two looks still stops it: its user has to try again.
  */
 static void balloon_page_mark(struct balloon_mapping *bm, struct page *page)
 {
 	set_page_private(page, (unsigned long)bm);
 	if (IS_ENABLED(CONFIG_BALLOON_COMPACTION))
 		__SetPageMovable(page, &balloon_bridge);
-	smp_wmb(); /* scan_movable_pages() reads in the other order */
+	smp_wmb(); /* against scan_movable_pages() */
 	__folio_set_offline(page_folio(page));
 }
 

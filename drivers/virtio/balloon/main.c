@@ -72,7 +72,7 @@ void balloon_device_fail(struct balloon_device *bd)
 {
 	dev_warn(&bd->vdev->dev,
 		 "the host does not answer, the balloon stops until the module is loaded again\n");
-	WRITE_ONCE(bd->dead, true);
+	balloon_queues_stop(bd);
 	virtio_reset_device(bd->vdev);
 	virtio_break_device(bd->vdev);
 	balloon_event(bd);
@@ -215,15 +215,7 @@ static void balloon_shut_down(struct balloon_device *bd)
 	balloon_give_back(bd);
 	balloon_hinting_abandon(bd);
 
-	/*
-	 * From here on the kthread, if it still runs, leaves the queues alone,
-	 * and nobody is on the way to notify the host.
-	 */
-	mutex_lock(&bd->balloon_lock);
-	WRITE_ONCE(bd->dead, true);
-	mutex_unlock(&bd->balloon_lock);
-	down_write(&bd->notifying);
-	up_write(&bd->notifying);
+	balloon_queues_stop(bd);
 	bd->vdev->config->del_vqs(bd->vdev);
 	bd->inflate.vq = NULL;
 	bd->deflate.vq = NULL;

@@ -163,7 +163,12 @@ static int balloon_replace_waiting(struct balloon_device *bd, struct page *new,
 		if (err == -EAGAIN && time_after(jiffies, end))
 			WRITE_ONCE(bd->waited_in_vain, bd->nr_acked);
 		balloon_queues_unlock(bd);
-		if (err != -EAGAIN || time_after(jiffies, end))
+		if (err != -EAGAIN) {
+			/* The host may have to be told of what was posted. */
+			balloon_event(bd);
+			return err;
+		}
+		if (time_after(jiffies, end))
 			return err;
 		if (armed)
 			wait_event_timeout(bd->wait,

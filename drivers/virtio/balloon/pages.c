@@ -691,6 +691,7 @@ void balloon_give_back(struct balloon_device *bd)
 	balloon_drain(bd);
 	balloon_report(bd, 0);
 
+	balloon_queues_await_notified(bd);	/* compaction may be, see migrate.c */
 	virtio_reset_device(bd->vdev);
 	balloon_queues_abandon(bd);
 	balloon_release_resident(bd);

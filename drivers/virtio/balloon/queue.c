@@ -532,6 +532,32 @@ bool balloon_queues_may_sleep(struct balloon_device *bd)
 }
 
 /**
+ * balloon_queues_await_notified - wait for those on their way to notify the host
+ * @bd: the balloon
+ *
+ * Context: process, balloon_lock not held; sleeps as long as a notification takes.
+ */
+void balloon_queues_await_notified(struct balloon_device *bd)
+{
+	down_write(&bd->notifying);
+	up_write(&bd->notifying);
+}
+
+/**
+ * balloon_queues_stop - have both queues left alone from here on
+ * @bd: the balloon, which is dead then
+ *
+ * Context: process, balloon_lock not held; as balloon_queues_await_notified().
+ */
+void balloon_queues_stop(struct balloon_device *bd)
+{
+	mutex_lock(&bd->balloon_lock);
+	WRITE_ONCE(bd->dead, true);
+	mutex_unlock(&bd->balloon_lock);
+	balloon_queues_await_notified(bd);
+}
+
+/**
  * balloon_queue_discard - drop the batches that were not posted
  * @bd: the balloon
  * @q: the queue

@@ -8,7 +8,9 @@
  * with the acknowledgment, or when the device can not act any more.
  */
 
+#include <linux/mm.h>
 #include <linux/page_reporting.h>
+#include <linux/sizes.h>
 #include <linux/virtio_config.h>
 #include <kunit/static_stub.h>
 
@@ -88,6 +90,9 @@ int balloon_reporting_start(struct balloon_device *bd)
 	}
 
 	bd->reporting.info.report = balloon_report_blocks;
+	/* Else it is a pageblock's, 512 MiB there, of which few are ever free. */
+	if (IS_ENABLED(CONFIG_ARM64_64K_PAGES))
+		bd->reporting.info.order = get_order(SZ_2M);
 	err = page_reporting_register(&bd->reporting.info);
 	if (err == -EBUSY) {
 		dev_info(&bd->vdev->dev,

@@ -550,9 +550,10 @@ static int balloon_oom_notify(struct notifier_block *nb, unsigned long unused,
 	struct balloon_device *bd = container_of(nb, struct balloon_device,
 						 restraint.oom_notifier);
 
-	balloon_trial_recall(bd);
-	*(unsigned long *)freed += balloon_give_at_oom(bd,
-						       BALLOON_PAGES_PER_OOM);
+	*(unsigned long *)freed += balloon_trial_recall_now(bd);
+	if (bd->deflates_on_oom)
+		*(unsigned long *)freed +=
+			balloon_give_at_oom(bd, BALLOON_PAGES_PER_OOM);
 	return NOTIFY_OK;
 }
 
@@ -599,28 +600,30 @@ void balloon_restraint_init(struct balloon_device *bd)
  */
 int balloon_restraint_start(struct balloon_device *bd)
 {
-	struct shrinker *shrinker;
+	struct shrinker *shrinker = NULL;
 	int err;
 
 	KUNIT_STATIC_STUB_REDIRECT(balloon_restraint_start, bd);
 
-	if (!bd->deflates_on_oom)
-		return 0;
-	shrinker = shrinker_alloc(0, "virtio-balloon-pressure");
-	if (!shrinker)
-		return -ENOMEM;
-	shrinker->count_objects = balloon_reclaim_begins;
-	shrinker->scan_objects = balloon_shrinks_nothing;
-	shrinker->private_data = bd;
-	bd->restraint.shrinker = shrinker;
+	if (bd->deflates_on_oom) {
+		shrinker = shrinker_alloc(0, "virtio-balloon-pressure");
+		if (!shrinker)
+			return -ENOMEM;
+		shrinker->count_objects = balloon_reclaim_begins;
+		shrinker->scan_objects = balloon_shrinks_nothing;
+		shrinker->private_data = bd;
+		bd->restraint.shrinker = shrinker;
+	}
 
+	/* Always: what is on trial is the guest's whatever the host offers. */
 	bd->restraint.oom_notifier.notifier_call = balloon_oom_notify;
 	err = register_oom_notifier(&bd->restraint.oom_notifier);
 	if (err) {
 		shrinker_free(shrinker);
 		return err;
 	}
-	shrinker_register(shrinker);
+	if (shrinker)
+		shrinker_register(shrinker);
 	return 0;
 }
 
@@ -632,8 +635,6 @@ int balloon_restraint_start(struct balloon_device *bd)
  */
 void balloon_restraint_stop(struct balloon_device *bd)
 {
-	if (!bd->deflates_on_oom)
-		return;
 	shrinker_free(bd->restraint.shrinker);
 	unregister_oom_notifier(&bd->restraint.oom_notifier);
 }

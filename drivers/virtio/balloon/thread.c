@@ -202,8 +202,9 @@ static int balloon_take(struct balloon_device *bd, struct balloon_plan *plan,
 	if (!plan->on_trial)
 		return balloon_inflate(bd, plan->take, got);
 	balloon_expect_reclaim(bd);
-	return balloon_trial_take(bd, min(plan->take, balloon_trial_room(bd)),
-				  got);
+	/* A message's worth, as without a trial: what is to be done may change. */
+	return balloon_trial_take(bd, min3(plan->take, balloon_trial_room(bd),
+					   BALLOON_TRIAL_AT_ONCE), got);
 }
 
 /* These return for how many jiffies the kthread may sleep, 0 to go on. */
@@ -336,8 +337,7 @@ static long balloon_thread_pass(struct balloon_device *bd)
 		balloon_trial_end(bd);
 		balloon_back_off_far(bd, BALLOON_HOLD_STALL);
 	}
-	if (xchg(&bd->trial.recalled, false))
-		balloon_trial_end(bd);
+	balloon_trial_answer(bd);
 
 	mutex_lock(&bd->balloon_lock);
 	err = balloon_queues_advance(bd);
@@ -345,6 +345,7 @@ static long balloon_thread_pass(struct balloon_device *bd)
 	balloon_queues_unlock(bd);
 	if (err) {
 		balloon_trial_end(bd);
+		balloon_hinting_changed(bd);
 		WRITE_ONCE(bd->state, BALLOON_DEAD);
 		return MAX_SCHEDULE_TIMEOUT;
 	}

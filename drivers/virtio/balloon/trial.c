@@ -11,12 +11,13 @@
  * had stopped a moment earlier: before it hurt.
  *
  * All of this is the kthread's own, and teardown's after it. Others can only
- * ask for the end: balloon_trial_recall().
+ * ask for the end, balloon_trial_recall(), and wait for it.
  */
 
 #include <linux/gfp.h>
 #include <linux/list.h>
 #include <linux/mm.h>
+#include <linux/sched.h>
 
 #include "virtio_balloon.h"
 
@@ -192,10 +193,33 @@ void balloon_trial_end(struct balloon_device *bd)
 	unsigned int age;
 
 	for (age = 0; age < BALLOON_TRIAL_AGES; age++) {
-		while ((page = balloon_trial_remove(bd, age)))
+		while ((page = balloon_trial_remove(bd, age))) {
 			__free_page(page);
-		cond_resched();
+			cond_resched();
+		}
 	}
+}
+
+/**
+ * balloon_trial_answer - do what balloon_trial_recall() asks for
+ * @bd: the balloon
+ *
+ * Context: the kthread.
+ */
+void balloon_trial_answer(struct balloon_device *bd)
+{
+	struct balloon_trial *trial = &bd->trial;
+	unsigned long size = balloon_trial_size(bd);
+
+	if (!READ_ONCE(trial->recalled))
+		return;
+	/* First: who asks from now on is not who is answered. */
+	WRITE_ONCE(trial->recalled, false);
+	balloon_trial_end(bd);
+	WRITE_ONCE(trial->nr_recalled, trial->nr_recalled + size);
+	/* Pairs with balloon_trial_answered(): those pages are counted by then. */
+	smp_store_release(&trial->answers, trial->answers + 1);
+	wake_up(&bd->wait);
 }
 
 /**
@@ -208,6 +232,47 @@ void balloon_trial_recall(struct balloon_device *bd)
 {
 	WRITE_ONCE(bd->trial.recalled, true);
 	balloon_event(bd);
+}
+
+/* A page on its way from one age to the next is on both lists, or on the latter. */
+static bool balloon_trial_has_any(const struct balloon_trial *trial)
+{
+	unsigned int age;
+
+	for (age = 0; age < BALLOON_TRIAL_AGES; age++) {
+		if (!list_empty(&trial->pages[age]))
+			return true;
+	}
+	return false;
+}
+
+static bool balloon_trial_answered(const struct balloon_trial *trial,
+				   unsigned int before)
+{
+	/* Pairs with balloon_trial_answer(). */
+	return smp_load_acquire(&trial->answers) != before;
+}
+
+/**
+ * balloon_trial_recall_now - have everything on trial given back, and wait for it
+ * @bd: the balloon
+ *
+ * Context: the out-of-memory notifier; sleeps up to BALLOON_LOOK_AGAIN.
+ * Return: guest pages that were given back, about.
+ */
+unsigned long balloon_trial_recall_now(struct balloon_device *bd)
+{
+	struct balloon_trial *trial = &bd->trial;
+	unsigned long before = READ_ONCE(trial->nr_recalled);
+	unsigned int answers = READ_ONCE(trial->answers);
+	bool any = balloon_trial_has_any(trial);
+
+	balloon_trial_recall(bd);
+	if (any)
+		wait_event_timeout(bd->wait,
+				   balloon_trial_answered(trial, answers) ||
+				   READ_ONCE(bd->dying), BALLOON_LOOK_AGAIN);
+	return READ_ONCE(trial->nr_recalled) - before;
 }
 
 /**
@@ -223,7 +288,8 @@ void balloon_trial_missed(struct balloon_device *bd)
 {
 	unsigned long size = balloon_trial_size(bd);
 
-	bd->trial.limit = max(size / 4,
-			      bd->restraint.now.total >> BALLOON_TRIAL_MIN_SHIFT);
+	bd->trial.limit = max3(size / 4, 1UL,
+			       bd->restraint.now.total >>
+			       BALLOON_TRIAL_MIN_SHIFT);
 	balloon_trial_end(bd);
 }

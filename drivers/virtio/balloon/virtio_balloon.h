@@ -160,6 +160,8 @@ static inline unsigned long kib_to_guest_pages(unsigned long kib)
  * back for a page of a working set mostly does so within a second.
  */
 #define BALLOON_TRIAL_PERIOD	HZ
+/* Guest pages that are put on trial before everything is looked at again. */
+#define BALLOON_TRIAL_AT_ONCE	1024UL
 /* Half of what can be counted, as it is doubled. */
 #define BALLOON_TRIAL_NO_LIMIT	(ULONG_MAX / 2)
 /* What was reclaimed, and is free, is as good as tried after so long. */
@@ -284,7 +286,7 @@ struct balloon_stats {
 struct balloon_hinting {
 	struct virtqueue *vq;
 	struct shrinker *shrinker;
-	bool changed;
+	unsigned int changed;
 
 	struct work_struct work;
 	__virtio32 *commands;
@@ -408,8 +410,8 @@ struct balloon_plan {
  *         BALLOON_FLOOR_DERIVED; written at probe and by sysfs, lockless
  * @floor_changed: the kthread should look at it; lockless
  * @reclaims: the guest has begun to reclaim memory; lockless
- * @oom_notifier: registered where VIRTIO_BALLOON_F_DEFLATE_ON_OOM is negotiated
- * @shrinker: there where the notifier is, to set @reclaims
+ * @oom_notifier: has what is on trial given back, and what may be of the balloon
+ * @shrinker: sets @reclaims; NULL without VIRTIO_BALLOON_F_DEFLATE_ON_OOM
  *
  * The kthread's own:
  * @earlier: the snapshot before the last
@@ -434,8 +436,8 @@ struct balloon_plan {
  */
 struct balloon_restraint {
 	unsigned long floor;
-	bool floor_changed;
-	bool reclaims;
+	unsigned int floor_changed;
+	unsigned int reclaims;
 	struct notifier_block oom_notifier;
 	struct shrinker *shrinker;
 
@@ -473,13 +475,17 @@ enum balloon_trial_age {
  * @since: when the present period began, in jiffies
  * @limit: guest pages that may be on trial at a time
  * @recalled: the kthread is to end it; set by anybody
+ * @answers: how often the kthread has done so
+ * @nr_recalled: guest pages that have gone back by that
  */
 struct balloon_trial {
 	struct list_head pages[BALLOON_TRIAL_AGES];
 	unsigned long nr[BALLOON_TRIAL_AGES];
 	unsigned long since;
 	unsigned long limit;
-	bool recalled;
+	unsigned int recalled;
+	unsigned int answers;
+	unsigned long nr_recalled;
 };
 
 /**
@@ -526,7 +532,8 @@ struct balloon_trial {
  * @hold: why it holds, or did when it last tried; none once it goes on
  * @trial: see there
  *
- * Lockless:
+ * Lockless, and no bool where xchg() is used, which not every architecture has
+ * for a byte:
  * @events: counts everything that the kthread should look at; who waits takes
  *          its value first, then looks, then sleeps until it has changed
  * @wait: where it sleeps
@@ -581,10 +588,10 @@ struct balloon_device {
 	atomic_t events;
 	wait_queue_head_t wait;
 	struct rw_semaphore notifying;	/* inside of balloon_lock */
-	bool config_changed;
+	unsigned int config_changed;
 	bool dying;
 	bool dead;
-	bool gave_at_oom;
+	unsigned int gave_at_oom;
 
 	struct balloon_restraint restraint;
 	struct balloon_hotplug hotplug;
@@ -668,6 +675,8 @@ bool balloon_queues_busy(struct balloon_device *bd)
 bool balloon_queues_arm(struct balloon_device *bd)
 	__must_hold(&bd->balloon_lock);
 bool balloon_queues_may_sleep(struct balloon_device *bd);
+void balloon_queues_await_notified(struct balloon_device *bd);
+void balloon_queues_stop(struct balloon_device *bd);
 void balloon_queues_unlock(struct balloon_device *bd);
 void balloon_queue_discard(struct balloon_device *bd, struct balloon_queue *q,
 			   enum balloon_page_state state)
@@ -722,7 +731,9 @@ int balloon_trial_take(struct balloon_device *bd, unsigned long want,
 		       unsigned long *got);
 struct page *balloon_trial_next(struct balloon_device *bd);
 void balloon_trial_end(struct balloon_device *bd);
+void balloon_trial_answer(struct balloon_device *bd);
 void balloon_trial_recall(struct balloon_device *bd);
+unsigned long balloon_trial_recall_now(struct balloon_device *bd);
 void balloon_trial_missed(struct balloon_device *bd);
 
 /* hotplug.c: memory that goes offline */

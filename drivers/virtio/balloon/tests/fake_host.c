@@ -833,6 +833,7 @@ static unsigned long fake_host_available(struct balloon_device *bd)
 	unsigned long available = READ_ONCE(to_fake_host(bd->vdev)->available);
 	unsigned long taken = balloon_size(bd) + balloon_trial_size(bd);
 
+	to_fake_host(bd->vdev)->nr_looks++;
 	return available - min(available, taken);
 }
 

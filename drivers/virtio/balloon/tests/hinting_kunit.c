@@ -448,7 +448,7 @@ static void hints_of_broken_host(struct kunit *test)
 	fake_host_unplug(host);
 }
 
-/* The balloon died of something else, while memory was lent. */
+/* The balloon died of something else, while memory was lent: nobody asks any more. */
 static void hints_of_dead_balloon(struct kunit *test)
 {
 	struct fake_host *host = slow_host(test);
@@ -458,9 +458,23 @@ static void hints_of_dead_balloon(struct kunit *test)
 	KUNIT_EXPECT_GT(test, nr_lent(host), 0);
 	fake_host_needs_reset(host);
 	fake_host_await(host, READ_ONCE(host->bd->dead));
-	fake_host_set_command(host, VIRTIO_BALLOON_CMD_ID_DONE);
-	flush_work(&host->bd->hinting.work);
-	KUNIT_EXPECT_EQ(test, pages_lent(host), 0);
+	fake_host_await(host, !pages_lent(host));
+}
+
+/* The same where nobody tells: the kthread finds out as it waits for an answer. */
+static void hints_of_silent_balloon(struct kunit *test)
+{
+	struct fake_host *host = slow_host(test);
+
+	ask_until_full(host, 7);
+	finish(host, VIRTIO_BALLOON_CMD_ID_STOP);
+	KUNIT_EXPECT_GT(test, nr_lent(host), 0);
+	host->holds[FAKE_INFLATE] = true;
+	fake_host_set_target(host, 10);
+	fake_host_await(host, host->queues[FAKE_INFLATE].nr_messages);
+	virtio_break_device(&host->vdev);
+	fake_host_await(host, READ_ONCE(host->bd->dead));
+	fake_host_await(host, !pages_lent(host));
 }
 
 /* Nobody waits for a host that is about to be reset, and nothing is lost. */
@@ -606,6 +620,7 @@ static struct kunit_case hinting_cases[] = {
 	KUNIT_CASE_SLOW(hints_never_acked),
 	KUNIT_CASE(hints_of_broken_host),
 	KUNIT_CASE(hints_of_dead_balloon),
+	KUNIT_CASE(hints_of_silent_balloon),
 	KUNIT_CASE(hints_removed_while_unacked),
 	KUNIT_CASE(hints_removed_while_answered),
 	KUNIT_CASE(hints_removed_before_done),

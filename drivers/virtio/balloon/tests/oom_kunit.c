@@ -98,7 +98,9 @@ static void oom_not_offered(struct kunit *test)
 {
 	struct fake_host *host = fake_host_start(test, 0);
 
-	KUNIT_EXPECT_NULL(test, host->bd->restraint.oom_notifier.notifier_call);
+	fake_host_reach(host, 500);
+	KUNIT_EXPECT_EQ(test, run_out_of_memory(host), 0);
+	KUNIT_EXPECT_EQ(test, balloon_size(host->bd), 500);
 }
 
 static void oom_must_tell_host(struct kunit *test)

@@ -656,17 +656,36 @@ static void restraint_ends_trial_when_memory_goes_offline(struct kunit *test)
 }
 
 /* Of an empty balloon, which has nothing else to give. */
-static void restraint_ends_trial_near_the_killer(struct kunit *test)
+static void expect_recall_near_the_killer(struct fake_host *host)
 {
-	struct fake_host *host = fake_host_start(test, DEFLATE_ON_OOM);
 	struct notifier_block *nb = &host->bd->restraint.oom_notifier;
 	unsigned long got, freed = 0;
 
 	fake_host_put_on_trial(host, 500);
 	got = fake_host_got(host);
 	nb->notifier_call(nb, 0, &freed);
-	KUNIT_EXPECT_EQ(test, freed, 0);
+	KUNIT_EXPECT_EQ(host->test, freed, 500);
 	expect_recall(host, got);
+}
+
+static void restraint_ends_trial_near_the_killer(struct kunit *test)
+{
+	expect_recall_near_the_killer(fake_host_start(test, DEFLATE_ON_OOM));
+}
+
+/* What nobody has been told of is the guest's whatever was negotiated. */
+static void restraint_ends_trial_without_reserve(struct kunit *test)
+{
+	expect_recall_near_the_killer(fake_host_start(test, 0));
+}
+
+/* What is on trial is a guest's answer to a target: that may change meanwhile. */
+static void restraint_looks_again_while_it_tries(struct kunit *test)
+{
+	struct fake_host *host = fake_host_start(test, 0);
+
+	fake_host_put_on_trial(host, 5000);
+	KUNIT_EXPECT_GE(test, host->nr_looks, 5000 / BALLOON_TRIAL_AT_ONCE);
 }
 
 /* Nothing is looked at where there is nothing to decide. */
@@ -884,6 +903,8 @@ static struct kunit_case restraint_cases[] = {
 	KUNIT_CASE(restraint_ends_trial_with_target),
 	KUNIT_CASE(restraint_ends_trial_when_memory_goes_offline),
 	KUNIT_CASE(restraint_ends_trial_near_the_killer),
+	KUNIT_CASE(restraint_ends_trial_without_reserve),
+	KUNIT_CASE(restraint_looks_again_while_it_tries),
 	KUNIT_CASE(restraint_does_not_sample_while_empty),
 	KUNIT_CASE(restraint_does_not_sample_at_target),
 	KUNIT_CASE(restraint_samples_once_a_second_with_reserve),
