@@ -332,12 +332,13 @@ static long balloon_thread_pass(struct balloon_device *bd)
 		balloon_end_hold_off(bd);
 		balloon_go_on(bd);
 	}
+	/* First: what goes back is counted for who waits for it. */
+	balloon_trial_answer(bd);
 	/* The guest needed its memory a moment ago: it may do so again. */
 	if (xchg(&bd->gave_at_oom, false)) {
 		balloon_trial_end(bd);
 		balloon_back_off_far(bd, BALLOON_HOLD_STALL);
 	}
-	balloon_trial_answer(bd);
 
 	mutex_lock(&bd->balloon_lock);
 	err = balloon_queues_advance(bd);

@@ -39,8 +39,8 @@
  *			only tries it: the out-of-memory notifier, and
  *			compaction, where that does not do without.
  *	notifying	rwsem: read from before balloon_lock is dropped until
- *			the host has been notified, written once to wait for
- *			that before the virtqueues go
+ *			the host has been notified, written to wait for that
+ *			before the device is reset, or the virtqueues go
  *	page lock	the marks of a page, see <linux/balloon_compaction.h>
  *	bm.pages_lock	spinlock: list and counters of pages, and batches that
  *			are free, open or pending
