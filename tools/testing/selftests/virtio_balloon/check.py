@@ -5,9 +5,10 @@
 usage: check.py GROUP[+GROUP...]...
 
 Groups that are joined by a plus run at the same time; what the first of them says
-is shown as it comes, what the others say when it is done.  The last line is "N
-passed, N failed", with ", N skipped" where there are any.  The exit status is 0
-only if nothing failed and something passed.
+is shown as it comes, what the others say when it is done.  At the end there is a
+line for each test that failed, once more, and "N passed, N failed", with ", N
+skipped" where there are any.  The exit status is 0 only if nothing failed and
+something passed.
 """
 
 import json
@@ -33,6 +34,10 @@ DEBUG_GUESTS = 1  # beside those
 
 SUMMARY = re.compile(r"(\d+) passed, (\d+) failed(?:, (\d+) skipped)?")
 
+# What failed, for the end: these lines may be all that is kept of the output.
+FAILURE = "FAILED: "
+failures = []
+
 
 def shell(script, *arguments):
     """Run one of the scripts beside this one; return its exit status."""
@@ -42,6 +47,8 @@ def shell(script, *arguments):
 def say(result, name, seconds):
     """One test's result, in one line."""
     print(f"{result} {name} ({seconds:.0f} s)", flush=True)
+    if result == "failed":
+        failures.append(name)
 
 
 def check_style(checks=STYLE_CHECKS):
@@ -68,6 +75,8 @@ def check_series():
         for last in process.stdout:
             if not re.match(r"\d+ passed", last):
                 print(last, end="", flush=True)
+            if last.startswith("failed "):
+                failures.append(last.split(maxsplit=1)[1].rstrip())
     count = re.fullmatch(r"(\d+) passed, (\d+) failed\n", last)
     if not count:
         say("failed", "series: it was not checked, see above", 0)
@@ -99,8 +108,12 @@ def check_kunit(arch="um", log=BUILD / "kunit" / "test.log"):
     if not answer.exists():
         say("failed", f"kunit {arch}: the suites did not run, see above", 0)
         return Counter(failed=1)
-    results = Counter({"PASS": "passed", "SKIP": "skipped"}.get(case["status"], "failed")
-                      for case in kunit_cases(json.loads(answer.read_text(encoding="utf-8"))))
+    results = Counter()
+    for case in kunit_cases(json.loads(answer.read_text(encoding="utf-8"))):
+        result = {"PASS": "passed", "SKIP": "skipped"}.get(case["status"], "failed")
+        results[result] += 1
+        if result == "failed":
+            failures.append(f"kunit {arch}: {case['name']}: {case['status']}")
     alarms = splats(log)
     if alarms or (status and not results["failed"]) or not results["passed"]:
         print("\n".join(alarms))
@@ -143,11 +156,12 @@ def check_guest(name="guest", guests=GUESTS, selection=()):
         say("failed", f"{name}: pytest ended with status {status}", 0)
         return Counter(failed=1)
     # One test may both fail and have its clean-up fail: an error more than there are tests.
-    failed = len({(case.get("classname"), case.get("name")) for case in suite.iter("testcase")
-                  if case.find("failure") is not None or case.find("error") is not None})
-    results = Counter(failed=failed, skipped=count["skipped"])
+    failed = {(case.get("classname"), case.get("name")) for case in suite.iter("testcase")
+              if case.find("failure") is not None or case.find("error") is not None}
+    failures.extend(f"{name}: {module.split('.')[-1]}::{test}" for module, test in sorted(failed))
+    results = Counter(failed=len(failed), skipped=count["skipped"])
     names = {(case.get("classname"), case.get("name")) for case in suite.iter("testcase")}
-    results["passed"] = len(names) - failed - count["skipped"]
+    results["passed"] = len(names) - len(failed) - count["skipped"]
     if status and not failed:
         say("failed", f"{name}: pytest ended with status {status}", 0)
         results["failed"] += 1
@@ -176,7 +190,8 @@ def run_groups(names):
             print(f"waiting for {' and '.join(names[1:])}", flush=True)
         output.seek(0)
         lines = output.read().splitlines()
-    print("\n".join(lines[:-1]), flush=True)
+    print("\n".join(line for line in lines[:-1] if not line.startswith(FAILURE)), flush=True)
+    failures.extend(line.removeprefix(FAILURE) for line in lines if line.startswith(FAILURE))
     counts = SUMMARY.fullmatch(lines[-1]) if lines else None
     if not counts:
         say("failed", f"{' '.join(names[1:])}: ended with {lines[-1:]}", 0)
@@ -207,6 +222,8 @@ def main():
             if name not in GROUPS:
                 raise Unusable(f"no such group of tests: {name}: choose from {' '.join(GROUPS)}")
         results += run_groups(names)
+    for failure in failures:
+        print(f"{FAILURE}{failure}")
     line = f"{results['passed']} passed, {results['failed']} failed"
     if results["skipped"]:
         line += f", {results['skipped']} skipped"
