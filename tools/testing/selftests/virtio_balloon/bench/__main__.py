@@ -31,13 +31,12 @@ def play(lab, scenario, count):
     """All rounds of a scenario: in each, every contestant once."""
     seen = table.Seen()
     for number in range(1, count + 1):
-        for contestant, setup in in_turn(scenario.SETUPS, number):
-            load = os.getloadavg()[0]  # before we add to it
-            figures = lab.measure(f"{scenario.NAME}-{contestant}", setup,
-                                  lambda guest, who=contestant: scenario.measure(guest, who))
+        # Before we add to it.
+        print(f"{scenario.NAME}, round {number} of {count}: the host's load is "
+              f"{os.getloadavg()[0]:.1f}", flush=True)
+        for contestant, figures in scenario.play(lab, in_turn(scenario.SETUPS, number)):
             seen.add(contestant, figures)
-            print(f"{scenario.NAME}, round {number} of {count}, {contestant}: "
-                  f"{scenario.brief(figures)} (the host's load was {load:.1f})", flush=True)
+            print(f"    {contestant}: {scenario.brief(figures)}", flush=True)
     scenario.conclude(seen)
     return seen
 
@@ -47,7 +46,7 @@ class Outcome:
 
     def __init__(self, conditions):
         self._answer = {"conditions": conditions, "scenarios": {}}
-        self._release = conditions["kernel"]
+        self._where = f"{conditions['kernel']}, {conditions['qemu']}, {conditions['date']}"
         self._bars = []
         self._pictures = []
         self.missed = []  # what had to be reached and was not
@@ -79,8 +78,8 @@ class Outcome:
         """Draw what there is to be drawn; say where everything is, and what was missed."""
         if self._bars:
             self._pictures.append(BUILD / "bench-ratios.png")
-            picture.ratios(self._bars, "how many times better than the kernel's own driver, "
-                           f"{self._release}", self._pictures[-1])
+            picture.ratios(self._bars, "how many times better than the kernel's own driver\n"
+                           f"{self._where}", self._pictures[-1])
         print(f"figures: {shown(FIGURES)}")
         for drawing in self._pictures:
             print(f"picture: {shown(drawing)}")

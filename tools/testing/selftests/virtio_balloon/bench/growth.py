@@ -1,13 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0
 """Does a page cost the same, however much memory the guest has?"""
 
-import statistics
-
 from host.balloon import Balloon
 from host.device_trace import TIMED, DeviceTrace
 
 from .lab import Setup
-from .scenario import Scenario
+from .scenario import Alternating
 from .table import Row
 
 SIZES = (1, 2, 4, 8, 16)  # GiB
@@ -16,7 +14,7 @@ TIMES = 5  # in each guest: what a small one does takes no time
 WAYS = ("inflate", "deflate")
 
 
-class Growth(Scenario):
+class Growth(Alternating):
     """Memory that was never used goes to the host, from guests of all sizes."""
     NAME = "growth"
     TITLE = "half of the memory of guests of several sizes to the host, init_on_alloc=0"
@@ -29,13 +27,12 @@ class Growth(Scenario):
           for way in WAYS),
     )
 
-    def measure(self, guest, contestant):
+    def turns(self, guest, contestant):
         Balloon(guest).load()
         trace, moved = DeviceTrace(guest), guest.memory / PART / 2**30
-        seconds = [(trace.move(guest.memory // PART).seconds, trace.move(guest.memory).seconds)
-                   for _ in range(TIMES)]
-        return {way: statistics.median(several) / moved
-                for way, several in zip(WAYS, zip(*seconds))}
+        for _ in range(TIMES):
+            yield {way: trace.move(target).seconds / moved
+                   for way, target in zip(WAYS, (guest.memory // PART, guest.memory))}
 
     def conclude(self, seen):
         for way in WAYS:

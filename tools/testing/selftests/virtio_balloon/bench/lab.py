@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 """The guests of a bench: which driver, in which kernel, how QEMU runs it."""
 
+import datetime
 import os
 import subprocess
 from typing import NamedTuple
@@ -93,8 +94,44 @@ class Lab:
         finally:
             guest.kill()
 
+    def alternate(self, guests, turns):
+        """What several guests, all running, do by turns: a list of figures of each.
+
+        guests: of contestant, name and Setup, in their order.  turns(guest, contestant):
+        a generator, which yields figures whenever it is another guest's turn.
+        """
+        return unspoiled(lambda: self._alternate(guests, turns))
+
+    def _alternate(self, guests, turns):
+        running = {}
+        try:
+            for contestant, name, setup in guests:
+                running[contestant] = self.guest(name, setup)
+            for guest in running.values():
+                guest.__enter__()  # as in _measure()
+            seen = {contestant: [] for contestant in running}
+            going = {contestant: turns(guest, contestant)
+                     for contestant, guest in running.items()}
+            while going:
+                for contestant, generator in tuple(going.items()):
+                    figures = next(generator, None)
+                    if figures is None:
+                        del going[contestant]
+                    else:
+                        seen[contestant].append(figures)
+            return seen, False
+        except (GuestDied, Disconnected):
+            if not any(map(spoiled, running.values())):
+                raise
+            return None, True
+        finally:
+            for guest in running.values():
+                guest.kill()
+
     def conditions(self):
         """What the figures depend on."""
         version = subprocess.run([QEMU, "-version"], check=True, capture_output=True, text=True)
-        return {"kernel": self.release, "accelerator": self.accelerator.name,
-                "qemu": version.stdout.splitlines()[0], "vcpus": 2, "host_cpus": os.cpu_count()}
+        return {"date": datetime.date.today().isoformat(), "kernel": self.release,
+                "accelerator": self.accelerator.name,
+                "qemu": version.stdout.splitlines()[0].replace("emulator version ", ""),
+                "vcpus": 2, "host_cpus": os.cpu_count()}

@@ -9,7 +9,7 @@ from host.device_trace import TIMED, DeviceTrace
 from host.paths import MIB
 
 from .lab import SERIES, Setup
-from .scenario import Scenario
+from .scenario import Alternating
 from .table import Row
 
 MEMORY = 4096  # MiB
@@ -38,7 +38,7 @@ class HostShare:
 
     def clear(self):
         """Forget what was measured."""
-        self._guest.write(f"{TRACING}/trace", " ")
+        self._guest.run(f": > {TRACING}/trace")  # truncated by who opens it, not by what is written
 
     def seconds(self):
         """Sum since then, of lines such as " 0)  $ 1234.567 us  |  vp_notify();"."""
@@ -94,7 +94,7 @@ def rows():
                   aim="the host's share")
 
 
-class Moves(Scenario):
+class Moves(Alternating):
     """A balloon that takes three quarters of the memory and gives it back."""
     NAME = "inflate"
     TITLE = "3 GiB of a 4 GiB guest to the host, and back"
@@ -116,22 +116,22 @@ class Moves(Scenario):
     def __init__(self):
         self._paths = {}
 
-    def measure(self, guest, contestant):
+    def turns(self, guest, contestant):
         Balloon(guest).load()
+        trace = DeviceTrace(guest)
         if contestant == "share":
-            return self._share(guest)
-        trace, answer = DeviceTrace(guest), {}
+            yield self._share(guest, trace)
+            return
         for host in (FRESH, AGAIN, USED):
             if host is USED:
                 guest.run(f"memtool touch {KEEP}")
             there, back = trace.move(SMALL), trace.move(guest.memory)
-            answer |= figures(host, there, back)
             self._paths.setdefault(contestant, there.path)
-        return answer
+            yield figures(host, there, back)
 
     @staticmethod
-    def _share(guest):
-        trace, share, answer = DeviceTrace(guest), HostShare(guest), {}
+    def _share(guest, trace):
+        share, answer = HostShare(guest), {}
         for way, target in (("inflate", SMALL), ("deflate", guest.memory)):
             share.clear()
             trace.move(target)

@@ -2,6 +2,7 @@
 """What all scenarios have in common."""
 
 import contextlib
+import statistics
 
 
 class Scenario:
@@ -26,6 +27,13 @@ class Scenario:
         """Figures of one guest by their keys."""
         raise NotImplementedError
 
+    def play(self, lab, setups):
+        """One round: yields each of these contestants and its figures."""
+        for contestant, setup in setups:
+            yield contestant, lab.measure(
+                f"{self.NAME}-{contestant}", setup,
+                lambda guest, who=contestant: self.measure(guest, who))
+
     def brief(self, figures):
         """One guest's figures, for who waits."""
         decimals = {row.key: row.decimals for row in self.ROWS}
@@ -39,3 +47,25 @@ class Scenario:
         """Draw a picture into this file, if there is one: is there?"""
         del path
         return False
+
+
+class Alternating(Scenario):
+    """One whose contestants are measured within seconds of each other, turn by turn.
+
+    For what a host disturbs whose own pace changes within minutes.  All guests of
+    a round run at once, and one of them works.
+    """
+
+    def turns(self, guest, contestant):
+        """Yields figures; what has several of a key counts by their median."""
+        raise NotImplementedError
+
+    def play(self, lab, setups):
+        guests = [(contestant, f"{self.NAME}-{contestant}", setup)
+                  for contestant, setup in setups]
+        for contestant, turns in lab.alternate(guests, self.turns).items():
+            several = {}
+            for figures in turns:
+                for key, value in figures.items():
+                    several.setdefault(key, []).append(value)
+            yield contestant, {key: statistics.median(values) for key, values in several.items()}

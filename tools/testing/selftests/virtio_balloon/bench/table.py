@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 """What is to be reached, and whether it was: the bench's table."""
 
+import operator
 import statistics
 from typing import NamedTuple
 
@@ -42,7 +43,8 @@ class Row(NamedTuple):
     """A figure of ours, beside a peer's where there is one.
 
     ours, peer: contestants.  The ratio says how many times better ours is, of a
-    figure of which less is better unless `more`.  At most one of `ratio`, `above`
+    figure of which less is better unless `more`: the median of the rounds' ratios, as
+    the host's pace changes from round to round, for both.  At most one of `ratio`, `above`
     (a ratio that has to be exceeded), `at_most` and `at_least` (of our figure
     alone) must be reached; a row without them just tells.
     """
@@ -59,11 +61,13 @@ class Row(NamedTuple):
     aim: str = ""
 
     def _ratio(self, seen):
-        ours, peer = seen.median(self.ours, self.key), seen.median(self.peer, self.key)
-        if ours is None or peer is None or self.at_most or self.at_least:
+        if self.at_most or self.at_least:
             return None
-        better, worse = (ours, peer) if self.more else (peer, ours)
-        return better / worse if worse else None
+        names = (self.ours, self.peer) if self.more else (self.peer, self.ours)
+        better, worse = (seen.values(name, self.key) for name in names)
+        if not better or len(better) != len(worse) or not all(worse):
+            return None
+        return statistics.median(map(operator.truediv, better, worse))
 
     def _must(self):
         """In words, or ""."""

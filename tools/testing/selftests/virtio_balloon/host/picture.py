@@ -119,7 +119,9 @@ def ratios(bars, title, path):
     for place, (_, ratio, mark) in enumerate(reversed(bars)):
         if ratio is not None:
             axes.barh(place, ratio, color="C0" if ratio >= mark else "C3", height=0.6)
-            axes.annotate(f" {ratio:.2f}", (ratio, place), va="center", fontsize=7)
+            axes.annotate(f"{ratio:.2f}", (ratio, place), (4, 0), textcoords="offset points",
+                          va="center", fontsize=7,
+                          bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.5})
         axes.plot([mark, mark], [place - 0.45, place + 0.45], color="black", linewidth=1.5)
     axes.set(xscale="log", xlabel="ratio; black: must be reached")
     axes.xaxis.set_major_formatter("{x:g}")
