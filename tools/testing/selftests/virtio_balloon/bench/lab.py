@@ -30,8 +30,12 @@ class Setup(NamedTuple):
 
 
 def spoiled(guest):
-    """Has QEMU's emulation made a mistake, for which the driver must not be blamed?"""
-    return klog.EMULATOR_BUG.search(guest.console()) is not None
+    """Has QEMU's emulation made a mistake, for which the driver must not be blamed?
+
+    Before init runs there is none.
+    """
+    console = guest.console()
+    return klog.EMULATOR_BUG.search(console) is not None or klog.INIT not in console
 
 
 def unspoiled(attempt):
@@ -40,7 +44,7 @@ def unspoiled(attempt):
         answer, was_spoiled = attempt()
         if not was_spoiled:
             return answer
-        print("Oops: int3: that was QEMU and not the driver, once more", flush=True)
+        print("a guest fell over QEMU's emulation, not over its driver: once more", flush=True)
     raise GuestDied("QEMU's emulation has failed twice: see console.log below build/guest/, "
                     "try again")
 

@@ -32,6 +32,7 @@ SPLAT = re.compile(r"WARNING:|BUG:|\bOops\b|Call Trace|hung task|blocked for mor
 
 # QEMU 7.2's threads trip over each other now and then (see accel.py).
 EMULATOR_BUG = re.compile(r"Oops: int3")
+INIT = "Run /init as init process"
 PANIC = re.compile(r"Kernel panic - not syncing: (.*)")
 KILLED = re.compile(r"Out of memory.*: Killed process \d+ \((.*?)\)")
 
