@@ -199,12 +199,16 @@ void balloon_mapping_forget(struct balloon_mapping *bm, struct page *page)
 }
 EXPORT_SYMBOL_GPL(balloon_mapping_forget);
 
-static void balloon_mapping_remove(struct balloon_mapping *bm,
-				   struct page *page)
+/* Takes the @nr pages from @first on off the list. */
+static void balloon_mapping_cut(struct balloon_mapping *bm,
+				struct list_head *first, unsigned int nr)
 {
-	list_del(&page->lru);
-	bm->nr_resident--;
-	balloon_page_unmark(page);
+	LIST_HEAD(rest);
+
+	list_cut_before(&rest, &bm->pages, first);
+	INIT_LIST_HEAD(&bm->pages);
+	list_splice(&rest, &bm->pages);
+	bm->nr_resident -= nr;
 }
 
 /**
@@ -223,21 +227,25 @@ static void balloon_mapping_remove(struct balloon_mapping *bm,
 unsigned int balloon_mapping_take(struct balloon_mapping *bm,
 				  struct page **pages, unsigned int max)
 {
+	struct list_head *first = &bm->pages;
 	unsigned long walk = bm->nr_resident;
 	unsigned int taken = 0;
 	struct page *page;
 
 	lockdep_assert_held(&bm->pages_lock);
 	while (taken < max && walk--) {
-		page = list_last_entry(&bm->pages, struct page, lru);
+		page = list_entry(first->prev, struct page, lru);
 		if (!trylock_page(page)) {
 			list_move(&page->lru, &bm->pages);
 			continue;
 		}
-		balloon_mapping_remove(bm, page);
+		balloon_page_unmark(page);
 		unlock_page(page);
+		first = &page->lru;
 		pages[taken++] = page;
 	}
+	if (taken)
+		balloon_mapping_cut(bm, first, taken);
 	return taken;
 }
 EXPORT_SYMBOL_GPL(balloon_mapping_take);
@@ -272,7 +280,9 @@ unsigned int balloon_mapping_take_locked(struct balloon_mapping *bm,
 
 	/* Unmarked: taken by another; PG_isolated: in the hands of mm. */
 	if (balloon_page_mapping(page) == bm && !PageIsolated(page)) {
-		balloon_mapping_remove(bm, page);
+		list_del(&page->lru);
+		bm->nr_resident--;
+		balloon_page_unmark(page);
 		pages[taken++] = page;
 	}
 	unlock_page(page);

@@ -90,6 +90,7 @@ static bool balloon_replace(struct balloon_device *bd, struct page *new,
 	}
 	VM_WARN_ON_ONCE(!balloon_counts_add_up(bd));
 
+	new->index = 0;
 	inflate->replaces = true;
 	inflate->pages[inflate->nr_pages++] = new;
 	balloon_batch_name(bd, inflate, new);

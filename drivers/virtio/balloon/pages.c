@@ -8,6 +8,7 @@
 #include <linux/gfp.h>
 #include <linux/log2.h>
 #include <linux/mm.h>
+#include <linux/page_ref.h>
 #include <linux/pageblock-flags.h>
 #include <linux/vmstat.h>
 #include <kunit/static_stub.h>
@@ -127,12 +128,100 @@ struct page *balloon_alloc_block(struct balloon_device *bd, unsigned int order)
 	return page;
 }
 
-static void balloon_free_block(struct page *page, unsigned int order)
+/**
+ * balloon_free_block - free pages that were joined again
+ * @block: the first, with the only reference to any
+ * @order: how many
+ *
+ * Context: any.
+ */
+void balloon_free_block(struct page *block, unsigned int order)
 {
-	unsigned int i;
+	KUNIT_STATIC_STUB_REDIRECT(balloon_free_block, block, order);
+	__free_pages(block, order);
+}
 
-	for (i = 0; i < 1U << order; i++)
-		__free_page(page + i);
+/* Undoes split_page(), unless somebody else has a reference to one of them. */
+static bool balloon_join(struct page *block, unsigned int order)
+{
+	unsigned int i, nr = 1U << order;
+
+	/* Its accounts are of single pages. */
+	if (IS_ENABLED(CONFIG_MEM_ALLOC_PROFILING) || PageHWPoison(block))
+		return false;
+	for (i = 1; i < nr; i++)
+		if (PageHWPoison(block + i) || !page_ref_freeze(block + i, 1))
+			break;
+	if (i == nr) {
+		/* What mm forgets of a single page, and of a block's first. */
+		while (--i)
+			block[i].mapping = NULL;
+		return true;
+	}
+	while (--i)
+		page_ref_unfreeze(block + i, 1);
+	return false;
+}
+
+/*
+ * Free @nr pages that were allocated as one block, or a part of it, in as few
+ * pieces as there can be.
+ */
+static void balloon_free_run(struct page *page, unsigned int nr)
+{
+	unsigned int order, i;
+
+	for (; nr; nr -= 1U << order, page += 1U << order) {
+		order = min_t(unsigned int, __ffs(page_to_pfn(page) |
+						  1UL << MAX_PAGE_ORDER),
+			      ilog2(nr));
+		if (balloon_join(page, order)) {
+			balloon_free_block(page, order);
+			continue;
+		}
+		for (i = 0; i < 1U << order; i++)
+			__free_page(page + i);
+	}
+}
+
+/* Returns how many of @nr pages are next to each other in one block. */
+static unsigned int balloon_run_length(struct page **pages, unsigned int nr)
+{
+	unsigned long first = page_to_pfn(pages[0]), next;
+	unsigned int i, order = pages[0]->index;
+	int step = 1;
+
+	if (!order || nr == 1)
+		return 1;
+	if (page_to_pfn(pages[1]) < first)
+		step = -1;
+	for (i = 1; i < nr; i++) {
+		next = page_to_pfn(pages[i]);
+		if (next != first + (long)i * step ||
+		    (next ^ first) >> order || pages[i]->index != order)
+			break;
+	}
+	return i;
+}
+
+/*
+ * Blocks go back as they came: mm needs no time to put them together again,
+ * and finds them where it keeps large ones.
+ */
+static void balloon_free_pages(struct page **pages, unsigned int nr)
+{
+	unsigned int i, length, singles = 0;
+
+	for (i = 0; i < nr; i += length) {
+		length = balloon_run_length(pages + i, nr - i);
+		if (length == 1)
+			pages[singles++] = pages[i];
+		else
+			balloon_free_run(pfn_to_page(min(page_to_pfn(pages[i]),
+							 page_to_pfn(pages[i + length - 1]))),
+					 length);
+	}
+	release_pages(pages, singles);
 }
 
 /* Should a batch that is being filled be posted as it is? */
@@ -168,7 +257,7 @@ static void balloon_batch_fill(struct balloon_device *bd,
 		else
 			page = balloon_alloc_block(bd, order);
 		if (page && !balloon_page_has_number(page + (1 << order) - 1)) {
-			balloon_free_block(page, order);
+			balloon_free_run(page, 1U << order);
 			return;
 		}
 		if (!page && !order)
@@ -179,6 +268,7 @@ static void balloon_batch_fill(struct balloon_device *bd,
 		}
 		balloon_adjust_managed(bd, page, -(1L << order));
 		for (i = 0; i < 1U << order; i++) {
+			page[i].index = order;
 			batch->pages[batch->nr_pages++] = page + i;
 			balloon_batch_name(bd, batch, page + i);
 		}
@@ -338,6 +428,20 @@ void balloon_batch_settle(struct balloon_device *bd,
 	batch->nr_pages = 0;
 }
 
+/* They are the guest's again: zone by zone. */
+static void balloon_pages_managed(struct balloon_device *bd,
+				  struct page **pages, unsigned int nr)
+{
+	unsigned int i, first = 0;
+
+	for (i = 1; i <= nr; i++) {
+		if (i < nr && page_zone(pages[i]) == page_zone(pages[first]))
+			continue;
+		balloon_adjust_managed(bd, pages[first], i - first);
+		first = i;
+	}
+}
+
 /**
  * balloon_batch_release - give the pages of a batch back to the guest
  * @bd: the balloon
@@ -359,13 +463,11 @@ void balloon_batch_release(struct balloon_device *bd,
 	if (!nr)
 		return;
 
-	for (i = 0; i < nr; i++) {
-		if (state != BALLOON_PAGE_LEAVING) {
-			lock_page(batch->pages[i]);
-			unlock_page(batch->pages[i]);
-		}
-		balloon_adjust_managed(bd, batch->pages[i], 1);
+	for (i = 0; state != BALLOON_PAGE_LEAVING && i < nr; i++) {
+		lock_page(batch->pages[i]);
+		unlock_page(batch->pages[i]);
 	}
+	balloon_pages_managed(bd, batch->pages, nr);
 
 	spin_lock(&bd->bm.pages_lock);
 	if (state != BALLOON_PAGE_LEAVING)
@@ -377,7 +479,7 @@ void balloon_batch_release(struct balloon_device *bd,
 	/* Those that are LEAVING have been counted when they were taken. */
 	if (state != BALLOON_PAGE_LEAVING)
 		count_vm_events(BALLOON_DEFLATE, nr);
-	release_pages(batch->pages, nr);
+	balloon_free_pages(batch->pages, nr);
 	batch->nr_pages = 0;
 }
 

@@ -21,6 +21,10 @@
  * kthread alone, in no batch, and given back if it is missed (trial.c). That
  * is none of the five states, and not counted with them, nor in actual.
  *
+ * page->index is the order of the block that a page was allocated in, 0 for one
+ * that came alone, be it as the replacement of a migrated one. What is still
+ * whole of a block goes back to the guest in as few pieces as there can be.
+ *
  * A page that replaces a migrated one starts as PRIVATE. RESIDENT and ISOLATED
  * are counted by the balloon mapping, the others here. The five counts add up
  * to the pages that the balloon holds a reference on, those on trial aside, at
@@ -633,6 +637,7 @@ unsigned long balloon_actual(struct balloon_device *bd);
 void balloon_adjust_managed(struct balloon_device *bd, struct page *page,
 			    long nr);
 struct page *balloon_alloc_block(struct balloon_device *bd, unsigned int order);
+void balloon_free_block(struct page *block, unsigned int order);
 int balloon_inflate(struct balloon_device *bd, unsigned long want,
 		    unsigned long *got);
 int balloon_deflate(struct balloon_device *bd, unsigned long want,

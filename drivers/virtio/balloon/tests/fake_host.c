@@ -768,9 +768,11 @@ static struct page *fake_host_new_block(struct fake_host *host,
 		return NULL;
 	if (order)
 		split_page(block, order);
-	for (i = 0; i < 1U << order; i++)
+	for (i = 0; i < 1U << order; i++) {
+		block[i].index = 3; /* its last user's */
 		xa_store(&host->taken, page_to_pfn(block + i), block + i,
 			 GFP_KERNEL);
+	}
 	return block;
 }
 

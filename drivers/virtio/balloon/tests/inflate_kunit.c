@@ -4,7 +4,9 @@
  * wait for an acknowledgment.
  */
 
+#include <kunit/static_stub.h>
 #include <kunit/test.h>
+#include <kunit/test-bug.h>
 #include <linux/mm.h>
 #include <linux/virtio_ring.h>
 
@@ -575,6 +577,94 @@ static void inflate_allocates_by_itself(struct kunit *test)
 	fake_host_reach(host, 0);
 }
 
+static unsigned int nr_joined[NR_PAGE_ORDERS];
+
+/* Stands in for balloon_free_block(). */
+static void count_joined(struct page *block, unsigned int order)
+{
+	unsigned int i;
+
+	for (i = 1; i < 1U << order; i++)
+		KUNIT_EXPECT_EQ(kunit_get_current_test(),
+				page_ref_count(block + i), 0);
+	nr_joined[order]++;
+	__free_pages(block, order);
+}
+
+/* Returns the first page of one block that is all there is in the balloon. */
+static struct page *start_with_block(struct kunit *test,
+				     struct fake_host **host,
+				     unsigned int order)
+{
+	struct page *page;
+
+	memset(nr_joined, 0, sizeof(nr_joined));
+	*host = fake_host_create(test);
+	(*host)->lends_nothing = true;
+	kunit_activate_static_stub(test, balloon_free_block, count_joined);
+	KUNIT_ASSERT_TRUE(test, fake_host_plug(*host));
+	fake_host_reach(*host, 1UL << order);
+	page = balloon_resident_page((*host)->bd);
+	KUNIT_ASSERT_EQ(test, page->index, order);
+	KUNIT_ASSERT_TRUE(test, IS_ALIGNED(page_to_pfn(page), 1UL << order));
+	return page;
+}
+
+static void deflate_joins_block(struct kunit *test)
+{
+	struct fake_host *host;
+	unsigned int order;
+
+	start_with_block(test, &host, 7);
+	fake_host_reach(host, 0);
+	for (order = 0; order < NR_PAGE_ORDERS; order++)
+		KUNIT_EXPECT_EQ(test, nr_joined[order], order == 7);
+}
+
+static void deflate_joins_parts_of_block(struct kunit *test)
+{
+	struct fake_host *host;
+
+	/* 100 of 128 go: what is from the 28th on. */
+	start_with_block(test, &host, 7);
+	fake_host_reach(host, 28);
+	KUNIT_EXPECT_EQ(test, nr_joined[2], 1);
+	KUNIT_EXPECT_EQ(test, nr_joined[5], 1);
+	KUNIT_EXPECT_EQ(test, nr_joined[6], 1);
+
+	fake_host_reach(host, 0);
+	KUNIT_EXPECT_EQ(test, nr_joined[2], 2);
+	KUNIT_EXPECT_EQ(test, nr_joined[3], 1);
+	KUNIT_EXPECT_EQ(test, nr_joined[4], 1);
+}
+
+/* Somebody looks at a page meanwhile: it is freed when that is over. */
+static void deflate_does_not_join_what_is_referenced(struct kunit *test)
+{
+	struct fake_host *host;
+	unsigned int order;
+	struct page *page;
+
+	page = start_with_block(test, &host, 7) + 37;
+	get_page(page);
+	fake_host_reach(host, 0);
+	for (order = 0; order < NR_PAGE_ORDERS; order++)
+		KUNIT_EXPECT_EQ(test, nr_joined[order], 0);
+	KUNIT_EXPECT_EQ(test, page_ref_count(page), 1);
+	put_page(page);
+}
+
+/* What is in it is that of the page's last user. */
+static void inflate_notes_single_pages(struct kunit *test)
+{
+	struct fake_host *host = fake_host_create(test);
+
+	host->max_order = 0;
+	KUNIT_ASSERT_TRUE(test, fake_host_plug(host));
+	fake_host_reach(host, 1);
+	KUNIT_EXPECT_EQ(test, balloon_resident_page(host->bd)->index, 0);
+}
+
 static struct kunit_case inflate_cases[] = {
 	KUNIT_CASE_PARAM(inflate_reaches_size, size_gen_params),
 	KUNIT_CASE_PARAM(inflate_reaches_size_must_tell_host, size_gen_params),
@@ -607,6 +697,10 @@ static struct kunit_case inflate_cases[] = {
 	KUNIT_CASE(inflate_follows_target_in_every_direction),
 	KUNIT_CASE(inflate_accounts_for_pages),
 	KUNIT_CASE(inflate_allocates_by_itself),
+	KUNIT_CASE(inflate_notes_single_pages),
+	KUNIT_CASE(deflate_joins_block),
+	KUNIT_CASE(deflate_joins_parts_of_block),
+	KUNIT_CASE(deflate_does_not_join_what_is_referenced),
 	{}
 };
 

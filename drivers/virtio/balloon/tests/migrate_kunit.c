@@ -99,6 +99,7 @@ static void migrate_replaces_page(struct kunit *test, u64 features)
 	new = fake_message_page(fake_host_last(host, FAKE_INFLATE), 0);
 	KUNIT_EXPECT_TRUE(test, PageOffline(new));
 	KUNIT_EXPECT_EQ(test, page_ref_count(new), 2);
+	KUNIT_EXPECT_EQ(test, new->index, 0);
 	KUNIT_EXPECT_PTR_EQ(test,
 			    fake_message_page(fake_host_last(host,
 							     FAKE_DEFLATE), 0),
