@@ -582,11 +582,13 @@ static unsigned int nr_joined[NR_PAGE_ORDERS];
 /* Stands in for balloon_free_block(). */
 static void count_joined(struct page *block, unsigned int order)
 {
+	struct kunit *test = kunit_get_current_test();
 	unsigned int i;
 
-	for (i = 1; i < 1U << order; i++)
-		KUNIT_EXPECT_EQ(kunit_get_current_test(),
-				page_ref_count(block + i), 0);
+	for (i = 1; i < 1U << order; i++) {
+		KUNIT_EXPECT_EQ(test, page_ref_count(block + i), 0);
+		KUNIT_EXPECT_NULL(test, block[i].mapping);
+	}
 	nr_joined[order]++;
 	__free_pages(block, order);
 }
