@@ -199,7 +199,7 @@ void balloon_mapping_forget(struct balloon_mapping *bm, struct page *page)
 }
 EXPORT_SYMBOL_GPL(balloon_mapping_forget);
 
-/* Takes the @nr pages from @first on off the list. */
+/* Takes the @nr pages from @first to the end off the list. */
 static void balloon_mapping_cut(struct balloon_mapping *bm,
 				struct list_head *first, unsigned int nr)
 {

@@ -356,6 +356,31 @@ static void take_passes_over_locked_page(struct kunit *test)
 	toy_empty(test, toy);
 }
 
+static void take_passes_over_locked_page_on_its_way(struct kunit *test)
+{
+	struct toy_balloon *toy = toy_create(test);
+	struct page *locked, *pages[NR_PAGES];
+	unsigned int i;
+
+	toy_fill(test, toy);
+	locked = toy->pages[NR_PAGES - 2];
+	lock_page(locked);
+	KUNIT_EXPECT_EQ(test, toy_take(toy, pages, 2), 2);
+	KUNIT_EXPECT_PTR_EQ(test, pages[0], toy->pages[NR_PAGES - 1]);
+	KUNIT_EXPECT_PTR_EQ(test, pages[1], toy->pages[NR_PAGES - 3]);
+	put_page(pages[0]);
+	put_page(pages[1]);
+	KUNIT_EXPECT_EQ(test, list_count_nodes(&toy->bm.pages), NR_PAGES - 2);
+	KUNIT_EXPECT_EQ(test, toy->bm.nr_resident, NR_PAGES - 2);
+
+	KUNIT_EXPECT_EQ(test, toy_take(toy, pages, NR_PAGES), NR_PAGES - 3);
+	for (i = 0; i < NR_PAGES - 3; i++)
+		put_page(pages[i]);
+	KUNIT_EXPECT_TRUE(test, list_is_singular(&toy->bm.pages));
+	unlock_page(locked);
+	toy_empty(test, toy);
+}
+
 struct toy_taker {
 	struct toy_balloon *toy;
 	struct page *page;
@@ -662,6 +687,7 @@ static struct kunit_case balloon_compaction_cases[] = {
 	KUNIT_CASE(take_gives_newest_first),
 	KUNIT_CASE(take_gives_no_more_than_there_is),
 	KUNIT_CASE(take_passes_over_locked_page),
+	KUNIT_CASE(take_passes_over_locked_page_on_its_way),
 	KUNIT_CASE(take_locked_waits),
 	KUNIT_CASE(take_locked_of_nothing),
 	KUNIT_CASE(take_locked_loses_to_isolation),

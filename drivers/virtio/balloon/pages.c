@@ -130,7 +130,7 @@ struct page *balloon_alloc_block(struct balloon_device *bd, unsigned int order)
 
 /**
  * balloon_free_block - free pages that were joined again
- * @block: the first, with the only reference to any
+ * @block: the first; the others have no reference
  * @order: how many
  *
  * Context: any.
@@ -141,26 +141,31 @@ void balloon_free_block(struct page *block, unsigned int order)
 	__free_pages(block, order);
 }
 
-/* Undoes split_page(), unless somebody else has a reference to one of them. */
+/*
+ * Undoes split_page(), unless somebody else has a reference to one of them, or
+ * one is poisoned, which mm only sees to in a page that is freed alone.
+ */
 static bool balloon_join(struct page *block, unsigned int order)
 {
-	unsigned int i, nr = 1U << order;
+	unsigned int i, frozen = 0, nr = 1U << order;
+	bool whole;
 
 	/* Its accounts are of single pages. */
-	if (IS_ENABLED(CONFIG_MEM_ALLOC_PROFILING) || PageHWPoison(block))
+	if (IS_ENABLED(CONFIG_MEM_ALLOC_PROFILING))
 		return false;
-	for (i = 1; i < nr; i++)
-		if (PageHWPoison(block + i) || !page_ref_freeze(block + i, 1))
-			break;
-	if (i == nr) {
-		/* What mm forgets of a single page, and of a block's first. */
-		while (--i)
-			block[i].mapping = NULL;
-		return true;
-	}
-	while (--i)
-		page_ref_unfreeze(block + i, 1);
-	return false;
+	while (frozen < nr && page_ref_freeze(block + frozen, 1))
+		frozen++;
+	/* Not before: a page is poisoned by who has a reference to it. */
+	whole = frozen == nr;
+	for (i = 0; whole && i < nr; i++)
+		whole = !PageHWPoison(block + i);
+	/* What mm forgets of a single page, and of a block's first. */
+	for (i = 1; whole && i < nr; i++)
+		block[i].mapping = NULL;
+	/* By adding: soft offlining does so without having one. */
+	for (i = 0; i < (whole ? 1 : frozen); i++)
+		page_ref_inc(block + i);
+	return whole;
 }
 
 /*

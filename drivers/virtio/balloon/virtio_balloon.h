@@ -21,8 +21,8 @@
  * kthread alone, in no batch, and given back if it is missed (trial.c). That
  * is none of the five states, and not counted with them, nor in actual.
  *
- * page->index is the order of the block that a page was allocated in, 0 for one
- * that came alone, be it as the replacement of a migrated one. What is still
+ * From PRIVATE on page->index is the order of the block that a page was allocated
+ * in, 0 for one that came alone, be it in place of a migrated one. What is still
  * whole of a block goes back to the guest in as few pieces as there can be.
  *
  * A page that replaces a migrated one starts as PRIVATE. RESIDENT and ISOLATED
