@@ -56,8 +56,10 @@ class Alternating(Scenario):
     a round run at once, and one of them works.
     """
 
+    MERGE = staticmethod(statistics.median)  # figures of several turns
+
     def turns(self, guest, contestant):
-        """Yields figures; what has several of a key counts by their median."""
+        """Yields figures."""
         raise NotImplementedError
 
     def play(self, lab, setups):
@@ -68,4 +70,4 @@ class Alternating(Scenario):
             for figures in turns:
                 for key, value in figures.items():
                     several.setdefault(key, []).append(value)
-            yield contestant, {key: statistics.median(values) for key, values in several.items()}
+            yield contestant, {key: self.MERGE(values) for key, values in several.items()}
