@@ -54,6 +54,19 @@ def in_turn(contestants, number):
     return list(contestants.items())[::1 if number % 2 else -1]
 
 
+def take_turns(generators):
+    """All that each of a dict of generators yields, which go on one after the other."""
+    seen, going = {name: [] for name in generators}, dict(generators)
+    while going:
+        for name, generator in tuple(going.items()):
+            item = next(generator, None)
+            if item is None:
+                del going[name]
+            else:
+                seen[name].append(item)
+    return seen
+
+
 class Lab:
     """Boots guests."""
 
@@ -84,19 +97,7 @@ class Lab:
 
     def measure(self, name, setup, measure):
         """What `measure` makes of a guest."""
-        return unspoiled(lambda: self._measure(name, setup, measure))
-
-    def _measure(self, name, setup, measure):
-        # Not by "with": how it powers off is of no interest.
-        guest = self.guest(name, setup).__enter__()
-        try:
-            return measure(guest), False
-        except (GuestDied, Disconnected):
-            if not spoiled(guest):
-                raise
-            return None, True
-        finally:
-            guest.kill()
+        return unspoiled(lambda: self._attempt([(name, setup)], lambda guests: measure(*guests)))
 
     def alternate(self, guests, turns):
         """What several guests, all running, do by turns: a list of figures of each.
@@ -104,32 +105,28 @@ class Lab:
         guests: of contestant, name and Setup, in their order.  turns(guest, contestant):
         a generator, which yields figures whenever it is another guest's turn.
         """
-        return unspoiled(lambda: self._alternate(guests, turns))
+        contestants = [contestant for contestant, _, _ in guests]
+        return unspoiled(lambda: self._attempt(
+            [(name, setup) for _, name, setup in guests],
+            lambda running: take_turns({contestant: turns(guest, contestant) for
+                                        contestant, guest in zip(contestants, running)})))
 
-    def _alternate(self, guests, turns):
-        running = {}
+    def _attempt(self, wanted, work):
+        """What `work` makes of guests by name and Setup, and whether QEMU spoiled it."""
+        running = []
         try:
-            for contestant, name, setup in guests:
-                running[contestant] = self.guest(name, setup)
-            for guest in running.values():
-                guest.__enter__()  # as in _measure()
-            seen = {contestant: [] for contestant in running}
-            going = {contestant: turns(guest, contestant)
-                     for contestant, guest in running.items()}
-            while going:
-                for contestant, generator in tuple(going.items()):
-                    figures = next(generator, None)
-                    if figures is None:
-                        del going[contestant]
-                    else:
-                        seen[contestant].append(figures)
-            return seen, False
+            for name, setup in wanted:
+                running.append(self.guest(name, setup))
+            for guest in running:
+                # Not by "with": how it powers off is of no interest.
+                guest.__enter__()
+            return work(running), False
         except (GuestDied, Disconnected):
-            if not any(map(spoiled, running.values())):
+            if not any(map(spoiled, running)):
                 raise
             return None, True
         finally:
-            for guest in running.values():
+            for guest in running:
                 guest.kill()
 
     def conditions(self):
