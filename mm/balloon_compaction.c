@@ -146,6 +146,35 @@ void balloon_mapping_insert(struct balloon_mapping *bm, struct page *page)
 EXPORT_SYMBOL_GPL(balloon_mapping_insert);
 
 /**
+ * balloon_mapping_insert_new - make pages resident that come from the allocator
+ * @bm: the mapping
+ * @pages: pages that are on no list, carry no marks, and have had no other
+ *         owner since they were allocated
+ * @nr: how many
+ *
+ * Nobody can have locked one of them: that takes a reference, and marks, or
+ * another owner. So they are locked as mm locks new pages.
+ *
+ * Context: pages_lock held.
+ */
+void balloon_mapping_insert_new(struct balloon_mapping *bm,
+				struct page **pages, unsigned int nr)
+{
+	unsigned int i;
+
+	lockdep_assert_held(&bm->pages_lock);
+	for (i = 0; i < nr; i++) {
+		VM_WARN_ON_ONCE_PAGE(PageLocked(pages[i]), pages[i]);
+		__SetPageLocked(pages[i]);
+		balloon_page_mark(bm, pages[i]);
+		list_add_tail(&pages[i]->lru, &bm->pages);
+		folio_unlock(page_folio(pages[i]));
+	}
+	bm->nr_resident += nr;
+}
+EXPORT_SYMBOL_GPL(balloon_mapping_insert_new);
+
+/**
  * balloon_mapping_isolate - hand a resident page over to mm
  * @bm: the mapping
  * @page: a locked page, resident

@@ -104,6 +104,9 @@ void balloon_mapping_close(struct balloon_mapping *bm);
 
 void balloon_mapping_insert(struct balloon_mapping *bm, struct page *page)
 	__must_hold(&bm->pages_lock);
+void balloon_mapping_insert_new(struct balloon_mapping *bm,
+				struct page **pages, unsigned int nr)
+	__must_hold(&bm->pages_lock);
 bool balloon_mapping_isolate(struct balloon_mapping *bm, struct page *page)
 	__must_hold(&bm->pages_lock);
 void balloon_mapping_putback(struct balloon_mapping *bm, struct page *page)

@@ -139,14 +139,13 @@ static struct toy_balloon *toy_create(struct kunit *test)
 
 static void toy_fill(struct kunit *test, struct toy_balloon *toy)
 {
-	struct page *page;
 	unsigned int i;
 
-	for (i = 0; i < NR_PAGES; i++) {
-		page = toy_new_page(toy);
-		KUNIT_ASSERT_NOT_NULL(test, page);
-		toy_insert(toy, page);
-	}
+	for (i = 0; i < NR_PAGES; i++)
+		KUNIT_ASSERT_NOT_NULL(test, toy_new_page(toy));
+	spin_lock(&toy->bm.pages_lock);
+	balloon_mapping_insert_new(&toy->bm, toy->pages, NR_PAGES);
+	spin_unlock(&toy->bm.pages_lock);
 }
 
 static bool has_marks(struct toy_balloon *toy, struct page *page)
@@ -292,8 +291,10 @@ static void insert_marks_pages(struct kunit *test)
 	unsigned int i;
 
 	toy_fill(test, toy);
-	for (i = 0; i < NR_PAGES; i++)
+	for (i = 0; i < NR_PAGES; i++) {
 		KUNIT_EXPECT_TRUE(test, has_marks(toy, toy->pages[i]));
+		KUNIT_EXPECT_FALSE(test, PageLocked(toy->pages[i]));
+	}
 	KUNIT_EXPECT_EQ(test, toy->bm.nr_resident, NR_PAGES);
 	toy_empty(test, toy);
 }

@@ -272,11 +272,12 @@ static void balloon_batch_fill(struct balloon_device *bd,
 			continue;
 		}
 		balloon_adjust_managed(bd, page, -(1L << order));
+		balloon_batch_name(bd, batch, page, 1U << order);
 		for (i = 0; i < 1U << order; i++) {
 			page[i].index = order;
-			batch->pages[batch->nr_pages++] = page + i;
-			balloon_batch_name(bd, batch, page + i);
+			batch->pages[batch->nr_pages + i] = page + i;
 		}
+		batch->nr_pages += 1U << order;
 	}
 }
 
@@ -296,7 +297,7 @@ static void balloon_batch_make_canary(struct balloon_device *bd,
 	batch->canary = true;
 	batch->limit = BALLOON_LARGE_MESSAGE;
 	while (balloon_batch_room(batch))
-		balloon_batch_name(bd, batch, batch->pages[0]);
+		balloon_batch_name(bd, batch, batch->pages[0], 1);
 }
 
 /**
@@ -386,11 +387,27 @@ void balloon_batch_posted(struct balloon_device *bd,
 	balloon_counts_unlock(bd);
 }
 
-static void balloon_page_settle(struct balloon_device *bd, struct page *page)
+/*
+ * Migration may have yet to let go of a page it moved to: its lock is not free
+ * then. Returns how many of those are left, the first of @batch.
+ */
+static unsigned int balloon_settle_replacements(struct balloon_device *bd,
+						struct balloon_batch *batch)
 {
+	unsigned int i, locked = 0;
+	struct page *page;
+
 	lockdep_assert_held(&bd->bm.pages_lock);
-	bd->nr_pages[BALLOON_PAGE_IN_FLIGHT]--;
-	balloon_mapping_insert(&bd->bm, page);
+	for (i = 0; i < batch->nr_pages; i++) {
+		page = batch->pages[i];
+		if (!trylock_page(page)) {
+			batch->pages[locked++] = page;
+			continue;
+		}
+		balloon_mapping_insert(&bd->bm, page);
+		unlock_page(page);
+	}
+	return locked;
 }
 
 /**
@@ -398,8 +415,7 @@ static void balloon_page_settle(struct balloon_device *bd, struct page *page)
  * @bd: the balloon
  * @batch: the inflate; holds no page afterwards
  *
- * Nearly all page locks are free. Where one is not (migration has yet to let
- * go of the page it moved to) it is waited for, outside of pages_lock.
+ * A page lock that is not free is waited for, outside of pages_lock.
  *
  * Context: balloon_lock held, takes page locks and pages_lock.
  */
@@ -411,22 +427,20 @@ void balloon_batch_settle(struct balloon_device *bd,
 
 	spin_lock(&bd->bm.pages_lock);
 	balloon_batch_confirm(bd, batch);
-	for (i = 0; i < batch->nr_pages; i++) {
-		page = batch->pages[i];
-		if (!trylock_page(page)) {
-			batch->pages[locked++] = page;
-			continue;
-		}
-		balloon_page_settle(bd, page);
-		unlock_page(page);
-	}
+	if (batch->replaces)
+		locked = balloon_settle_replacements(bd, batch);
+	else
+		balloon_mapping_insert_new(&bd->bm, batch->pages,
+					   batch->nr_pages);
+	bd->nr_pages[BALLOON_PAGE_IN_FLIGHT] -= batch->nr_pages - locked;
 	balloon_counts_unlock(bd);
 
 	for (i = 0; i < locked; i++) {
 		page = batch->pages[i];
 		lock_page(page);
 		spin_lock(&bd->bm.pages_lock);
-		balloon_page_settle(bd, page);
+		balloon_mapping_insert(&bd->bm, page);
+		bd->nr_pages[BALLOON_PAGE_IN_FLIGHT]--;
 		balloon_counts_unlock(bd);
 		unlock_page(page);
 	}
@@ -510,7 +524,7 @@ static void balloon_batch_take(struct balloon_device *bd,
 
 	batch->nr_pages = nr;
 	for (i = 0; i < nr; i++)
-		balloon_batch_name(bd, batch, batch->pages[i]);
+		balloon_batch_name(bd, batch, batch->pages[i], 1);
 	count_vm_events(BALLOON_DEFLATE, nr);
 }
 

@@ -147,20 +147,24 @@ unsigned int balloon_batch_room(const struct balloon_batch *batch)
 }
 
 /**
- * balloon_batch_name - append the numbers of a guest page
+ * balloon_batch_name - append the numbers of guest pages
  * @bd: the balloon
  * @batch: a batch with room
- * @page: the page
+ * @page: the first of the pages
+ * @nr: how many, next to each other
  */
 void balloon_batch_name(struct balloon_device *bd, struct balloon_batch *batch,
-			struct page *page)
+			struct page *page, unsigned int nr)
 {
 	u32 number = page_to_pfn(page) * BALLOON_PER_GUEST_PAGE;
+	__virtio32 *numbers = batch->numbers + batch->nr_numbers;
+	bool little = virtio_is_little_endian(bd->vdev);
 	unsigned int i;
 
-	for (i = 0; i < BALLOON_PER_GUEST_PAGE; i++)
-		batch->numbers[batch->nr_numbers++] =
-			cpu_to_virtio32(bd->vdev, number + i);
+	nr *= BALLOON_PER_GUEST_PAGE;
+	for (i = 0; i < nr; i++)
+		numbers[i] = __cpu_to_virtio32(little, number + i);
+	batch->nr_numbers += nr;
 }
 
 static void balloon_batch_await_turn(struct balloon_device *bd,

@@ -734,23 +734,25 @@ static void deflate_loses_locked_page_to_isolation(struct kunit *test)
 }
 
 /* Migration still has the lock of the page that it moved to. */
-static void inflate_settles_locked_page(struct kunit *test)
+static void migrate_settles_locked_page(struct kunit *test)
 {
 	struct fake_host *host = fake_host_start(test, 0);
 	struct page *page;
 
+	fake_host_reach(host, 100);
 	host->holds[FAKE_INFLATE] = true;
-	fake_host_set_target(host, 100);
+	isolate_many(host, 3);
+	KUNIT_EXPECT_EQ(test, migrate(host), 0);
 	fake_host_await(host, fake_host_unanswered(host, FAKE_INFLATE) == 1 &&
 			fake_host_asleep(host));
-	page = fake_message_page(fake_host_last(host, FAKE_INFLATE), 50);
+	page = fake_message_page(fake_host_last(host, FAKE_INFLATE), 1);
 	lock_page(page);
 	KUNIT_EXPECT_TRUE(test, fake_host_answer(host, FAKE_INFLATE));
 	fake_host_await(host, host->bd->bm.nr_resident == 99);
 	KUNIT_EXPECT_FALSE(test, PageOffline(page));
 	fake_host_check(host);
 	unlock_page(page);
-	fake_host_await(host, fake_host_arrived(host, 100));
+	fake_host_await(host, host->bd->bm.nr_resident == 100);
 	fake_host_check(host);
 }
 
@@ -942,7 +944,7 @@ static struct kunit_case migrate_cases[] = {
 	KUNIT_CASE(deflate_waits_for_migrated_page),
 	KUNIT_CASE(deflate_passes_over_locked_page),
 	KUNIT_CASE(deflate_loses_locked_page_to_isolation),
-	KUNIT_CASE(inflate_settles_locked_page),
+	KUNIT_CASE(migrate_settles_locked_page),
 	KUNIT_CASE(remove_waits_for_isolated_page),
 	KUNIT_CASE(remove_waits_for_isolated_page_of_dead_balloon),
 	KUNIT_CASE(remove_drains_open_batches),
