@@ -111,7 +111,7 @@ EXPORT_SYMBOL_GPL(balloon_mapping_close);
  * a page that is PG_offline and not movable. It looks for the latter first, so
  * what is marked between its two looks still stops it: its user has to try again.
  */
-static void balloon_page_mark(struct balloon_mapping *bm, struct page *page)
+static __always_inline void balloon_page_mark(struct balloon_mapping *bm, struct page *page)
 {
 	set_page_private(page, (unsigned long)bm);
 	if (IS_ENABLED(CONFIG_BALLOON_COMPACTION))
@@ -121,7 +121,7 @@ static void balloon_page_mark(struct balloon_mapping *bm, struct page *page)
 }
 
 /* mm still tells the page for a movable one until it is freed. */
-static void balloon_page_unmark(struct page *page)
+static __always_inline void balloon_page_unmark(struct page *page)
 {
 	set_page_private(page, 0);
 	if (IS_ENABLED(CONFIG_BALLOON_COMPACTION))
@@ -153,23 +153,31 @@ EXPORT_SYMBOL_GPL(balloon_mapping_insert);
  * @nr: how many
  *
  * Nobody can have locked one of them: that takes a reference, and marks, or
- * another owner. So they are locked as mm locks new pages.
+ * another owner. So they are locked as mm locks new pages. And they are linked
+ * by hand, as list_add_tail() is a call for each where lists are checked.
  *
  * Context: pages_lock held.
  */
 void balloon_mapping_insert_new(struct balloon_mapping *bm,
 				struct page **pages, unsigned int nr)
 {
+	struct list_head *last = bm->pages.prev;
+	struct page *page;
 	unsigned int i;
 
 	lockdep_assert_held(&bm->pages_lock);
 	for (i = 0; i < nr; i++) {
-		VM_WARN_ON_ONCE_PAGE(PageLocked(pages[i]), pages[i]);
-		__SetPageLocked(pages[i]);
-		balloon_page_mark(bm, pages[i]);
-		list_add_tail(&pages[i]->lru, &bm->pages);
-		folio_unlock(page_folio(pages[i]));
+		page = pages[i];
+		VM_WARN_ON_ONCE_PAGE(PageLocked(page), page);
+		__SetPageLocked(page);
+		balloon_page_mark(bm, page);
+		page->lru.prev = last;
+		last->next = &page->lru;
+		last = &page->lru;
+		folio_unlock(page_folio(page));
 	}
+	last->next = &bm->pages;
+	bm->pages.prev = last;
 	bm->nr_resident += nr;
 }
 EXPORT_SYMBOL_GPL(balloon_mapping_insert_new);
@@ -269,7 +277,7 @@ unsigned int balloon_mapping_take(struct balloon_mapping *bm,
 			continue;
 		}
 		balloon_page_unmark(page);
-		unlock_page(page);
+		folio_unlock(page_folio(page));
 		first = &page->lru;
 		pages[taken++] = page;
 	}

@@ -93,8 +93,8 @@ static bool balloon_replace(struct balloon_device *bd, struct page *new,
 	new->index = 0;
 	inflate->replaces = true;
 	inflate->pages[inflate->nr_pages++] = new;
-	balloon_batch_name(bd, inflate, new, 1);
-	balloon_batch_name(bd, deflate, old, 1);
+	balloon_batch_name(bd, inflate, &new, 1);
+	balloon_batch_name(bd, deflate, &old, 1);
 	if (bd->must_tell_host)
 		deflate->pages[deflate->nr_pages++] = old;
 	return first || bd->wants_isolated;

@@ -251,7 +251,7 @@ static void balloon_batch_fill(struct balloon_device *bd,
 			       struct balloon_batch *batch, unsigned int nr)
 {
 	unsigned int order, i, largest = balloon_largest_block(bd);
-	struct page *page;
+	struct page *page, **pages;
 
 	while (batch->nr_pages < nr && !balloon_interrupted(bd)) {
 		order = min_t(unsigned int, min(bd->order, largest),
@@ -272,12 +272,13 @@ static void balloon_batch_fill(struct balloon_device *bd,
 			continue;
 		}
 		balloon_adjust_managed(bd, page, -(1L << order));
-		balloon_batch_name(bd, batch, page, 1U << order);
+		pages = batch->pages + batch->nr_pages;
 		for (i = 0; i < 1U << order; i++) {
 			page[i].index = order;
-			batch->pages[batch->nr_pages + i] = page + i;
+			pages[i] = page + i;
 		}
 		batch->nr_pages += 1U << order;
+		balloon_batch_name(bd, batch, pages, 1U << order);
 	}
 }
 
@@ -297,7 +298,7 @@ static void balloon_batch_make_canary(struct balloon_device *bd,
 	batch->canary = true;
 	batch->limit = BALLOON_LARGE_MESSAGE;
 	while (balloon_batch_room(batch))
-		balloon_batch_name(bd, batch, batch->pages[0], 1);
+		balloon_batch_name(bd, batch, batch->pages, 1);
 }
 
 /**
@@ -511,7 +512,7 @@ static void balloon_batch_take(struct balloon_device *bd,
 			       bool may_wait)
 {
 	struct balloon_mapping *bm = &bd->bm;
-	unsigned int i, nr;
+	unsigned int nr;
 
 	spin_lock(&bm->pages_lock);
 	nr = balloon_mapping_take(bm, batch->pages, max);
@@ -523,8 +524,7 @@ static void balloon_batch_take(struct balloon_device *bd,
 	balloon_counts_unlock(bd);
 
 	batch->nr_pages = nr;
-	for (i = 0; i < nr; i++)
-		balloon_batch_name(bd, batch, batch->pages[i], 1);
+	balloon_batch_name(bd, batch, batch->pages, nr);
 	count_vm_events(BALLOON_DEFLATE, nr);
 }
 

@@ -150,21 +150,23 @@ unsigned int balloon_batch_room(const struct balloon_batch *batch)
  * balloon_batch_name - append the numbers of guest pages
  * @bd: the balloon
  * @batch: a batch with room
- * @page: the first of the pages
- * @nr: how many, next to each other
+ * @pages: the pages
+ * @nr: how many
  */
 void balloon_batch_name(struct balloon_device *bd, struct balloon_batch *batch,
-			struct page *page, unsigned int nr)
+			struct page **pages, unsigned int nr)
 {
-	u32 number = page_to_pfn(page) * BALLOON_PER_GUEST_PAGE;
 	__virtio32 *numbers = batch->numbers + batch->nr_numbers;
 	bool little = virtio_is_little_endian(bd->vdev);
-	unsigned int i;
+	unsigned int i, part;
+	u32 number;
 
-	nr *= BALLOON_PER_GUEST_PAGE;
-	for (i = 0; i < nr; i++)
-		numbers[i] = __cpu_to_virtio32(little, number + i);
-	batch->nr_numbers += nr;
+	for (i = 0; i < nr; i++) {
+		number = page_to_pfn(pages[i]) * BALLOON_PER_GUEST_PAGE;
+		for (part = 0; part < BALLOON_PER_GUEST_PAGE; part++)
+			*numbers++ = __cpu_to_virtio32(little, number + part);
+	}
+	batch->nr_numbers += nr * BALLOON_PER_GUEST_PAGE;
 }
 
 static void balloon_batch_await_turn(struct balloon_device *bd,

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
 """The guests of a bench: which driver, in which kernel, how QEMU runs it."""
 
+import contextlib
+import ctypes
 import datetime
 import os
 import subprocess
@@ -12,13 +14,15 @@ from host.paths import QEMU
 from host.qmp import Disconnected
 
 SERIES = "bench"  # the kernel of the series, as kernel.sh has it
+PR_SET_THP_DISABLE = 41  # <linux/prctl.h>
 
 
 class Setup(NamedTuple):
     """A driver and the guest it is measured in.
 
     driver: "ours" or "stock", the kernel's own.  kernel: one of kernel.BUILT, whose
-    own driver is ours, or None for the installed one.
+    own driver is ours, or None for the installed one.  huge: the host may provide
+    memory in transparent huge pages, if it does so at all.
     """
     driver: str
     kernel: str = None
@@ -27,6 +31,19 @@ class Setup(NamedTuple):
     init_args: str = ""
     cpus: str = "parallel"
     extra: tuple = ()
+    huge: bool = True
+
+
+@contextlib.contextmanager
+def host_pages(huge):
+    """What is started meanwhile is provided with huge pages, or is not."""
+    def disable(yes):
+        ctypes.CDLL(None).prctl(PR_SET_THP_DISABLE, yes, 0, 0, 0)
+    disable(not huge)
+    try:
+        yield
+    finally:
+        disable(False)
 
 
 def spoiled(guest):
@@ -91,9 +108,11 @@ class Lab:
 
     def guest(self, name, setup):
         """A guest, not yet booted."""
-        return Guest(f"bench-{name}", *self._system(setup), self.accelerator,
-                     memory=setup.memory, device=setup.device, init_args=setup.init_args,
-                     cpus=setup.cpus, extra=setup.extra)
+        system = self._system(setup)
+        with host_pages(setup.huge):
+            return Guest(f"bench-{name}", *system, self.accelerator,
+                         memory=setup.memory, device=setup.device, init_args=setup.init_args,
+                         cpus=setup.cpus, extra=setup.extra)
 
     def measure(self, name, setup, measure):
         """What `measure` makes of a guest."""
