@@ -107,15 +107,23 @@ void balloon_mapping_close(struct balloon_mapping *bm)
 EXPORT_SYMBOL_GPL(balloon_mapping_close);
 
 /*
+ * Whoever finds the page movable has to find its mapping, page locks or not.
+ * __SetPageMovable() does not see to that; it wants the page locked.
+ *
  * PG_offline comes last: memory offlining looks without a lock, and gives up on
  * a page that is PG_offline and not movable. It looks for the latter first, so
  * what is marked between its two looks still stops it: its user has to try again.
  */
-static __always_inline void balloon_page_mark(struct balloon_mapping *bm, struct page *page)
+static __always_inline void balloon_page_mark(struct balloon_mapping *bm,
+					      struct page *page)
 {
+	unsigned long movable = (unsigned long)&balloon_bridge |
+				PAGE_MAPPING_MOVABLE;
+
 	set_page_private(page, (unsigned long)bm);
 	if (IS_ENABLED(CONFIG_BALLOON_COMPACTION))
-		__SetPageMovable(page, &balloon_bridge);
+		/* against isolate_movable_page() */
+		smp_store_release(&page->mapping, (void *)movable);
 	smp_wmb(); /* against scan_movable_pages() */
 	__folio_set_offline(page_folio(page));
 }
@@ -152,9 +160,10 @@ EXPORT_SYMBOL_GPL(balloon_mapping_insert);
  *         owner since they were allocated
  * @nr: how many
  *
- * Nobody can have locked one of them: that takes a reference, and marks, or
- * another owner. So they are locked as mm locks new pages. And they are linked
- * by hand, as list_add_tail() is a call for each where lists are checked.
+ * Nobody can have locked one of them: that takes marks, or another owner. Who
+ * finds the marks before this is done waits for pages_lock in the hook. So no
+ * page is locked here. And they are linked by hand, as list_add_tail() is a call
+ * for each where lists are checked.
  *
  * Context: pages_lock held.
  */
@@ -169,12 +178,10 @@ void balloon_mapping_insert_new(struct balloon_mapping *bm,
 	for (i = 0; i < nr; i++) {
 		page = pages[i];
 		VM_WARN_ON_ONCE_PAGE(PageLocked(page), page);
-		__SetPageLocked(page);
 		balloon_page_mark(bm, page);
 		page->lru.prev = last;
 		last->next = &page->lru;
 		last = &page->lru;
-		folio_unlock(page_folio(page));
 	}
 	last->next = &bm->pages;
 	bm->pages.prev = last;

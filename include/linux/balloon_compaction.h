@@ -19,11 +19,13 @@
  * other state, because memory offlining gives up at once on a PG_offline page
  * that has a reference and can not be moved.
  *
- * Locking: the page lock protects the marks; pages_lock, taken inside of it,
- * protects the list and all counters. pages_lock is only ever taken in process
- * context with interrupts enabled, is never held across an allocation or a
- * wait, and may be used by the driver for its own counters of pages, so that a
- * page changes its state and both sides' counters in one critical section.
+ * Locking: pages_lock protects the list, all counters and, together with the
+ * page lock, which is outside of it, the marks: both are held when these change.
+ * Only a page that comes from the allocator, which nobody can have locked, gets
+ * them under pages_lock alone. pages_lock is only ever taken in process context
+ * with interrupts enabled, is never held across an allocation or a wait, and may
+ * be used by the driver for its own counters of pages, so that a page changes
+ * its state and both sides' counters in one critical section.
  *
  * Lifetime: an isolated page is a pointer to the mapping held by mm. The owner
  * frees the mapping only after balloon_mapping_close(), after the last isolated
