@@ -11,7 +11,7 @@ from .table import Row
 
 MEMORY = 3072  # MiB
 TARGET = 1024 * MIB
-BACK = 1024  # MiB that the process wants, beyond what is available
+BACK = 1024  # MiB, a GiB, that the process wants, beyond what is available
 
 
 class Reserve(Scenario):
@@ -21,8 +21,9 @@ class Reserve(Scenario):
     SETUPS = {peer: Setup(peer, memory=MEMORY, device="virtio-balloon-pci,deflate-on-oom=on")
               for peer in ("ours", "stock")}
     ROWS = (
-        Row("seconds", "until the process has its memory, s", peer="stock", ratio=2, aim="4"),
-        Row("given", "given back, MiB", peer="stock", decimals=0, more=True, at_least=1000),
+        Row("seconds", "until the process has its memory, s for a GiB given back",
+            peer="stock", ratio=2, aim="4"),
+        Row("given", "given back, MiB", peer="stock", decimals=0, more=True),
     )
 
     def measure(self, guest, contestant):
@@ -32,6 +33,6 @@ class Reserve(Scenario):
         size, before = guest.meminfo()["MemAvailable"] // MIB + BACK, balloon.offline_pages()
         with guest.job(f"exec memtool roam {size}") as process:
             process.wait_output("roaming")
-            given = before - balloon.offline_pages()
-        return {"seconds": roaming_after(process.output),
-                "given": given * BALLOON_PAGE / MIB}
+            given = (before - balloon.offline_pages()) * BALLOON_PAGE
+        return {"seconds": roaming_after(process.output) * BACK * MIB / given,
+                "given": given / MIB}
