@@ -147,6 +147,7 @@ static __always_inline void balloon_page_unmark(struct page *page)
 void balloon_mapping_insert(struct balloon_mapping *bm, struct page *page)
 {
 	lockdep_assert_held(&bm->pages_lock);
+	VM_WARN_ON_ONCE_PAGE(!PageLocked(page), page);
 	balloon_page_mark(bm, page);
 	list_add_tail(&page->lru, &bm->pages);
 	bm->nr_resident++;
@@ -177,13 +178,14 @@ void balloon_mapping_insert_new(struct balloon_mapping *bm,
 	lockdep_assert_held(&bm->pages_lock);
 	for (i = 0; i < nr; i++) {
 		page = pages[i];
-		VM_WARN_ON_ONCE_PAGE(PageLocked(page), page);
+		VM_WARN_ON_ONCE_PAGE(PageLocked(page) || PageOffline(page),
+				     page);
 		balloon_page_mark(bm, page);
 		page->lru.prev = last;
-		last->next = &page->lru;
+		WRITE_ONCE(last->next, &page->lru);
 		last = &page->lru;
 	}
-	last->next = &bm->pages;
+	WRITE_ONCE(last->next, &bm->pages);
 	bm->pages.prev = last;
 	bm->nr_resident += nr;
 }

@@ -46,7 +46,9 @@
  * @aops: mapping->a_ops points here; @aops.migrate_folio moves an isolated
  *        page. It is called with both folios locked and must not wait but in
  *        MIGRATE_SYNC, and there for a limited time.
- * @isolate_page: may mm take this resident page? Called with the page locked.
+ * @isolate_page: may mm take this resident page? Called with the page locked,
+ *                maybe before the page is on the list: nothing of it may be
+ *                looked at but under pages_lock.
  * @putback_page: mm returns a page that it did not move. Called with the page
  *                locked.
  *

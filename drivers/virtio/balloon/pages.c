@@ -416,7 +416,7 @@ static unsigned int balloon_settle_replacements(struct balloon_device *bd,
  * @bd: the balloon
  * @batch: the inflate; holds no page afterwards
  *
- * A page lock that is not free is waited for, outside of pages_lock.
+ * The lock of a replacement that is not free is waited for, outside of pages_lock.
  *
  * Context: balloon_lock held, takes page locks and pages_lock.
  */

@@ -45,9 +45,10 @@
  *	notifying	rwsem: read from before balloon_lock is dropped until
  *			the host has been notified, written to wait for that
  *			before the device is reset, or the virtqueues go
- *	page lock	the marks of a page, see <linux/balloon_compaction.h>
- *	bm.pages_lock	spinlock: list and counters of pages, and batches that
- *			are free, open or pending
+ *	page lock	with bm.pages_lock: the marks of a page, see
+ *			<linux/balloon_compaction.h>
+ *	bm.pages_lock	spinlock: list, counters and marks of pages, and batches
+ *			that are free, open or pending
  *	hinting.lock	spinlock: blocks that hinting has lent; with none of
  *			the others
  *
@@ -226,7 +227,8 @@ enum balloon_canary {
  * @limit: page frame numbers that the device takes
  * @nr_numbers: page frame numbers in use
  * @nr_pages: guest pages in use in @pages
- * @replaces: inflate: the pages took the place of migrated ones
+ * @replaces: inflate: the pages took the place of migrated ones, and may be
+ *            locked by who migrates
  * @canary: inflate: the one large message that names a single page
  */
 struct balloon_batch {

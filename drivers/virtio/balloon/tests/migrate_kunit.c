@@ -737,15 +737,21 @@ static void deflate_loses_locked_page_to_isolation(struct kunit *test)
 static void migrate_settles_locked_page(struct kunit *test)
 {
 	struct fake_host *host = fake_host_start(test, 0);
+	struct fake_message *message;
 	struct page *page;
 
 	fake_host_reach(host, 100);
 	host->holds[FAKE_INFLATE] = true;
 	isolate_many(host, 3);
+	/* So that they are of one message. */
+	mutex_lock(&host->bd->balloon_lock);
 	KUNIT_EXPECT_EQ(test, migrate(host), 0);
+	mutex_unlock(&host->bd->balloon_lock);
 	fake_host_await(host, fake_host_unanswered(host, FAKE_INFLATE) == 1 &&
 			fake_host_asleep(host));
-	page = fake_message_page(fake_host_last(host, FAKE_INFLATE), 1);
+	message = fake_host_last(host, FAKE_INFLATE);
+	KUNIT_ASSERT_EQ(test, message->nr, 3 * BALLOON_PER_GUEST_PAGE);
+	page = fake_message_page(message, BALLOON_PER_GUEST_PAGE);
 	lock_page(page);
 	KUNIT_EXPECT_TRUE(test, fake_host_answer(host, FAKE_INFLATE));
 	fake_host_await(host, host->bd->bm.nr_resident == 99);
