@@ -38,7 +38,8 @@ class Setup(NamedTuple):
 def host_pages(huge):
     """What is started meanwhile is provided with huge pages, or is not."""
     def disable(yes):
-        ctypes.CDLL(None).prctl(PR_SET_THP_DISABLE, yes, 0, 0, 0)
+        if ctypes.CDLL(None).prctl(PR_SET_THP_DISABLE, yes, 0, 0, 0):
+            raise OSError("prctl() does not know PR_SET_THP_DISABLE: measure on a newer kernel")
     disable(not huge)
     try:
         yield

@@ -23,7 +23,7 @@ class Reserve(Scenario):
     ROWS = (
         Row("seconds", "until the process has its memory, s for a GiB given back",
             peer="stock", ratio=2, aim="4"),
-        Row("given", "given back, MiB", peer="stock", decimals=0, more=True),
+        Row("given", "given back, MiB", peer="stock", decimals=0, more=True, at_least=1000),
     )
 
     def measure(self, guest, contestant):
