@@ -82,6 +82,24 @@ unsigned long balloon_trial_room(struct balloon_device *bd)
 	return bd->trial.limit - min(size, bd->trial.limit);
 }
 
+/*
+ * Only while the guest runs can anybody miss a page. That it was paused, by its
+ * host or for want of CPUs, shows in looks that come late.
+ */
+static long balloon_trial_period_left(struct balloon_trial *trial)
+{
+	trial->watched += min_t(unsigned long, jiffies - trial->looked_at,
+				BALLOON_TRIAL_LATE);
+	trial->looked_at = jiffies;
+	return BALLOON_TRIAL_PERIOD - (long)trial->watched;
+}
+
+static void balloon_trial_begin_period(struct balloon_trial *trial)
+{
+	trial->watched = 0;
+	trial->looked_at = jiffies;
+}
+
 /* Everything of one age becomes of the next. */
 static void balloon_trial_promote(struct balloon_device *bd,
 				  enum balloon_trial_age age)
@@ -103,17 +121,18 @@ static void balloon_trial_promote(struct balloon_device *bd,
 long balloon_trial_watch(struct balloon_device *bd)
 {
 	struct balloon_trial *trial = &bd->trial;
-	long left = trial->since + BALLOON_TRIAL_PERIOD - jiffies;
+	long left;
 
 	if (!balloon_trial_size(bd))
 		return MAX_SCHEDULE_TIMEOUT;
+	left = balloon_trial_period_left(trial);
 	if (left <= 0) {
 		if (trial->nr[BALLOON_TRIAL_OLD])
 			trial->limit = min(2 * trial->limit,
 					   BALLOON_TRIAL_NO_LIMIT);
 		balloon_trial_promote(bd, BALLOON_TRIAL_OLD);
 		balloon_trial_promote(bd, BALLOON_TRIAL_YOUNG);
-		trial->since = jiffies;
+		balloon_trial_begin_period(trial);
 		left = BALLOON_TRIAL_PERIOD;
 	}
 	return balloon_trial_passed(bd) ? 0 :
@@ -139,7 +158,7 @@ int balloon_trial_take(struct balloon_device *bd, unsigned long want,
 	struct page *page;
 
 	if (!balloon_trial_size(bd))
-		trial->since = jiffies;
+		balloon_trial_begin_period(trial);
 	*got = 0;
 	while (*got < want) {
 		page = balloon_alloc_block(bd, 0);

@@ -165,6 +165,8 @@ static inline unsigned long kib_to_guest_pages(unsigned long kib)
  * back for a page of a working set mostly does so within a second.
  */
 #define BALLOON_TRIAL_PERIOD	HZ
+/* However long ago the last look was, no more of a period has passed since. */
+#define BALLOON_TRIAL_LATE	(2 * BALLOON_SAMPLE_MOVING)
 /* Guest pages that are put on trial before everything is looked at again. */
 #define BALLOON_TRIAL_AT_ONCE	1024UL
 /* Half of what can be counted, as it is doubled. */
@@ -478,7 +480,8 @@ enum balloon_trial_age {
  * struct balloon_trial - pages that the guest gets back if it misses them
  * @pages: by age, linked by page->lru; not counted as the balloon's
  * @nr: guest pages on each of those
- * @since: when the present period began, in jiffies
+ * @watched: how much of the present period has passed, in jiffies
+ * @looked_at: when that was last added to, in jiffies
  * @limit: guest pages that may be on trial at a time
  * @recalled: the kthread is to end it; set by anybody
  * @answers: how often the kthread has done so
@@ -487,7 +490,8 @@ enum balloon_trial_age {
 struct balloon_trial {
 	struct list_head pages[BALLOON_TRIAL_AGES];
 	unsigned long nr[BALLOON_TRIAL_AGES];
-	unsigned long since;
+	unsigned long watched;
+	unsigned long looked_at;
 	unsigned long limit;
 	unsigned int recalled;
 	unsigned int answers;

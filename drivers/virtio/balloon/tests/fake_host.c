@@ -853,6 +853,8 @@ static void fake_host_read_signals(struct balloon_device *bd,
 {
 	struct fake_host *host = to_fake_host(bd->vdev);
 
+	if (host->pause)
+		schedule_timeout_uninterruptible(host->pause);
 	*signals = host->signals;
 	signals->when = jiffies;
 	signals->available = fake_host_available(bd);

@@ -130,6 +130,7 @@ struct fake_queue {
  * @available: guest pages that are available with an empty balloon
  * @signals: the guest's counters; time and memory are filled in
  * @nr_samples: how often those were read
+ * @pause: jiffies that the guest stands still for whenever they are
  * @nr_looks: how often somebody looked at what is available
  * @on_alloc: called before each allocation, from the kthread
  * @nr_allocs: successful allocations by order
@@ -190,6 +191,7 @@ struct fake_host {
 	unsigned long available;
 	struct balloon_signals signals;
 	unsigned int nr_samples;
+	unsigned int pause;
 	unsigned int nr_looks;
 	void (*on_alloc)(struct fake_host *host, unsigned int order);
 	unsigned long nr_allocs[NR_PAGE_ORDERS];

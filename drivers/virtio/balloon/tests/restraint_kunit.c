@@ -499,6 +499,23 @@ static void restraint_waits_before_it_hands_over(struct kunit *test)
 	fake_host_check(host);
 }
 
+/* While the guest stands still, nobody can miss anything. */
+static void restraint_waits_for_guest_to_run(struct kunit *test)
+{
+	struct fake_host *host = fake_host_start(test, 0);
+	unsigned int samples;
+
+	fake_host_put_on_trial(host, 5000);
+	samples = host->nr_samples;
+	host->pause = 10 * BALLOON_TRIAL_PERIOD;
+	fake_host_await(host, host->nr_samples - samples >= 4);
+	KUNIT_EXPECT_EQ(test, host->nr_inflated, 0);
+	KUNIT_EXPECT_EQ(test, balloon_trial_size(host->bd), 5000);
+	host->pause = 0;
+	fake_host_await(host, fake_host_arrived(host, 5000));
+	fake_host_check(host);
+}
+
 /* The host is not told of what comes next until that has passed. */
 static void expect_trial(struct fake_host *host, unsigned long guest_pages)
 {
@@ -895,6 +912,7 @@ static struct kunit_case restraint_cases[] = {
 	KUNIT_CASE(restraint_takes_what_becomes_free),
 	KUNIT_CASE(restraint_holds_while_it_hurts),
 	KUNIT_CASE(restraint_waits_before_it_hands_over),
+	KUNIT_CASE(restraint_waits_for_guest_to_run),
 	KUNIT_CASE(restraint_tries_what_was_just_reclaimed),
 	KUNIT_CASE(restraint_tries_what_it_waited_for),
 	KUNIT_CASE(restraint_gives_back_what_is_missed),
