@@ -56,10 +56,8 @@ class Alternating(Scenario):
     a round run at once, and one of them works.
     """
 
-    MERGE = staticmethod(statistics.median)  # figures of several turns
-
     def turns(self, guest, contestant):
-        """Yields figures."""
+        """Yields figures; where several have the same key, their mean counts."""
         raise NotImplementedError
 
     def play(self, lab, setups):
@@ -70,4 +68,4 @@ class Alternating(Scenario):
             for figures in turns:
                 for key, value in figures.items():
                     several.setdefault(key, []).append(value)
-            yield contestant, {key: self.MERGE(values) for key, values in several.items()}
+            yield contestant, {key: statistics.mean(values) for key, values in several.items()}
