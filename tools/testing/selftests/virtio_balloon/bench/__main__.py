@@ -71,7 +71,7 @@ class Outcome:
         self._bars += [(result.label, result.ratio, result.mark)
                        for result in results if result.mark]
         drawing = BUILD / f"bench-{scenario.NAME}.png"
-        if scenario.draw(drawing):
+        if scenario.draw(self._where, drawing):
             self._pictures.append(drawing)
 
     def close(self):

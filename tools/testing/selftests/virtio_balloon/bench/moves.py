@@ -163,8 +163,8 @@ class Moves(Alternating):
                 seen[way].append(share.seconds())
         return {way: statistics.mean(seconds) for way, seconds in seen.items()}
 
-    def draw(self, path):
+    def draw(self, where, path):
         curves = {title: self._paths[name] for name, title in self.CURVES.items()
                   if name in self._paths}
-        picture.inflation(curves, MEMORY * MIB, self.TITLE, path)
+        picture.inflation(curves, MEMORY * MIB, f"{self.TITLE}\n{where}", path)
         return True

@@ -43,9 +43,9 @@ class Scenario:
     def conclude(self, seen):
         """Add to what was seen that which takes several guests to tell."""
 
-    def draw(self, path):
-        """Draw a picture into this file, if there is one: is there?"""
-        del path
+    def draw(self, where, path):
+        """Draw a picture into this file, if there is one: is there?  WHERE: it was measured."""
+        del where, path
         return False
 
 

@@ -128,7 +128,7 @@ def ratios(bars, title, path):
     axes.axvline(1, color="0.6", linewidth=0.8, zorder=0)
     axes.set_yticks(range(len(bars)), [label for label, _, _ in reversed(bars)], fontsize=7)
     axes.margins(x=0.1)
-    axes.set_title(title, fontsize=10)
+    figure.suptitle(title, fontsize=10)  # the axes alone are too narrow for it
     figure.tight_layout()
     figure.savefig(path, dpi=120)
     pyplot.close(figure)
