@@ -125,16 +125,19 @@ static __always_inline void balloon_page_mark(struct balloon_mapping *bm,
 		/* against isolate_movable_page() */
 		smp_store_release(&page->mapping, (void *)movable);
 	smp_wmb(); /* against scan_movable_pages() */
-	__folio_set_offline(page_folio(page));
+	__SetPageOffline(page);
 }
 
-/* mm still tells the page for a movable one until it is freed. */
+/*
+ * mm still tells the page for a movable one until it is freed, as it does after
+ * __ClearPageMovable(), which is a call for each.
+ */
 static __always_inline void balloon_page_unmark(struct page *page)
 {
 	set_page_private(page, 0);
 	if (IS_ENABLED(CONFIG_BALLOON_COMPACTION))
-		__ClearPageMovable(page);
-	__folio_clear_offline(page_folio(page));
+		WRITE_ONCE(page->mapping, (void *)PAGE_MAPPING_MOVABLE);
+	__ClearPageOffline(page);
 }
 
 /**
@@ -276,17 +279,19 @@ unsigned int balloon_mapping_take(struct balloon_mapping *bm,
 	struct list_head *first = &bm->pages;
 	unsigned long walk = bm->nr_resident;
 	unsigned int taken = 0;
+	struct folio *folio;
 	struct page *page;
 
 	lockdep_assert_held(&bm->pages_lock);
 	while (taken < max && walk--) {
 		page = list_entry(first->prev, struct page, lru);
-		if (!trylock_page(page)) {
+		folio = page_folio(page);
+		if (!folio_trylock(folio)) {
 			list_move(&page->lru, &bm->pages);
 			continue;
 		}
 		balloon_page_unmark(page);
-		folio_unlock(page_folio(page));
+		folio_unlock(folio);
 		first = &page->lru;
 		pages[taken++] = page;
 	}

@@ -192,20 +192,23 @@ static void balloon_free_run(struct page *page, unsigned int nr)
 /* Returns how many of @nr pages are next to each other in one block. */
 static unsigned int balloon_run_length(struct page **pages, unsigned int nr)
 {
-	unsigned long first = page_to_pfn(pages[0]), next;
-	unsigned int i, order = pages[0]->index;
+	unsigned int i, before, order = pages[0]->index;
+	struct page *first = pages[0];
 	int step = 1;
 
 	if (!order || nr == 1)
 		return 1;
-	if (page_to_pfn(pages[1]) < first)
+	before = page_to_pfn(first) & ((1U << order) - 1);
+	if (pages[1] < first) {
 		step = -1;
-	for (i = 1; i < nr; i++) {
-		next = page_to_pfn(pages[i]);
-		if (next != first + (long)i * step ||
-		    (next ^ first) >> order || pages[i]->index != order)
-			break;
+		nr = min(nr, before + 1);
+	} else {
+		nr = min(nr, (1U << order) - before);
 	}
+	for (i = 1; i < nr; i++)
+		if (pages[i] != first + (int)i * step ||
+		    pages[i]->index != order)
+			break;
 	return i;
 }
 
@@ -250,8 +253,8 @@ static unsigned int balloon_largest_block(struct balloon_device *bd)
 static void balloon_batch_fill(struct balloon_device *bd,
 			       struct balloon_batch *batch, unsigned int nr)
 {
-	unsigned int order, i, largest = balloon_largest_block(bd);
-	struct page *page, **pages;
+	unsigned int order, largest = balloon_largest_block(bd);
+	struct page *page;
 
 	while (batch->nr_pages < nr && !balloon_interrupted(bd)) {
 		order = min_t(unsigned int, min(bd->order, largest),
@@ -272,13 +275,7 @@ static void balloon_batch_fill(struct balloon_device *bd,
 			continue;
 		}
 		balloon_adjust_managed(bd, page, -(1L << order));
-		pages = batch->pages + batch->nr_pages;
-		for (i = 0; i < 1U << order; i++) {
-			page[i].index = order;
-			pages[i] = page + i;
-		}
-		batch->nr_pages += 1U << order;
-		balloon_batch_name(bd, batch, pages, 1U << order);
+		balloon_batch_add_block(bd, batch, page, order);
 	}
 }
 
@@ -452,13 +449,15 @@ void balloon_batch_settle(struct balloon_device *bd,
 static void balloon_pages_managed(struct balloon_device *bd,
 				  struct page **pages, unsigned int nr)
 {
-	unsigned int i, first = 0;
+	unsigned int i, first;
+	int zone;
 
-	for (i = 1; i <= nr; i++) {
-		if (i < nr && page_zone(pages[i]) == page_zone(pages[first]))
-			continue;
+	for (first = 0; first < nr; first = i) {
+		zone = page_zone_id(pages[first]);
+		for (i = first + 1; i < nr; i++)
+			if (page_zone_id(pages[i]) != zone)
+				break;
 		balloon_adjust_managed(bd, pages[first], i - first);
-		first = i;
 	}
 }
 

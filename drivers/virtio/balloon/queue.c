@@ -146,6 +146,18 @@ unsigned int balloon_batch_room(const struct balloon_batch *batch)
 	return (batch->limit - batch->nr_numbers) / BALLOON_PER_GUEST_PAGE;
 }
 
+/* The numbers of guest page @pfn, at @to. Returns where those of the next go. */
+static __always_inline __virtio32 *
+balloon_write_numbers(__virtio32 *to, bool little, unsigned long pfn)
+{
+	u32 number = pfn * BALLOON_PER_GUEST_PAGE;
+	unsigned int part;
+
+	for (part = 0; part < BALLOON_PER_GUEST_PAGE; part++)
+		*to++ = __cpu_to_virtio32(little, number + part);
+	return to;
+}
+
 /**
  * balloon_batch_name - append the numbers of guest pages
  * @bd: the balloon
@@ -156,16 +168,38 @@ unsigned int balloon_batch_room(const struct balloon_batch *batch)
 void balloon_batch_name(struct balloon_device *bd, struct balloon_batch *batch,
 			struct page **pages, unsigned int nr)
 {
-	__virtio32 *numbers = batch->numbers + batch->nr_numbers;
+	__virtio32 *to = batch->numbers + batch->nr_numbers;
 	bool little = virtio_is_little_endian(bd->vdev);
-	unsigned int i, part;
-	u32 number;
+	unsigned int i;
+
+	for (i = 0; i < nr; i++)
+		to = balloon_write_numbers(to, little, page_to_pfn(pages[i]));
+	batch->nr_numbers += nr * BALLOON_PER_GUEST_PAGE;
+}
+
+/**
+ * balloon_batch_add_block - append the pages of a new block, and their numbers
+ * @bd: the balloon
+ * @batch: a batch with room
+ * @block: the first of 1 << @order single pages
+ * @order: each page's index from here on
+ */
+void balloon_batch_add_block(struct balloon_device *bd,
+			     struct balloon_batch *batch, struct page *block,
+			     unsigned int order)
+{
+	__virtio32 *to = batch->numbers + batch->nr_numbers;
+	struct page **pages = batch->pages + batch->nr_pages;
+	bool little = virtio_is_little_endian(bd->vdev);
+	unsigned long pfn = page_to_pfn(block);
+	unsigned int i, nr = 1U << order;
 
 	for (i = 0; i < nr; i++) {
-		number = page_to_pfn(pages[i]) * BALLOON_PER_GUEST_PAGE;
-		for (part = 0; part < BALLOON_PER_GUEST_PAGE; part++)
-			*numbers++ = __cpu_to_virtio32(little, number + part);
+		block[i].index = order;
+		pages[i] = block + i;
+		to = balloon_write_numbers(to, little, pfn + i);
 	}
+	batch->nr_pages += nr;
 	batch->nr_numbers += nr * BALLOON_PER_GUEST_PAGE;
 }
 

@@ -672,6 +672,9 @@ void balloon_batch_put(struct balloon_device *bd, struct balloon_batch *batch);
 unsigned int balloon_batch_room(const struct balloon_batch *batch);
 void balloon_batch_name(struct balloon_device *bd, struct balloon_batch *batch,
 			struct page **pages, unsigned int nr);
+void balloon_batch_add_block(struct balloon_device *bd,
+			     struct balloon_batch *batch, struct page *block,
+			     unsigned int order);
 void balloon_queue_add(struct balloon_device *bd, struct balloon_queue *q,
 		       struct balloon_batch *batch)
 	__must_hold(&bd->balloon_lock);
