@@ -593,6 +593,31 @@ static void count_joined(struct page *block, unsigned int order)
 	__free_pages(block, order);
 }
 
+/* Blocks are the page allocator's, and what is joined is counted. */
+static struct fake_host *start_with_allocator(struct kunit *test,
+					      unsigned int order)
+{
+	struct fake_host *host;
+
+	if (IS_ENABLED(CONFIG_MEM_ALLOC_PROFILING))
+		kunit_skip(test, "this kernel has its pages freed one by one");
+	if (BALLOON_SMALL_MESSAGE / BALLOON_PER_GUEST_PAGE < 1U << order)
+		kunit_skip(test, "no message is so large");
+	memset(nr_joined, 0, sizeof(nr_joined));
+	host = fake_host_create(test);
+	host->lends_nothing = true;
+	kunit_activate_static_stub(test, balloon_free_block, count_joined);
+	KUNIT_ASSERT_TRUE(test, fake_host_plug(host));
+	return host;
+}
+
+static void assert_block(struct kunit *test, struct page *first,
+			 unsigned int order)
+{
+	KUNIT_ASSERT_EQ(test, first->index, order);
+	KUNIT_ASSERT_TRUE(test, IS_ALIGNED(page_to_pfn(first), 1UL << order));
+}
+
 /* Returns the first page of one block that is all there is in the balloon. */
 static struct page *start_with_block(struct kunit *test,
 				     struct fake_host **host,
@@ -600,19 +625,10 @@ static struct page *start_with_block(struct kunit *test,
 {
 	struct page *page;
 
-	if (IS_ENABLED(CONFIG_MEM_ALLOC_PROFILING))
-		kunit_skip(test, "this kernel has its pages freed one by one");
-	if (BALLOON_SMALL_MESSAGE / BALLOON_PER_GUEST_PAGE < 1U << order)
-		kunit_skip(test, "no message is so large");
-	memset(nr_joined, 0, sizeof(nr_joined));
-	*host = fake_host_create(test);
-	(*host)->lends_nothing = true;
-	kunit_activate_static_stub(test, balloon_free_block, count_joined);
-	KUNIT_ASSERT_TRUE(test, fake_host_plug(*host));
+	*host = start_with_allocator(test, order);
 	fake_host_reach(*host, 1UL << order);
 	page = balloon_resident_page((*host)->bd);
-	KUNIT_ASSERT_EQ(test, page->index, order);
-	KUNIT_ASSERT_TRUE(test, IS_ALIGNED(page_to_pfn(page), 1UL << order));
+	assert_block(test, page, order);
 	return page;
 }
 
@@ -642,6 +658,45 @@ static void deflate_joins_parts_of_block(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, nr_joined[2], 2);
 	KUNIT_EXPECT_EQ(test, nr_joined[3], 1);
 	KUNIT_EXPECT_EQ(test, nr_joined[4], 1);
+}
+
+/* As though its halves had been allocated one by one. */
+static void make_two_of_block(struct page *block, unsigned int order)
+{
+	unsigned int i;
+
+	for (i = 0; i < 1U << order; i++)
+		block[i].index = order - 1;
+}
+
+static void deflate_does_not_join_two_blocks(struct kunit *test)
+{
+	struct fake_host *host;
+
+	make_two_of_block(start_with_block(test, &host, 7), 7);
+	fake_host_reach(host, 0);
+	KUNIT_EXPECT_EQ(test, nr_joined[6], 2);
+	KUNIT_EXPECT_EQ(test, nr_joined[7], 0);
+}
+
+/* What a device that is gone had yet to answer goes back in its own order. */
+static void deflate_does_not_join_two_unacked(struct kunit *test)
+{
+	struct fake_host *host = start_with_allocator(test, 7);
+	struct page *page;
+
+	host->holds[FAKE_INFLATE] = true;
+	fake_host_set_target(host, 128);
+	fake_host_await(host, fake_host_unanswered(host, FAKE_INFLATE) == 1 &&
+			fake_host_asleep(host));
+	page = fake_message_page(fake_host_last(host, FAKE_INFLATE), 0);
+	assert_block(test, page, 7);
+	make_two_of_block(page, 7);
+
+	fake_host_needs_reset(host);
+	fake_host_unplug(host);
+	KUNIT_EXPECT_EQ(test, nr_joined[6], 2);
+	KUNIT_EXPECT_EQ(test, nr_joined[7], 0);
 }
 
 /* Somebody looks at a page meanwhile: it is freed when that is over. */
@@ -706,6 +761,8 @@ static struct kunit_case inflate_cases[] = {
 	KUNIT_CASE(inflate_notes_single_pages),
 	KUNIT_CASE(deflate_joins_block),
 	KUNIT_CASE(deflate_joins_parts_of_block),
+	KUNIT_CASE(deflate_does_not_join_two_blocks),
+	KUNIT_CASE(deflate_does_not_join_two_unacked),
 	KUNIT_CASE(deflate_does_not_join_what_is_referenced),
 	{}
 };
