@@ -106,6 +106,12 @@ void balloon_mapping_close(struct balloon_mapping *bm)
 }
 EXPORT_SYMBOL_GPL(balloon_mapping_close);
 
+/* It is single: there is no head to look for, as page_folio() does. */
+static __always_inline struct folio *balloon_page_folio(struct page *page)
+{
+	return container_of(page, struct folio, page);
+}
+
 /*
  * Whoever finds the page movable has to find its mapping, page locks or not.
  * __SetPageMovable() does not see to that; it wants the page locked.
@@ -125,7 +131,7 @@ static __always_inline void balloon_page_mark(struct balloon_mapping *bm,
 		/* against isolate_movable_page() */
 		smp_store_release(&page->mapping, (void *)movable);
 	smp_wmb(); /* against scan_movable_pages() */
-	__SetPageOffline(page);
+	__folio_set_offline(balloon_page_folio(page));
 }
 
 /*
@@ -137,7 +143,7 @@ static __always_inline void balloon_page_unmark(struct page *page)
 	set_page_private(page, 0);
 	if (IS_ENABLED(CONFIG_BALLOON_COMPACTION))
 		WRITE_ONCE(page->mapping, (void *)PAGE_MAPPING_MOVABLE);
-	__ClearPageOffline(page);
+	__folio_clear_offline(balloon_page_folio(page));
 }
 
 /**
@@ -285,7 +291,7 @@ unsigned int balloon_mapping_take(struct balloon_mapping *bm,
 	lockdep_assert_held(&bm->pages_lock);
 	while (taken < max && walk--) {
 		page = list_entry(first->prev, struct page, lru);
-		folio = page_folio(page);
+		folio = balloon_page_folio(page);
 		if (!folio_trylock(folio)) {
 			list_move(&page->lru, &bm->pages);
 			continue;
