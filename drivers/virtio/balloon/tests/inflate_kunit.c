@@ -141,17 +141,24 @@ static void inflate_unacked_is_not_released(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, host->nr_inflated, 0);
 }
 
+/* Returns the first page of a message that the host does not answer. */
+static struct page *inflate_unanswered(struct fake_host *host,
+				       unsigned long guest_pages)
+{
+	host->holds[FAKE_INFLATE] = true;
+	fake_host_set_target(host, guest_pages);
+	fake_host_await(host, fake_host_unanswered(host, FAKE_INFLATE) == 1 &&
+			fake_host_asleep(host));
+	return fake_message_page(fake_host_last(host, FAKE_INFLATE), 0);
+}
+
 /* Its marks would stop memory offlining, as nobody can move it. */
 static void inflate_unacked_is_not_marked(struct kunit *test)
 {
 	struct fake_host *host = fake_host_start(test, 0);
 	struct page *page;
 
-	host->holds[FAKE_INFLATE] = true;
-	fake_host_set_target(host, 1);
-	fake_host_await(host, fake_host_unanswered(host, FAKE_INFLATE) == 1 &&
-			fake_host_asleep(host));
-	page = fake_message_page(fake_host_last(host, FAKE_INFLATE), 0);
+	page = inflate_unanswered(host, 1);
 	KUNIT_EXPECT_FALSE(test, PageOffline(page));
 	KUNIT_EXPECT_FALSE(test, __PageMovable(page));
 
@@ -685,11 +692,7 @@ static void deflate_does_not_join_two_unacked(struct kunit *test)
 	struct fake_host *host = start_with_allocator(test, 7);
 	struct page *page;
 
-	host->holds[FAKE_INFLATE] = true;
-	fake_host_set_target(host, 128);
-	fake_host_await(host, fake_host_unanswered(host, FAKE_INFLATE) == 1 &&
-			fake_host_asleep(host));
-	page = fake_message_page(fake_host_last(host, FAKE_INFLATE), 0);
+	page = inflate_unanswered(host, 128);
 	assert_block(test, page, 7);
 	make_two_of_block(page, 7);
 
