@@ -213,11 +213,19 @@ class CheckedBalloon(Balloon):
     """A balloon whose every page can be asked for."""
 
     def check_accounts(self):
-        """Device, MemTotal and page flags agree on the balloon's size."""
-        actual, marked, missing = self.unmoved(lambda: (
-            self.actual(), self.marked_pages() * 4096,
-            self.guest.whole - self.guest.meminfo()["MemTotal"]), self.rests)
-        ballooned = self.guest.memory - actual
+        """Device, MemTotal and page flags agree on the balloon's size.
+
+        A page that replaced another is marked once the host has acknowledged it, which no
+        count or state tells: one that never is fails this in the end.
+        """
+        deadline = time.monotonic() + HANG_SECONDS
+        while True:
+            actual, marked, missing = self.unmoved(lambda: (
+                self.actual(), self.marked_pages() * 4096,
+                self.guest.whole - self.guest.meminfo()["MemTotal"]), self.rests)
+            ballooned = self.guest.memory - actual
+            if marked >= ballooned or time.monotonic() > deadline:
+                break
         # What the guest may take back whenever it likes is not gone (virtio 1.2, 5.5.6).
         stays = ballooned and "deflate-on-oom" in Device(self).features
         gone = 0 if stays else ballooned
