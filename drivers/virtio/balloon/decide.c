@@ -114,14 +114,14 @@ static unsigned long balloon_others_got(const struct balloon_signals *earlier,
 	return got > (long)(now->total >> BALLOON_UNSURE_SHIFT) ? got : 0;
 }
 
-/* Does this mean something? It does beside reclaim, or if memory is short. */
+/* Does this mean something? It does beside or after reclaim, or if memory is short. */
 static bool balloon_guest_refaults(const struct balloon_signals *earlier,
 				   const struct balloon_signals *now,
 				   const struct balloon_bounds *bounds)
 {
 	unsigned long others = ULONG_MAX;
 
-	if (balloon_nobody_reclaims(earlier, now) &&
+	if (balloon_nobody_reclaims(earlier, now) && !bounds->may_be_missed &&
 	    !balloon_near_floor(now, bounds))
 		return false;
 	if (bounds->cgroup)
@@ -252,6 +252,7 @@ struct balloon_plan balloon_decide(const struct balloon_signals *earlier,
 	bool struggles = balloon_guest_struggles(earlier, now, bounds);
 	unsigned long for_good = balloon_for_good(now, bounds);
 	unsigned long taken = bounds->size + bounds->on_trial;
+	unsigned long goal = bounds->target + bounds->margin;
 	struct balloon_plan plan = {};
 
 	plan.pressed = struggles || balloon_guest_is_short(now, bounds);
@@ -262,9 +263,9 @@ struct balloon_plan balloon_decide(const struct balloon_signals *earlier,
 
 	if (bounds->size < bounds->target || plan.give)
 		plan.hold = hold;
-	if (taken < bounds->target && hold == BALLOON_HOLD_NONE) {
-		plan.take = min(bounds->target - taken,
-				now->available - bounds->floor);
+	if (bounds->size < bounds->target && taken < goal &&
+	    hold == BALLOON_HOLD_NONE) {
+		plan.take = min(goal - taken, now->available - bounds->floor);
 		plan.on_trial = !for_good;
 		if (for_good)
 			plan.take = min(plan.take, for_good);

@@ -284,6 +284,19 @@ static void balloon_notice_reclaim(struct balloon_device *bd)
 	restraint->reclaimed = min(restraint->reclaimed + got,
 				   BALLOON_RECLAIMED_ANY);
 	restraint->reclaimed_at = jiffies;
+	restraint->may_be_missed = true;
+}
+
+/*
+ * Pages are missed a while after they were reclaimed, and then nobody need
+ * reclaim any more. Of a cgroup that is known this goes on all the time.
+ */
+static bool balloon_is_cgroup(struct balloon_device *bd)
+{
+	struct balloon_restraint *restraint = &bd->restraint;
+
+	return (restraint->cgroup || !restraint->may_be_missed) &&
+	       balloon_cgroup_misses(&restraint->earlier, &restraint->now);
 }
 
 /* How things stand that are remembered for a while. */
@@ -303,11 +316,14 @@ static void balloon_remember(struct balloon_device *bd, bool is_new)
 	if (restraint->reclaimed &&
 	    time_after(jiffies, restraint->reclaimed_at + BALLOON_RECLAIM_FRESH))
 		restraint->reclaimed = 0;
+	if (restraint->may_be_missed &&
+	    time_after(jiffies, restraint->reclaimed_at + BALLOON_MISSED_LATE))
+		restraint->may_be_missed = false;
 
 	if (!is_new)
 		return;
 	balloon_notice_reclaim(bd);
-	if (balloon_cgroup_misses(&restraint->earlier, &restraint->now))
+	if (balloon_is_cgroup(bd))
 		balloon_notice_cgroup(bd);
 }
 
@@ -337,8 +353,10 @@ struct balloon_plan balloon_plan(struct balloon_device *bd)
 	balloon_remember(bd, is_new);
 	bounds.wary = restraint->gave;
 	bounds.missed = restraint->missed;
+	bounds.margin = balloon_trial_margin(bd);
 	bounds.cgroup = restraint->cgroup;
 	bounds.reclaimed = restraint->reclaimed;
+	bounds.may_be_missed = restraint->may_be_missed;
 	/* With MUST_TELL_HOST the host has yet to let go of it. */
 	restraint->now.available += balloon_leaving(bd);
 

@@ -220,7 +220,8 @@ static long balloon_grow(struct balloon_device *bd, unsigned long want)
 		if (!trial_left)
 			return balloon_hand_over(bd, want) == -EBUSY ?
 			       BALLOON_LOOK_AGAIN : 0;
-		if (balloon_trial_size(bd) >= want || !balloon_trial_room(bd))
+		if (balloon_trial_size(bd) >= want + balloon_trial_margin(bd) ||
+		    !balloon_trial_room(bd))
 			return trial_left;
 	}
 

@@ -10,6 +10,11 @@
  * If it does not, they go back to the guest, to whom that is as if the balloon
  * had stopped a moment earlier: before it hurt.
  *
+ * A guest that has no more than it needs stands at an edge: the next page that
+ * somebody uses, and who reads in a loop finds none of its pages any more. So
+ * once something was missed, the guest has to do without more than the host gets,
+ * and keeps that when it is missed again: the margin.
+ *
  * All of this is the kthread's own, and teardown's after it. Others can only
  * ask for the end, balloon_trial_recall(), and wait for it.
  */
@@ -57,29 +62,53 @@ unsigned long balloon_trial_size(struct balloon_device *bd)
 }
 
 /**
- * balloon_trial_passed - what nobody has missed
+ * balloon_trial_margin - what the guest keeps of that which nobody has missed
  * @bd: the balloon
  *
- * Context: the kthread.
+ * A part of the floor, which grows with the guest, and slower than it.
+ *
+ * Context: the kthread; takes pages_lock.
+ * Return: guest pages, 0 if nothing was missed lately.
+ */
+unsigned long balloon_trial_margin(struct balloon_device *bd)
+{
+	return bd->restraint.missed ?
+	       balloon_floor(bd) >> BALLOON_TRIAL_MARGIN_SHIFT : 0;
+}
+
+/* What of so many pages on trial is not the margin. */
+static unsigned long balloon_trial_beyond_margin(struct balloon_device *bd,
+						 unsigned long nr)
+{
+	return nr - min(nr, balloon_trial_margin(bd));
+}
+
+/**
+ * balloon_trial_passed - what nobody has missed, and the host may have
+ * @bd: the balloon
+ *
+ * Context: the kthread; takes pages_lock.
  * Return: guest pages.
  */
 unsigned long balloon_trial_passed(struct balloon_device *bd)
 {
-	return bd->trial.nr[BALLOON_TRIAL_PASSED];
+	return balloon_trial_beyond_margin(bd,
+					   bd->trial.nr[BALLOON_TRIAL_PASSED]);
 }
 
 /**
  * balloon_trial_room - what may be put on trial now
  * @bd: the balloon
  *
- * Context: the kthread.
+ * Context: the kthread; takes pages_lock.
  * Return: guest pages, 0 if what is on trial has to be waited for.
  */
 unsigned long balloon_trial_room(struct balloon_device *bd)
 {
 	unsigned long size = balloon_trial_size(bd);
+	unsigned long limit = bd->trial.limit + balloon_trial_margin(bd);
 
-	return bd->trial.limit - min(size, bd->trial.limit);
+	return limit - min(size, limit);
 }
 
 /*
@@ -305,7 +334,8 @@ unsigned long balloon_trial_recall_now(struct balloon_device *bd)
  */
 void balloon_trial_missed(struct balloon_device *bd)
 {
-	unsigned long size = balloon_trial_size(bd);
+	unsigned long size =
+		balloon_trial_beyond_margin(bd, balloon_trial_size(bd));
 
 	bd->trial.limit = max3(size / 4, 1UL,
 			       bd->restraint.now.total >>

@@ -173,10 +173,14 @@ static inline unsigned long kib_to_guest_pages(unsigned long kib)
 #define BALLOON_TRIAL_NO_LIMIT	(ULONG_MAX / 2)
 /* What was reclaimed, and is free, is as good as tried after so long. */
 #define BALLOON_RECLAIM_FRESH	(2 * BALLOON_TRIAL_PERIOD)
+/* So long after it was reclaimed, a page of a working set is missed at the latest. */
+#define BALLOON_MISSED_LATE	(10 * HZ)
 /* More than there is memory; can be added to. */
 #define BALLOON_RECLAIMED_ANY	(ULONG_MAX / 2)
 /* At least this part of the guest's memory may be on trial. */
 #define BALLOON_TRIAL_MIN_SHIFT	10U
+/* After a miss this part of the floor is, beside what the host is to get. */
+#define BALLOON_TRIAL_MARGIN_SHIFT	2U
 /* Bounds of the delay after one that was missed. */
 #define BALLOON_MISSED_MIN_MS	500U
 #define BALLOON_MISSED_MAX_MS	(10 * MSEC_PER_SEC)
@@ -376,8 +380,10 @@ struct balloon_signals {
  * @answered: and that in view of the same counters
  * @wary: it had to give pages back not long ago
  * @missed: what was on trial was missed not long ago
+ * @margin: guest pages that are tried beyond the target, and not handed over
  * @reclaimed: guest pages that reclaim got so lately that nobody can have missed
  *             them yet
+ * @may_be_missed: reclaim got something so lately that it may be missed now
  * @cgroup: a memory cgroup reclaimed from itself, and missed it, not long ago
  */
 struct balloon_bounds {
@@ -391,7 +397,9 @@ struct balloon_bounds {
 	bool answered;
 	bool wary;
 	bool missed;
+	unsigned long margin;
 	unsigned long reclaimed;
+	bool may_be_missed;
 	bool cgroup;
 };
 
@@ -437,7 +445,8 @@ struct balloon_plan {
  * @missed_ms: the delay after it; it doubles until a trial ends well
  * @reclaimed: guest pages that reclaim got since it was last quiet for
  *             BALLOON_RECLAIM_FRESH
- * @reclaimed_at: when it last got some, in jiffies
+ * @reclaimed_at: when it last got some, or was about to, in jiffies
+ * @may_be_missed: it got some, and @reclaimed_at is less than BALLOON_MISSED_LATE ago
  * @cgroup: at @cgroup_at, less than BALLOON_WARY ago, pages were missed and
  *          nobody but a memory cgroup can have reclaimed them
  * @cgroup_at: in jiffies
@@ -464,11 +473,12 @@ struct balloon_restraint {
 	unsigned int missed_ms;
 	unsigned long reclaimed;
 	unsigned long reclaimed_at;
+	bool may_be_missed;
 	bool cgroup;
 	unsigned long cgroup_at;
 };
 
-/* A page spends a period or two on trial. */
+/* A page of the margin aside, one spends a period or two on trial. */
 enum balloon_trial_age {
 	BALLOON_TRIAL_YOUNG,	/* since less than a period */
 	BALLOON_TRIAL_OLD,	/* since less than two */
@@ -482,7 +492,7 @@ enum balloon_trial_age {
  * @nr: guest pages on each of those
  * @watched: how much of the present period has passed, in jiffies
  * @looked_at: when that was last added to, in jiffies
- * @limit: guest pages that may be on trial at a time
+ * @limit: guest pages that may be on trial at a time, the margin not included
  * @recalled: the kthread is to end it; set by anybody
  * @answers: how often the kthread has done so
  * @nr_recalled: guest pages that have gone back by that
@@ -738,6 +748,7 @@ struct balloon_plan balloon_decide(const struct balloon_signals *earlier,
 /* trial.c: pages that the guest gets back if it misses them */
 void balloon_trial_init(struct balloon_device *bd);
 unsigned long balloon_trial_size(struct balloon_device *bd);
+unsigned long balloon_trial_margin(struct balloon_device *bd);
 unsigned long balloon_trial_passed(struct balloon_device *bd);
 unsigned long balloon_trial_room(struct balloon_device *bd);
 long balloon_trial_watch(struct balloon_device *bd);

@@ -216,6 +216,13 @@ static const struct decision decisions[] = {
 	{ "others are on trial", {}, NOW(), BOUNDS(.on_trial = 20000),
 	  TRIES(30000) },
 	{ "all others are on trial", {}, NOW(), BOUNDS(.on_trial = 50000), {} },
+	{ "all others are on trial, the margin is not", {}, NOW(),
+	  BOUNDS(.on_trial = 50000, .missed = true, .margin = 250),
+	  TRIES(250) },
+	{ "all others are on trial, and the margin", {}, NOW(),
+	  BOUNDS(.on_trial = 50250, .missed = true, .margin = 250), {} },
+	{ "at the target, with a margin", {}, NOW(),
+	  BOUNDS(.size = 100000, .missed = true, .margin = 250), {} },
 	{ "all others are on trial, and missed", {},
 	  NOW(.scanned = 1, .refaults = 257), BOUNDS(.on_trial = 50000),
 	  HOLDS(REFAULT) },
@@ -287,6 +294,8 @@ static const struct decision decisions[] = {
 	  TAKES(999) },
 	{ "refaults near the floor", {},
 	  NOW(.available = 1999, .refaults = 257), BOUNDS(), HOLDS(REFAULT) },
+	{ "refaults of what was reclaimed before", {}, NOW(.refaults = 257),
+	  BOUNDS(.may_be_missed = true), HOLDS(REFAULT) },
 	{ "refaults of a tiny guest", {},
 	  NOW(.scanned = 1, .total = TINY_PAGES, .refaults = 65), BOUNDS(),
 	  HOLDS(REFAULT) },
@@ -564,6 +573,9 @@ static void restraint_tries_what_it_waited_for(struct kunit *test)
 
 /* More than this in the balloon, and who had it fetches it again. */
 #define RESTRAINT_WORTH	6000UL
+/* With the floor that makes it. */
+#define RESTRAINT_MARGIN	500UL
+#define RESTRAINT_FLOOR	(RESTRAINT_MARGIN << BALLOON_TRIAL_MARGIN_SHIFT)
 
 static void miss_pages(struct fake_host *host, unsigned int order)
 {
@@ -574,12 +586,13 @@ static void miss_pages(struct fake_host *host, unsigned int order)
 		host->signals.refaults += 100000;
 }
 
-/* It finds out how far it can go, and the host has never had more than that. */
+/* It finds out how far it can go, and the host has never had as much as that. */
 static void restraint_gives_back_what_is_missed(struct kunit *test)
 {
 	struct fake_host *host = fake_host_start(test, 0);
 	struct balloon_device *bd = host->bd;
 
+	balloon_set_floor(bd, RESTRAINT_FLOOR);
 	host->full = true;
 	host->on_alloc = miss_pages;
 	fake_host_set_target(host, 50000);
@@ -588,14 +601,42 @@ static void restraint_gives_back_what_is_missed(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, balloon_trial_size(bd), 0);
 
 	pass_time(60 * HZ);
-	KUNIT_EXPECT_GE(test, balloon_size(bd), RESTRAINT_WORTH * 3 / 4);
-	KUNIT_EXPECT_LE(test, balloon_size(bd), RESTRAINT_WORTH);
+	KUNIT_EXPECT_GE(test, balloon_size(bd),
+			(RESTRAINT_WORTH - RESTRAINT_MARGIN) * 3 / 4);
+	KUNIT_EXPECT_LE(test, balloon_size(bd),
+			RESTRAINT_WORTH - RESTRAINT_MARGIN);
 	fake_host_await(host, holds_for(host, BALLOON_HOLD_REFAULT));
 	fake_host_check(host);
 
-	/* Nobody needs it any more. */
+	/* Nobody needs it any more: the balloon learns that from its trials. */
 	host->on_alloc = NULL;
 	fake_host_await(host, fake_host_arrived(host, 50000));
+	KUNIT_EXPECT_TRUE(test, bd->restraint.missed);
+	KUNIT_EXPECT_EQ(test, balloon_trial_size(bd), 0);
+}
+
+static void reclaim_pages(struct fake_host *host, unsigned int order)
+{
+	host->signals.scanned++;
+	host->signals.reclaimed++;
+}
+
+/* Who reads in a loop comes for a page when the reclaim of it is over. */
+static void restraint_knows_what_was_reclaimed_before(struct kunit *test)
+{
+	struct fake_host *host = fake_host_start(test, 0);
+	struct balloon_device *bd = host->bd;
+
+	host->on_alloc = reclaim_pages;
+	fake_host_put_on_trial(host, 5000);
+	pass_time(BALLOON_TRIAL_PERIOD / 2);
+	host->on_alloc = NULL;
+	host->signals.refaults += 1000;
+	fake_host_await(host, holds_for(host, BALLOON_HOLD_REFAULT));
+	KUNIT_EXPECT_EQ(test, host->nr_inflated, 0);
+	KUNIT_EXPECT_FALSE(test, bd->restraint.cgroup);
+	KUNIT_EXPECT_TRUE(test, bd->restraint.missed);
+	KUNIT_EXPECT_LT(test, bd->trial.limit, 5000);
 }
 
 /* The less often the longer in vain. */
@@ -604,6 +645,7 @@ static void restraint_tries_seldom(struct kunit *test)
 	struct fake_host *host = fake_host_start(test, 0);
 	unsigned long allocs;
 
+	balloon_set_floor(host->bd, RESTRAINT_FLOOR);
 	host->full = true;
 	host->on_alloc = miss_pages;
 	fake_host_set_target(host, 50000);
@@ -612,7 +654,8 @@ static void restraint_tries_seldom(struct kunit *test)
 	pass_time(100 * HZ);
 	KUNIT_EXPECT_GT(test, host->nr_allocs[0] - allocs, 0);
 	KUNIT_EXPECT_LE(test, host->nr_allocs[0] - allocs,
-			40 * (totalram_pages() >> BALLOON_TRIAL_MIN_SHIFT));
+			20 * (RESTRAINT_MARGIN + (totalram_pages() >>
+						  BALLOON_TRIAL_MIN_SHIFT)));
 }
 
 static void thrash_in_cgroup(struct fake_host *host, unsigned int order)
@@ -916,6 +959,7 @@ static struct kunit_case restraint_cases[] = {
 	KUNIT_CASE(restraint_tries_what_was_just_reclaimed),
 	KUNIT_CASE(restraint_tries_what_it_waited_for),
 	KUNIT_CASE(restraint_gives_back_what_is_missed),
+	KUNIT_CASE(restraint_knows_what_was_reclaimed_before),
 	KUNIT_CASE(restraint_tries_seldom),
 	KUNIT_CASE(restraint_lets_cgroups_thrash),
 	KUNIT_CASE(restraint_ends_trial_with_target),

@@ -49,8 +49,8 @@ def fixture_machine(share):
             extra += ["-drive", f"file=/proc/{os.getpid()}/fd/{disk.fileno()},format=raw,"
                                 f"if=none,id={name},cache=unsafe",
                       "-device", f"virtio-blk-pci,drive={name}"]
-        # One host thread for all CPUs, as swapping patches the kernel's code (see accel.py).
-        yield stack.enter_context(share(name="workloads", memory=MEMORY, cpus="in turn",
+        # By its own clock a pass takes as long on a busy host: the driver watches by that.
+        yield stack.enter_context(share(name="workloads", memory=MEMORY, cpus="counted",
                                         extra=extra))
 
 
@@ -163,7 +163,7 @@ def test_hot_set_stays_in_cache(balloon, disk):
         while balloon.actual() > (HOT + 170) * MIB:
             assert time.monotonic() < deadline, f"holds at {balloon.actual()}"
             costs += passes.next(5)
-        costs += passes.next(60)  # a balloon that goes on from here shows in these
+        costs += passes.next(120)  # a balloon that goes on from here shows in these
         after = mean(costs)
         print(f"per pass over {HOT * MIB // 4096} pages: {before}, then {after} in "
               f"{len(costs)} passes, balloon at {balloon.actual() // MIB} MiB")
