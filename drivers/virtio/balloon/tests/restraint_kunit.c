@@ -574,7 +574,7 @@ static void restraint_tries_what_it_waited_for(struct kunit *test)
 /* More than this in the balloon, and who had it fetches it again. */
 #define RESTRAINT_WORTH	6000UL
 /* With the floor that makes it. */
-#define RESTRAINT_MARGIN	500UL
+#define RESTRAINT_MARGIN	2500UL
 #define RESTRAINT_FLOOR	(RESTRAINT_MARGIN << BALLOON_TRIAL_MARGIN_SHIFT)
 
 static void miss_pages(struct fake_host *host, unsigned int order)
