@@ -643,6 +643,7 @@ static void restraint_knows_what_was_reclaimed_before(struct kunit *test)
 static void restraint_tries_seldom(struct kunit *test)
 {
 	struct fake_host *host = fake_host_start(test, 0);
+	unsigned long least = totalram_pages() >> BALLOON_TRIAL_MIN_SHIFT;
 	unsigned long allocs;
 
 	balloon_set_floor(host->bd, RESTRAINT_FLOOR);
@@ -650,12 +651,13 @@ static void restraint_tries_seldom(struct kunit *test)
 	host->on_alloc = miss_pages;
 	fake_host_set_target(host, 50000);
 	pass_time(120 * HZ);
+	fake_host_await(host, holds_for(host, BALLOON_HOLD_REFAULT));
+	KUNIT_EXPECT_EQ(test, host->bd->trial.limit, least);
 	allocs = host->nr_allocs[0];
 	pass_time(100 * HZ);
 	KUNIT_EXPECT_GT(test, host->nr_allocs[0] - allocs, 0);
 	KUNIT_EXPECT_LE(test, host->nr_allocs[0] - allocs,
-			20 * (RESTRAINT_MARGIN + (totalram_pages() >>
-						  BALLOON_TRIAL_MIN_SHIFT)));
+			20 * (RESTRAINT_MARGIN + least));
 }
 
 static void thrash_in_cgroup(struct fake_host *host, unsigned int order)
