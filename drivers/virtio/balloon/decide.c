@@ -114,18 +114,18 @@ static unsigned long balloon_others_got(const struct balloon_signals *earlier,
 	return got > (long)(now->total >> BALLOON_UNSURE_SHIFT) ? got : 0;
 }
 
-/* Does this mean something? It does beside or after reclaim, or if memory is short. */
+/* Does this mean something? It does beside reclaim or after it, or if memory is short. */
 static bool balloon_guest_refaults(const struct balloon_signals *earlier,
 				   const struct balloon_signals *now,
 				   const struct balloon_bounds *bounds)
 {
 	unsigned long others = ULONG_MAX;
 
-	if (balloon_nobody_reclaims(earlier, now) && !bounds->may_be_missed &&
+	if (balloon_nobody_reclaims(earlier, now) &&
 	    !balloon_near_floor(now, bounds))
-		return false;
+		others = bounds->may_be_missed;
 	if (bounds->cgroup)
-		others = balloon_others_got(earlier, now);
+		others = min(others, balloon_others_got(earlier, now));
 	return balloon_pages_are_missed(earlier, now, others);
 }
 
@@ -134,7 +134,7 @@ static bool balloon_guest_refaults(const struct balloon_signals *earlier,
  * @earlier: a snapshot
  * @now: a later one
  *
- * It is where nobody else reclaims.
+ * It is where nobody else reclaims, nor has lately: the caller sees to the latter.
  *
  * Context: any. Depends on its arguments only.
  */
@@ -157,6 +157,20 @@ unsigned long balloon_reclaimed(const struct balloon_signals *earlier,
 				const struct balloon_signals *now)
 {
 	return balloon_moved(earlier->reclaimed, now->reclaimed);
+}
+
+/**
+ * balloon_refaulted - what was missed between two snapshots
+ * @earlier: a snapshot
+ * @now: a later one
+ *
+ * Context: any. Depends on its arguments only.
+ * Return: guest pages.
+ */
+unsigned long balloon_refaulted(const struct balloon_signals *earlier,
+				const struct balloon_signals *now)
+{
+	return balloon_moved(earlier->refaults, now->refaults);
 }
 
 /* A little above the floor, so that to give and to take do not alternate. */

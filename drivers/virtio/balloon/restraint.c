@@ -279,23 +279,29 @@ static void balloon_notice_reclaim(struct balloon_device *bd)
 	unsigned long got = balloon_reclaimed(&restraint->earlier,
 					      &restraint->now);
 
+	restraint->may_be_missed -= min(restraint->may_be_missed,
+					restraint->refaulted);
+	restraint->may_be_missed = min(restraint->may_be_missed + got,
+				       restraint->now.total);
+	restraint->refaulted = balloon_refaulted(&restraint->earlier,
+						 &restraint->now);
 	if (!got)
 		return;
 	restraint->reclaimed = min(restraint->reclaimed + got,
 				   BALLOON_RECLAIMED_ANY);
 	restraint->reclaimed_at = jiffies;
-	restraint->may_be_missed = true;
 }
 
 /*
  * Pages are missed a while after they were reclaimed, and then nobody need
- * reclaim any more. Of a cgroup that is known this goes on all the time.
+ * reclaim any more. But each is missed once, and a cgroup's again and again.
  */
 static bool balloon_is_cgroup(struct balloon_device *bd)
 {
 	struct balloon_restraint *restraint = &bd->restraint;
 
-	return (restraint->cgroup || !restraint->may_be_missed) &&
+	return (restraint->cgroup ||
+		restraint->refaulted > restraint->may_be_missed) &&
 	       balloon_cgroup_misses(&restraint->earlier, &restraint->now);
 }
 
@@ -317,8 +323,8 @@ static void balloon_remember(struct balloon_device *bd, bool is_new)
 	    time_after(jiffies, restraint->reclaimed_at + BALLOON_RECLAIM_FRESH))
 		restraint->reclaimed = 0;
 	if (restraint->may_be_missed &&
-	    time_after(jiffies, restraint->reclaimed_at + BALLOON_MISSED_LATE))
-		restraint->may_be_missed = false;
+	    time_after(jiffies, restraint->reclaimed_at + BALLOON_WARY))
+		restraint->may_be_missed = 0;
 
 	if (!is_new)
 		return;
@@ -362,6 +368,8 @@ struct balloon_plan balloon_plan(struct balloon_device *bd)
 
 	plan = balloon_decide(&restraint->earlier, &restraint->now, &bounds);
 	restraint->giving = plan.give;
+	if (restraint->missed && plan.hold == BALLOON_HOLD_REFAULT)
+		restraint->missed_at = jiffies;
 	if (is_new)
 		restraint->pressed = plan.pressed ?
 			min(restraint->pressed + 1, BALLOON_SUSTAINED) : 0;

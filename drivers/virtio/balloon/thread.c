@@ -227,7 +227,9 @@ static long balloon_grow(struct balloon_device *bd, unsigned long want)
 
 	left = balloon_held_back(bd);
 	if (left) {
-		if (bd->hold && !balloon_trial_size(bd))
+		/* The margin alone gets the host nothing. */
+		if (bd->hold &&
+		    balloon_trial_size(bd) <= balloon_trial_margin(bd))
 			WRITE_ONCE(bd->state, BALLOON_HOLDING);
 		return min(left, trial_left);
 	}

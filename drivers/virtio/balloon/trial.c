@@ -144,7 +144,7 @@ static void balloon_trial_promote(struct balloon_device *bd,
  * balloon_trial_watch - let what is on trial get older
  * @bd: the balloon
  *
- * Context: the kthread, where the guest is found well.
+ * Context: the kthread, where the guest is found well; takes pages_lock.
  * Return: jiffies until there is something to do about it.
  */
 long balloon_trial_watch(struct balloon_device *bd)
@@ -330,7 +330,7 @@ unsigned long balloon_trial_recall_now(struct balloon_device *bd)
  * A quarter, and twice as much whenever that goes well: so half of the way to
  * where it hurts is gone between two times that it does.
  *
- * Context: the kthread.
+ * Context: the kthread; takes pages_lock.
  */
 void balloon_trial_missed(struct balloon_device *bd)
 {

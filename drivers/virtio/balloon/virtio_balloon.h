@@ -173,8 +173,6 @@ static inline unsigned long kib_to_guest_pages(unsigned long kib)
 #define BALLOON_TRIAL_NO_LIMIT	(ULONG_MAX / 2)
 /* What was reclaimed, and is free, is as good as tried after so long. */
 #define BALLOON_RECLAIM_FRESH	(2 * BALLOON_TRIAL_PERIOD)
-/* So long after it was reclaimed, a page of a working set is missed at the latest. */
-#define BALLOON_MISSED_LATE	(10 * HZ)
 /* More than there is memory; can be added to. */
 #define BALLOON_RECLAIMED_ANY	(ULONG_MAX / 2)
 /* At least this part of the guest's memory may be on trial. */
@@ -383,7 +381,8 @@ struct balloon_signals {
  * @margin: guest pages that are tried beyond the target, and not handed over
  * @reclaimed: guest pages that reclaim got so lately that nobody can have missed
  *             them yet
- * @may_be_missed: reclaim got something so lately that it may be missed now
+ * @may_be_missed: guest pages that reclaim got not long ago, and that were not
+ *                 missed before these two snapshots
  * @cgroup: a memory cgroup reclaimed from itself, and missed it, not long ago
  */
 struct balloon_bounds {
@@ -399,7 +398,7 @@ struct balloon_bounds {
 	bool missed;
 	unsigned long margin;
 	unsigned long reclaimed;
-	bool may_be_missed;
+	unsigned long may_be_missed;
 	bool cgroup;
 };
 
@@ -446,7 +445,9 @@ struct balloon_plan {
  * @reclaimed: guest pages that reclaim got since it was last quiet for
  *             BALLOON_RECLAIM_FRESH
  * @reclaimed_at: when it last got some, or was about to, in jiffies
- * @may_be_missed: it got some, and @reclaimed_at is less than BALLOON_MISSED_LATE ago
+ * @may_be_missed: guest pages that it got since it was last quiet for BALLOON_WARY,
+ *                 less those that were missed before the last two snapshots
+ * @refaulted: guest pages that were missed between those
  * @cgroup: at @cgroup_at, less than BALLOON_WARY ago, pages were missed and
  *          nobody but a memory cgroup can have reclaimed them
  * @cgroup_at: in jiffies
@@ -473,7 +474,8 @@ struct balloon_restraint {
 	unsigned int missed_ms;
 	unsigned long reclaimed;
 	unsigned long reclaimed_at;
-	bool may_be_missed;
+	unsigned long may_be_missed;
+	unsigned long refaulted;
 	bool cgroup;
 	unsigned long cgroup_at;
 };
@@ -738,6 +740,8 @@ void balloon_restraint_stop(struct balloon_device *bd);
 
 /* decide.c: what the guest's counters mean */
 unsigned long balloon_reclaimed(const struct balloon_signals *earlier,
+				const struct balloon_signals *now);
+unsigned long balloon_refaulted(const struct balloon_signals *earlier,
 				const struct balloon_signals *now);
 bool balloon_cgroup_misses(const struct balloon_signals *earlier,
 			   const struct balloon_signals *now);

@@ -295,7 +295,12 @@ static const struct decision decisions[] = {
 	{ "refaults near the floor", {},
 	  NOW(.available = 1999, .refaults = 257), BOUNDS(), HOLDS(REFAULT) },
 	{ "refaults of what was reclaimed before", {}, NOW(.refaults = 257),
-	  BOUNDS(.may_be_missed = true), HOLDS(REFAULT) },
+	  BOUNDS(.may_be_missed = 257), HOLDS(REFAULT) },
+	{ "more refaults than was reclaimed before", {}, NOW(.refaults = 99999),
+	  BOUNDS(.may_be_missed = 256), TAKES(50000) },
+	{ "refaults of what was reclaimed before, and of a cgroup",
+	  { .free = 9000 }, NOW(.refaults = 99999),
+	  BOUNDS(.may_be_missed = 257, .cgroup = true), HOLDS(REFAULT) },
 	{ "refaults of a tiny guest", {},
 	  NOW(.scanned = 1, .total = TINY_PAGES, .refaults = 65), BOUNDS(),
 	  HOLDS(REFAULT) },
@@ -626,6 +631,7 @@ static void restraint_knows_what_was_reclaimed_before(struct kunit *test)
 {
 	struct fake_host *host = fake_host_start(test, 0);
 	struct balloon_device *bd = host->bd;
+	unsigned int i;
 
 	host->on_alloc = reclaim_pages;
 	fake_host_put_on_trial(host, 5000);
@@ -637,6 +643,59 @@ static void restraint_knows_what_was_reclaimed_before(struct kunit *test)
 	KUNIT_EXPECT_FALSE(test, bd->restraint.cgroup);
 	KUNIT_EXPECT_TRUE(test, bd->restraint.missed);
 	KUNIT_EXPECT_LT(test, bd->trial.limit, 5000);
+
+	/* From a slow disk it takes a while to get them all. */
+	for (i = 0; i < 12; i++) {
+		host->signals.refaults += 330;
+		pass_time(HZ);
+	}
+	KUNIT_EXPECT_FALSE(test, bd->restraint.cgroup);
+	KUNIT_EXPECT_EQ(test, host->nr_inflated, 0);
+	/* The next ones never went, unless somebody reclaims from himself. */
+	host->signals.refaults += 50000;
+	pass_time(20 * HZ);
+	host->signals.refaults += 50000;
+	fake_host_await(host, bd->restraint.cgroup);
+}
+
+/* At the floor a part of the margin is all that can be tried. */
+static void restraint_holds_with_margin_on_trial(struct kunit *test)
+{
+	struct fake_host *host = fake_host_start(test, 0);
+	struct balloon_device *bd = host->bd;
+
+	balloon_set_floor(bd, RESTRAINT_FLOOR);
+	host->full = true;
+	host->available = RESTRAINT_FLOOR + RESTRAINT_MARGIN / 2;
+	bd->restraint.missed = true;
+	bd->restraint.missed_at = jiffies;
+	fake_host_set_target(host, 50000);
+	fake_host_await(host, holds_for(host, BALLOON_HOLD_FLOOR));
+	KUNIT_EXPECT_EQ(test, balloon_trial_size(bd), RESTRAINT_MARGIN / 2);
+	KUNIT_EXPECT_EQ(test, host->nr_inflated, 0);
+	/* Nobody has missed it for a minute. */
+	pass_time(BALLOON_WARY + 10 * HZ);
+	KUNIT_EXPECT_FALSE(test, bd->restraint.missed);
+	KUNIT_EXPECT_EQ(test, balloon_size(bd), RESTRAINT_MARGIN / 2);
+}
+
+/* The minute begins when it is over. */
+static void restraint_stays_wary_while_it_hurts(struct kunit *test)
+{
+	struct fake_host *host = fake_host_start(test, 0);
+	struct balloon_device *bd = host->bd;
+	unsigned int i;
+
+	host->full = true;
+	host->on_alloc = miss_pages;
+	fake_host_set_target(host, 50000);
+	fake_host_await(host, holds_for(host, BALLOON_HOLD_REFAULT));
+	for (i = 0; i < 80; i++) {
+		host->signals.scanned++;
+		host->signals.refaults += 1000;
+		pass_time(HZ);
+	}
+	KUNIT_EXPECT_TRUE(test, bd->restraint.missed);
 }
 
 /* The less often the longer in vain. */
@@ -962,6 +1021,8 @@ static struct kunit_case restraint_cases[] = {
 	KUNIT_CASE(restraint_tries_what_it_waited_for),
 	KUNIT_CASE(restraint_gives_back_what_is_missed),
 	KUNIT_CASE(restraint_knows_what_was_reclaimed_before),
+	KUNIT_CASE(restraint_holds_with_margin_on_trial),
+	KUNIT_CASE(restraint_stays_wary_while_it_hurts),
 	KUNIT_CASE(restraint_tries_seldom),
 	KUNIT_CASE(restraint_lets_cgroups_thrash),
 	KUNIT_CASE(restraint_ends_trial_with_target),
