@@ -301,6 +301,9 @@ static const struct decision decisions[] = {
 	{ "refaults of what was reclaimed before, and of a cgroup",
 	  { .free = 9000 }, NOW(.refaults = 99999),
 	  BOUNDS(.may_be_missed = 257, .cgroup = true), HOLDS(REFAULT) },
+	{ "refaults of a cgroup while others get memory", { .free = 9000 },
+	  NOW(.refaults = 99999),
+	  BOUNDS(.may_be_missed = 256, .cgroup = true), TAKES(50000) },
 	{ "refaults of a tiny guest", {},
 	  NOW(.scanned = 1, .total = TINY_PAGES, .refaults = 65), BOUNDS(),
 	  HOLDS(REFAULT) },
@@ -652,10 +655,23 @@ static void restraint_knows_what_was_reclaimed_before(struct kunit *test)
 	KUNIT_EXPECT_FALSE(test, bd->restraint.cgroup);
 	KUNIT_EXPECT_EQ(test, host->nr_inflated, 0);
 	/* The next ones never went, unless somebody reclaims from himself. */
-	host->signals.refaults += 50000;
+	host->signals.refaults += 4900;
 	pass_time(20 * HZ);
-	host->signals.refaults += 50000;
-	fake_host_await(host, bd->restraint.cgroup);
+	KUNIT_EXPECT_TRUE(test, bd->restraint.cgroup);
+}
+
+/* Who comes for a page after a minute can do without it for another. */
+static void restraint_forgets_what_was_reclaimed_before(struct kunit *test)
+{
+	struct fake_host *host = fake_host_start(test, DEFLATE_ON_OOM);
+
+	host->on_alloc = reclaim_pages;
+	fake_host_put_on_trial(host, 5000);
+	fake_host_await(host, fake_host_arrived(host, 5000));
+	pass_time(BALLOON_WARY + 10 * HZ);
+	host->signals.refaults += 4900;
+	pass_time(5 * HZ);
+	KUNIT_EXPECT_TRUE(test, host->bd->restraint.cgroup);
 }
 
 /* At the floor a part of the margin is all that can be tried. */
@@ -1021,6 +1037,7 @@ static struct kunit_case restraint_cases[] = {
 	KUNIT_CASE(restraint_tries_what_it_waited_for),
 	KUNIT_CASE(restraint_gives_back_what_is_missed),
 	KUNIT_CASE(restraint_knows_what_was_reclaimed_before),
+	KUNIT_CASE(restraint_forgets_what_was_reclaimed_before),
 	KUNIT_CASE(restraint_holds_with_margin_on_trial),
 	KUNIT_CASE(restraint_stays_wary_while_it_hurts),
 	KUNIT_CASE(restraint_tries_seldom),
