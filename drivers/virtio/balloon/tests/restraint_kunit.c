@@ -655,6 +655,7 @@ static void restraint_knows_what_was_reclaimed_before(struct kunit *test)
 	KUNIT_EXPECT_FALSE(test, bd->restraint.cgroup);
 	KUNIT_EXPECT_EQ(test, host->nr_inflated, 0);
 	/* The next ones never went, unless somebody reclaims from himself. */
+	pass_time(20 * HZ);
 	host->signals.refaults += 4900;
 	pass_time(20 * HZ);
 	KUNIT_EXPECT_TRUE(test, bd->restraint.cgroup);
