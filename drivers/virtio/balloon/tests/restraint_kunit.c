@@ -632,7 +632,7 @@ static void reclaim_pages(struct fake_host *host, unsigned int order)
 /* Who reads in a loop comes for a page when the reclaim of it is over. */
 static void restraint_knows_what_was_reclaimed_before(struct kunit *test)
 {
-	struct fake_host *host = fake_host_start(test, 0);
+	struct fake_host *host = fake_host_start(test, DEFLATE_ON_OOM);
 	struct balloon_device *bd = host->bd;
 	unsigned int i;
 
