@@ -439,8 +439,8 @@ struct balloon_plan {
  * @hold_off_ms: how long the last such time was, or is
  * @gave: pages went back under pressure at @gave_at, less than BALLOON_WARY ago
  * @gave_at: in jiffies
- * @missed: a trial had to be ended at @missed_at, less than BALLOON_WARY ago
- * @missed_at: in jiffies
+ * @missed: a trial had to be ended, at @missed_at, less than BALLOON_WARY ago
+ * @missed_at: in jiffies; or when refaults have kept the balloon from growing since
  * @missed_ms: the delay after it; it doubles until a trial ends well
  * @reclaimed: guest pages that reclaim got since it was last quiet for
  *             BALLOON_RECLAIM_FRESH

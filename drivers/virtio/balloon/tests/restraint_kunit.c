@@ -675,6 +675,21 @@ static void restraint_forgets_what_was_reclaimed_before(struct kunit *test)
 	KUNIT_EXPECT_TRUE(test, host->bd->restraint.cgroup);
 }
 
+/* Who reads large files has reclaimed more than can be in use. */
+static void restraint_knows_how_much_can_be_missed(struct kunit *test)
+{
+	struct fake_host *host = fake_host_start(test, DEFLATE_ON_OOM);
+
+	fake_host_reach(host, 500);
+	pass_time(2 * HZ);
+	host->signals.scanned += 9 * totalram_pages();
+	host->signals.reclaimed += 9 * totalram_pages();
+	pass_time(2 * HZ);
+	host->signals.refaults += 2 * totalram_pages();
+	pass_time(2 * HZ);
+	KUNIT_EXPECT_TRUE(test, host->bd->restraint.cgroup);
+}
+
 /* At the floor a part of the margin is all that can be tried. */
 static void restraint_holds_with_margin_on_trial(struct kunit *test)
 {
@@ -1039,6 +1054,7 @@ static struct kunit_case restraint_cases[] = {
 	KUNIT_CASE(restraint_gives_back_what_is_missed),
 	KUNIT_CASE(restraint_knows_what_was_reclaimed_before),
 	KUNIT_CASE(restraint_forgets_what_was_reclaimed_before),
+	KUNIT_CASE(restraint_knows_how_much_can_be_missed),
 	KUNIT_CASE(restraint_holds_with_margin_on_trial),
 	KUNIT_CASE(restraint_stays_wary_while_it_hurts),
 	KUNIT_CASE(restraint_tries_seldom),

@@ -50,6 +50,7 @@ def fixture_machine(share):
                                 f"if=none,id={name},cache=unsafe",
                       "-device", f"virtio-blk-pci,drive={name}"]
         # By its own clock a pass takes as long on a busy host: the driver watches by that.
+        # One host thread for all CPUs, too, as swapping patches the kernel's code (see accel.py).
         yield stack.enter_context(share(name="workloads", memory=MEMORY, cpus="counted",
                                         extra=extra))
 
