@@ -264,19 +264,28 @@ static int balloon_hint_block(struct balloon_device *bd, struct page *block)
 	return err;
 }
 
+/* Returns false if the host frees no descriptor beyond @reserve. */
+static bool balloon_hints_make_room(struct balloon_device *bd,
+				    unsigned int reserve)
+{
+	struct balloon_hinting *hinting = &bd->hinting;
+
+	return hinting->vq->num_free > reserve ||
+	       balloon_hints_wait(bd, hinting->posted - 1);
+}
+
 /*
- * One descriptor stays free for the stop. Returns false if the host does not
- * answer.
+ * One descriptor stays free for the stop, unless the ring has no other. Returns
+ * false if the host does not answer.
  */
 static bool balloon_hint_blocks(struct balloon_device *bd)
 {
-	struct balloon_hinting *hinting = &bd->hinting;
+	unsigned int reserve = virtqueue_get_vring_size(bd->hinting.vq) > 1;
 	struct page *block;
 
 	while (!balloon_hints_over(bd)) {
 		balloon_hints_reap(bd);
-		if (hinting->vq->num_free < 2 &&
-		    !balloon_hints_wait(bd, hinting->posted - 1))
+		if (!balloon_hints_make_room(bd, reserve))
 			return false;
 		block = balloon_hint_alloc(bd);
 		if (!block)
@@ -294,7 +303,7 @@ static void balloon_hints_answer(struct balloon_device *bd, u32 id)
 {
 	if (balloon_hint_command(bd, 0, id))
 		return;
-	if (balloon_hint_blocks(bd)) {
+	if (balloon_hint_blocks(bd) && balloon_hints_make_room(bd, 0)) {
 		balloon_hint_command(bd, 1, VIRTIO_BALLOON_CMD_ID_STOP);
 		if (balloon_hints_wait(bd, 0))
 			return;

@@ -91,7 +91,7 @@ static struct balloon_device *balloon_device_alloc(struct virtio_device *vdev)
 	bd->vdev = vdev;
 	mutex_init(&bd->balloon_lock);
 	init_rwsem(&bd->notifying);
-	bd->waited_in_vain = ULONG_MAX;
+	INIT_LIST_HEAD(&bd->unsettled);
 	INIT_LIST_HEAD(&bd->pending);
 	INIT_LIST_HEAD(&bd->free_batches);
 	balloon_mapping_init(&bd->bm, &balloon_mapping_ops);

@@ -9,11 +9,14 @@
  * balloon takes one on the new page and decides itself about its own on the
  * old one.
  *
- * Nothing waits here, not for the host, not for balloon_lock, unless mm says that
- * its user waits anyway (MIGRATE_SYNC): memory goes offline, is allocated in one
- * piece, or is compacted on request. Where no batch is to be had mm is told to
- * come again, and does so at once, ten times, and then leaves the page where it
- * is. A host that is slower than mm would keep most of them there.
+ * Asynchronous migration waits for nothing. Migration in MIGRATE_SYNC (offlining,
+ * alloc_contig_range(), compaction on request) may wait for the host: for a free
+ * batch, and with MUST_TELL_HOST until the old page is free. Each task may do so
+ * for BALLOON_MIGRATION_WAIT within BALLOON_MIGRATION_WINDOW. The kthread does the
+ * work meanwhile: a hook runs with page locks held, under which no host is notified.
+ *
+ * If a batch is not to be had, mm is told to try again. It does so at once, ten times,
+ * and then leaves the page where it is.
  */
 
 #include <linux/mm.h>
@@ -22,6 +25,16 @@
 
 #include "trace.h"
 #include "virtio_balloon.h"
+
+/**
+ * struct balloon_leave - what a migrated page's release waits for
+ * @batch: the deflate that names the page
+ * @uses: its @uses until the deflate is acknowledged
+ */
+struct balloon_leave {
+	struct balloon_batch *batch;
+	unsigned int uses;
+};
 
 static bool balloon_isolate_page(struct address_space *mapping,
 				 struct page *page)
@@ -74,7 +87,7 @@ static void balloon_replace_managed(struct balloon_device *bd,
  * Returns whether the kthread has to know.
  */
 static bool balloon_replace(struct balloon_device *bd, struct page *new,
-			    struct page *old)
+			    struct page *old, struct balloon_leave *leave)
 {
 	struct balloon_batch *inflate = bd->inflate.open;
 	struct balloon_batch *deflate = bd->deflate.open;
@@ -97,6 +110,8 @@ static bool balloon_replace(struct balloon_device *bd, struct page *new,
 	balloon_batch_name(bd, deflate, &old, 1);
 	if (bd->must_tell_host)
 		deflate->pages[deflate->nr_pages++] = old;
+	leave->batch = deflate;
+	leave->uses = deflate->uses;
 	return first || bd->wants_isolated;
 }
 
@@ -115,7 +130,7 @@ static int balloon_may_replace(struct balloon_device *bd, struct page *new)
 
 /* Returns as balloon_may_replace(). */
 static int balloon_try_replace(struct balloon_device *bd, struct page *new,
-			       struct page *old)
+			       struct page *old, struct balloon_leave *leave)
 {
 	bool wake = false;
 	int err;
@@ -123,7 +138,7 @@ static int balloon_try_replace(struct balloon_device *bd, struct page *new,
 	spin_lock(&bd->bm.pages_lock);
 	err = balloon_may_replace(bd, new);
 	if (!err)
-		wake = balloon_replace(bd, new, old);
+		wake = balloon_replace(bd, new, old, leave);
 	spin_unlock(&bd->bm.pages_lock);
 	if (err)
 		return err;
@@ -137,45 +152,93 @@ static int balloon_try_replace(struct balloon_device *bd, struct page *new,
 }
 
 /*
- * A wait in vain is the last one until the host acknowledges something, so that
- * a host which is gone delays one page of many.
+ * The allowance of this task. More tasks than there are places take them from each
+ * other, the one whose window ends first.
  */
-static bool balloon_may_wait(struct balloon_device *bd, enum migrate_mode mode)
+static struct balloon_migrator *balloon_migrator(struct balloon_device *bd)
 {
-	return mode == MIGRATE_SYNC && !signal_pending(current) &&
-	       READ_ONCE(bd->waited_in_vain) != READ_ONCE(bd->nr_acked);
+	struct balloon_migrator *found = bd->migrators, *m;
+
+	lockdep_assert_held(&bd->bm.pages_lock);
+	for (m = bd->migrators; m < bd->migrators + BALLOON_MIGRATORS; m++) {
+		if (m->pid == current->pid) {
+			found = m;
+			break;
+		}
+		if (time_before(m->until, found->until))
+			found = m;
+	}
+	if (found->pid != current->pid || time_after(jiffies, found->until)) {
+		found->pid = current->pid;
+		found->until = jiffies + BALLOON_MIGRATION_WINDOW;
+		found->left = BALLOON_MIGRATION_WAIT;
+	}
+	return found;
 }
 
-/* Does the kthread's part of the work too, rather than to wait for it as well. */
-static int balloon_replace_waiting(struct balloon_device *bd, struct page *new,
-				   struct page *old)
+static bool balloon_migration_ends(struct balloon_device *bd)
 {
-	unsigned long end = jiffies + BALLOON_LOOK_AGAIN;
-	int err, seen;
-	bool armed;
+	return READ_ONCE(bd->dying) || READ_ONCE(bd->dead);
+}
+
+/* Returns how long the task may wait; what it does wait is to be taken off. */
+static long balloon_wait_begins(struct balloon_device *bd)
+{
+	long left;
+
+	spin_lock(&bd->bm.pages_lock);
+	left = balloon_migrator(bd)->left;
+	bd->nr_put_waiters++;
+	spin_unlock(&bd->bm.pages_lock);
+	return left;
+}
+
+static void balloon_wait_ends(struct balloon_device *bd, unsigned long since)
+{
+	struct balloon_migrator *m;
+
+	spin_lock(&bd->bm.pages_lock);
+	m = balloon_migrator(bd);
+	m->left -= min_t(unsigned long, jiffies - since, m->left);
+	bd->nr_put_waiters--;
+	spin_unlock(&bd->bm.pages_lock);
+}
+
+/* Waits for a free batch. Returns as balloon_may_replace(). */
+static int balloon_replace_waiting(struct balloon_device *bd, struct page *new,
+				   struct page *old,
+				   struct balloon_leave *leave)
+{
+	unsigned long since = jiffies;
+	long left = balloon_wait_begins(bd);
+	unsigned int puts;
+	int err;
 
 	for (;;) {
-		seen = atomic_read(&bd->events);
-		if (!balloon_lock_in_time(bd))
-			return -EAGAIN;
-		balloon_queues_advance(bd);
-		err = balloon_try_replace(bd, new, old);
-		armed = err != -EAGAIN || balloon_queues_arm(bd);
-		if (err == -EAGAIN && time_after(jiffies, end))
-			WRITE_ONCE(bd->waited_in_vain, bd->nr_acked);
-		balloon_queues_unlock(bd);
-		if (err != -EAGAIN) {
-			/* The host may have to be told of what was posted. */
-			balloon_event(bd);
-			return err;
-		}
-		if (time_after(jiffies, end))
-			return err;
-		if (armed)
-			wait_event_timeout(bd->wait,
-					   atomic_read(&bd->events) != seen,
-					   BALLOON_LOOK_AGAIN);
+		puts = READ_ONCE(bd->nr_puts);
+		err = balloon_try_replace(bd, new, old, leave);
+		if (err != -EAGAIN || !left)
+			break;
+		balloon_event(bd);	/* the kthread closes what is open */
+		left = wait_event_timeout(bd->wait,
+					  READ_ONCE(bd->nr_puts) != puts ||
+					  balloon_migration_ends(bd), left);
 	}
+	balloon_wait_ends(bd, since);
+	return err;
+}
+
+/* alloc_contig_range() and its like look for the old page directly afterwards. */
+static void balloon_await_release(struct balloon_device *bd,
+				  const struct balloon_leave *leave)
+{
+	unsigned long since = jiffies;
+	long left = balloon_wait_begins(bd);
+
+	wait_event_timeout(bd->wait,
+			   READ_ONCE(leave->batch->uses) != leave->uses ||
+			   balloon_migration_ends(bd), left);
+	balloon_wait_ends(bd, since);
 }
 
 static int balloon_migrate_folio(struct address_space *mapping,
@@ -184,12 +247,24 @@ static int balloon_migrate_folio(struct address_space *mapping,
 {
 	struct balloon_device *bd = to_balloon_device(mapping);
 	struct page *new = folio_page(dst, 0), *old = folio_page(src, 0);
-	int err = balloon_try_replace(bd, new, old);
+	bool may_wait = mode == MIGRATE_SYNC && !signal_pending(current);
+	struct balloon_leave leave;
+	int err;
 
-	if (err == -EAGAIN && balloon_may_wait(bd, mode))
-		err = balloon_replace_waiting(bd, new, old);
+	/*
+	 * mm tries each page in MIGRATE_ASYNC first. That would leave the old
+	 * page in use after a migration that may wait for it.
+	 */
+	if (bd->must_tell_host && mode == MIGRATE_ASYNC)
+		return -EAGAIN;
+
+	err = balloon_try_replace(bd, new, old, &leave);
+	if (err == -EAGAIN && may_wait)
+		err = balloon_replace_waiting(bd, new, old, &leave);
 	if (err)
 		return err;
+	if (bd->must_tell_host && may_wait)
+		balloon_await_release(bd, &leave);
 
 #ifdef CONFIG_BALLOON_COMPACTION
 	count_vm_event(BALLOON_MIGRATE);

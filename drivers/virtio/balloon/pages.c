@@ -155,7 +155,11 @@ static bool balloon_join(struct page *block, unsigned int order)
 		return false;
 	while (frozen < nr && page_ref_freeze(block + frozen, 1))
 		frozen++;
-	/* Not before: a page is poisoned by who has a reference to it. */
+	/*
+	 * memory_failure() sets the flag before it takes a reference. A page
+	 * that it flags after this look is freed as part of the block, and mm
+	 * takes it off the free list again.
+	 */
 	whole = frozen == nr;
 	for (i = 0; whole && i < nr; i++)
 		whole = !PageHWPoison(block + i);
@@ -411,17 +415,18 @@ static unsigned int balloon_settle_replacements(struct balloon_device *bd,
 /**
  * balloon_batch_settle - the pages of an acknowledged inflate become resident
  * @bd: the balloon
- * @batch: the inflate; holds no page afterwards
+ * @batch: the inflate
  *
- * The lock of a replacement that is not free is waited for, outside of pages_lock.
+ * A replacement whose lock is taken stays in the batch, IN_FLIGHT. The lock's holder
+ * may have lost its CPU: the caller tries again later.
  *
- * Context: balloon_lock held, takes page locks and pages_lock.
+ * Context: balloon_lock held, tries page locks, takes pages_lock.
+ * Return: true if the batch holds no page any more.
  */
-void balloon_batch_settle(struct balloon_device *bd,
+bool balloon_batch_settle(struct balloon_device *bd,
 			  struct balloon_batch *batch)
 {
-	unsigned int i, locked = 0;
-	struct page *page;
+	unsigned int locked = 0;
 
 	spin_lock(&bd->bm.pages_lock);
 	balloon_batch_confirm(bd, batch);
@@ -433,16 +438,8 @@ void balloon_batch_settle(struct balloon_device *bd,
 	bd->nr_pages[BALLOON_PAGE_IN_FLIGHT] -= batch->nr_pages - locked;
 	balloon_counts_unlock(bd);
 
-	for (i = 0; i < locked; i++) {
-		page = batch->pages[i];
-		lock_page(page);
-		spin_lock(&bd->bm.pages_lock);
-		balloon_mapping_insert(&bd->bm, page);
-		bd->nr_pages[BALLOON_PAGE_IN_FLIGHT]--;
-		balloon_counts_unlock(bd);
-		unlock_page(page);
-	}
-	batch->nr_pages = 0;
+	batch->nr_pages = locked;
+	return !locked;
 }
 
 /* They are the guest's again: zone by zone. */
@@ -461,22 +458,32 @@ static void balloon_pages_managed(struct balloon_device *bd,
 	}
 }
 
+static enum balloon_page_state
+balloon_batch_state(const struct balloon_device *bd,
+		    const struct balloon_batch *batch)
+{
+	if (batch->queue != &bd->inflate)
+		return BALLOON_PAGE_LEAVING;
+	return batch->posted ? BALLOON_PAGE_IN_FLIGHT : BALLOON_PAGE_PRIVATE;
+}
+
 /**
  * balloon_batch_release - give the pages of a batch back to the guest
  * @bd: the balloon
- * @batch: holds no page afterwards
- * @state: the pages' state
+ * @batch: holds no page afterwards; belongs to the deflate queue, or to the inflate
+ *         queue and will never be acknowledged
  *
- * Only what is LEAVING was locked by the hook or the walk that took it out of
- * the mapping. The others are locked here once, so that no hook that made one
- * the replacement of a migrated page is still running when the last is gone.
+ * The hook or the walk that made a page LEAVING has locked it. The other pages are
+ * locked here once, so that no hook that made one the replacement of a migrated
+ * page is still running when the last is gone.
  *
- * Context: process; takes page locks and pages_lock.
+ * Context: process; takes pages_lock. For an inflate takes page locks, so that
+ * balloon_lock must not be held.
  */
 void balloon_batch_release(struct balloon_device *bd,
-			   struct balloon_batch *batch,
-			   enum balloon_page_state state)
+			   struct balloon_batch *batch)
 {
+	enum balloon_page_state state = balloon_batch_state(bd, batch);
 	unsigned int i, nr = batch->nr_pages;
 
 	if (!nr)
@@ -537,7 +544,7 @@ static void balloon_queue_deflate(struct balloon_device *bd,
 	lockdep_assert_held(&bd->balloon_lock);
 	balloon_queue_add(bd, &bd->deflate, batch);
 	if (!bd->must_tell_host)
-		balloon_batch_release(bd, batch, BALLOON_PAGE_LEAVING);
+		balloon_batch_release(bd, batch);
 }
 
 /**
@@ -581,18 +588,11 @@ int balloon_deflate(struct balloon_device *bd, unsigned long want,
 	return err;
 }
 
-/**
- * balloon_lock_in_time - take balloon_lock where it must not be waited for
- * @bd: the balloon
- *
- * The lock's holder allocates nothing and waits for no host, so that it lets go
- * soon; still the wait has an end.
- *
- * Context: the out-of-memory notifier, or migration whose user has time;
- * sleeps.
- * Return: false if it is not to be had within BALLOON_LOOK_AGAIN.
+/*
+ * The lock's holder allocates nothing and waits for nobody, so that it lets go
+ * soon; still the out-of-memory notifier's wait has an end, BALLOON_LOOK_AGAIN.
  */
-bool balloon_lock_in_time(struct balloon_device *bd)
+static bool balloon_lock_in_time(struct balloon_device *bd)
 {
 	unsigned long end = jiffies + BALLOON_LOOK_AGAIN;
 
@@ -714,8 +714,11 @@ static void balloon_wait_isolated(struct balloon_device *bd)
 	}
 }
 
-/* One step of balloon_drain(). Returns -EAGAIN while there is more to do. */
-static int balloon_drain_step(struct balloon_device *bd)
+/*
+ * One step of balloon_drain(). Returns -EAGAIN while there is more to do, and -EBUSY
+ * if that has to be waited for, @look_in jiffies at most.
+ */
+static int balloon_drain_step(struct balloon_device *bd, long *look_in)
 {
 	unsigned long size = balloon_size(bd), given = 0;
 	bool busy;
@@ -730,6 +733,7 @@ static int balloon_drain_step(struct balloon_device *bd)
 	mutex_lock(&bd->balloon_lock);
 	err = balloon_queues_advance(bd);
 	busy = balloon_queues_busy(bd);
+	*look_in = balloon_queues_look_in(bd);
 	balloon_queues_unlock(bd);
 	if (err)
 		return err;
@@ -742,15 +746,15 @@ static void balloon_drain(struct balloon_device *bd)
 	unsigned long patience = msecs_to_jiffies(BALLOON_HOST_PATIENCE_MS);
 	unsigned long acked = READ_ONCE(bd->nr_acked), since = jiffies;
 	unsigned long now_acked;
+	long look_in;
 	int err, seen;
 
 	for (;;) {
 		seen = atomic_read(&bd->events);
-		err = balloon_drain_step(bd);
-		if (err == -EAGAIN) {
-			cond_resched();
+		err = balloon_drain_step(bd, &look_in);
+		cond_resched();
+		if (err == -EAGAIN)
 			continue;
-		}
 		if (err != -EBUSY)
 			return;
 
@@ -768,25 +772,23 @@ static void balloon_drain(struct balloon_device *bd)
 		if (balloon_queues_may_sleep(bd))
 			wait_event_timeout(bd->wait,
 					   atomic_read(&bd->events) != seen,
-					   BALLOON_LOOK_AGAIN);
+					   look_in);
 	}
 }
 
 /* What is left after a reset, when there is nobody to tell. */
 static void balloon_release_resident(struct balloon_device *bd)
 {
-	struct balloon_batch *batch;
+	struct balloon_batch *batch = balloon_batch_get(bd, 0);
 
-	mutex_lock(&bd->balloon_lock);
-	batch = balloon_batch_get(bd, 0);
+	batch->queue = &bd->deflate;
 	do {
 		batch->nr_numbers = 0;
 		balloon_batch_take(bd, batch, balloon_batch_room(batch), true);
-		balloon_batch_release(bd, batch, BALLOON_PAGE_LEAVING);
+		balloon_batch_release(bd, batch);
 		cond_resched();
-	} while (bd->bm.nr_resident);
+	} while (READ_ONCE(bd->bm.nr_resident));
 	balloon_batch_put(bd, batch);
-	mutex_unlock(&bd->balloon_lock);
 }
 
 /**
@@ -805,13 +807,11 @@ void balloon_give_back(struct balloon_device *bd)
 	balloon_trial_end(bd);
 	balloon_wait_isolated(bd);
 
-	mutex_lock(&bd->balloon_lock);
-	balloon_queue_discard(bd, &bd->inflate, BALLOON_PAGE_PRIVATE);
-	mutex_unlock(&bd->balloon_lock);
+	balloon_queues_discard_inflates(bd);
 	balloon_drain(bd);
 	balloon_report(bd, 0);
 
-	balloon_queues_await_notified(bd);	/* compaction may be, see migrate.c */
+	balloon_queues_await_notified(bd);
 	virtio_reset_device(bd->vdev);
 	balloon_queues_abandon(bd);
 	balloon_release_resident(bd);

@@ -87,6 +87,7 @@ static struct balloon_batch *__balloon_batch_get(struct balloon_device *bd,
 		       BALLOON_LARGE_MESSAGE : BALLOON_SMALL_MESSAGE;
 	batch->nr_numbers = 0;
 	batch->nr_pages = 0;
+	batch->posted = false;
 	batch->replaces = false;
 	batch->canary = false;
 	return batch;
@@ -119,6 +120,10 @@ static void __balloon_batch_put(struct balloon_device *bd,
 	lockdep_assert_held(&bd->bm.pages_lock);
 	list_add(&batch->node, &bd->free_batches);
 	bd->nr_free_batches++;
+	WRITE_ONCE(batch->uses, batch->uses + 1);
+	WRITE_ONCE(bd->nr_puts, bd->nr_puts + 1);
+	if (bd->nr_put_waiters)
+		wake_up(&bd->wait);
 }
 
 /**
@@ -294,15 +299,30 @@ static void balloon_queue_reap(struct balloon_device *bd,
 		WRITE_ONCE(bd->nr_acked, bd->nr_acked + 1);
 		if (batch->canary)
 			WRITE_ONCE(bd->canary, BALLOON_CANARY_ACKED);
-		if (q == &bd->inflate)
-			balloon_batch_settle(bd, batch);
-		else
-			balloon_batch_release(bd, batch, BALLOON_PAGE_LEAVING);
+		if (q == &bd->deflate) {
+			balloon_batch_release(bd, batch);
+		} else if (!balloon_batch_settle(bd, batch)) {
+			list_add_tail(&batch->node, &bd->unsettled);
+			continue;
+		}
 		balloon_batch_put(bd, batch);
 	}
 	/* The out-of-memory notifier may wait for what was just released. */
 	if (bd->deflates_on_oom && bd->must_tell_host)
 		wake_up(&bd->wait);
+}
+
+/* Migration may have let go of the pages that it still held before. */
+static void balloon_queues_settle(struct balloon_device *bd)
+{
+	struct balloon_batch *batch, *next;
+
+	list_for_each_entry_safe(batch, next, &bd->unsettled, node) {
+		if (!balloon_batch_settle(bd, batch))
+			continue;
+		list_del_init(&batch->node);
+		balloon_batch_put(bd, batch);
+	}
 }
 
 /* The host is told by balloon_queues_unlock(). */
@@ -439,6 +459,7 @@ static bool balloon_batch_post(struct balloon_device *bd,
 	spin_lock(&bd->bm.pages_lock);
 	list_del_init(&batch->node);
 	spin_unlock(&bd->bm.pages_lock);
+	batch->posted = true;
 	if (q == &bd->inflate)
 		balloon_batch_posted(bd, batch);
 	return true;
@@ -466,7 +487,7 @@ static void balloon_queues_post(struct balloon_device *bd)
  *
  * An inflate is posted only once every deflate before it is acknowledged.
  *
- * Context: balloon_lock held, to be dropped with balloon_queues_unlock(); takes
+ * Context: balloon_lock held, to be dropped with balloon_queues_unlock(); tries
  * page locks.
  * Return: 0, or -EIO when the device is broken and no more will be done.
  */
@@ -476,6 +497,7 @@ int balloon_queues_advance(struct balloon_device *bd)
 	if (READ_ONCE(bd->dead))
 		return -EIO;
 
+	balloon_queues_settle(bd);
 	balloon_queue_reap(bd, &bd->deflate);
 	balloon_queue_reap(bd, &bd->inflate);
 
@@ -492,7 +514,7 @@ int balloon_queues_advance(struct balloon_device *bd)
 }
 
 /**
- * balloon_queues_busy - is there anything that the host has yet to acknowledge?
+ * balloon_queues_busy - is there a message that is not settled?
  * @bd: the balloon
  *
  * The canary does not count: it may never be acknowledged.
@@ -505,11 +527,25 @@ bool balloon_queues_busy(struct balloon_device *bd)
 
 	lockdep_assert_held(&bd->balloon_lock);
 	spin_lock(&bd->bm.pages_lock);
-	busy = !list_empty(&bd->pending) ||
+	busy = !list_empty(&bd->pending) || !list_empty(&bd->unsettled) ||
 	       bd->inflate.open || balloon_queue_unanswered(bd, &bd->inflate) ||
 	       bd->deflate.open || bd->deflate.posted;
 	spin_unlock(&bd->bm.pages_lock);
 	return busy;
+}
+
+/**
+ * balloon_queues_look_in - how long a wait for the queues may last
+ * @bd: the balloon
+ *
+ * Context: balloon_lock held.
+ * Return: jiffies until balloon_queues_advance() is due, events aside.
+ */
+long balloon_queues_look_in(struct balloon_device *bd)
+{
+	lockdep_assert_held(&bd->balloon_lock);
+	return list_empty(&bd->unsettled) ? BALLOON_LOOK_AGAIN :
+					    BALLOON_SETTLE_AGAIN;
 }
 
 /*
@@ -597,62 +633,75 @@ void balloon_queues_stop(struct balloon_device *bd)
 	balloon_queues_await_notified(bd);
 }
 
-/**
- * balloon_queue_discard - drop the batches that were not posted
- * @bd: the balloon
- * @q: the queue
- * @state: the state of their pages, which are released
- *
- * Context: balloon_lock held; takes page locks and pages_lock.
- */
-void balloon_queue_discard(struct balloon_device *bd, struct balloon_queue *q,
-			   enum balloon_page_state state)
+/* Page locks may be waited for here: balloon_lock is not held. */
+static void balloon_batches_release(struct balloon_device *bd,
+				    struct list_head *batches)
 {
 	struct balloon_batch *batch, *next;
-	LIST_HEAD(pending);
 
-	lockdep_assert_held(&bd->balloon_lock);
-	spin_lock(&bd->bm.pages_lock);
-	balloon_queue_close(bd, q);
-	list_for_each_entry_safe(batch, next, &bd->pending, node) {
-		if (batch->queue == q)
-			list_move_tail(&batch->node, &pending);
-	}
-	spin_unlock(&bd->bm.pages_lock);
-	list_for_each_entry_safe(batch, next, &pending, node) {
+	list_for_each_entry_safe(batch, next, batches, node) {
 		list_del_init(&batch->node);
-		balloon_batch_release(bd, batch, state);
+		balloon_batch_release(bd, batch);
 		balloon_batch_put(bd, batch);
+		cond_resched();
 	}
 }
 
-static void balloon_queue_abandon(struct balloon_device *bd,
-				  struct balloon_queue *q,
-				  enum balloon_page_state state)
+/**
+ * balloon_queues_discard_inflates - drop the inflates that were not posted
+ * @bd: the balloon, its mapping closed
+ *
+ * Context: process; takes balloon_lock, pages_lock, and page locks after it.
+ */
+void balloon_queues_discard_inflates(struct balloon_device *bd)
+{
+	struct balloon_batch *batch, *next;
+	LIST_HEAD(discarded);
+
+	mutex_lock(&bd->balloon_lock);
+	spin_lock(&bd->bm.pages_lock);
+	balloon_queue_close(bd, &bd->inflate);
+	list_for_each_entry_safe(batch, next, &bd->pending, node) {
+		if (batch->queue == &bd->inflate)
+			list_move_tail(&batch->node, &discarded);
+	}
+	spin_unlock(&bd->bm.pages_lock);
+	mutex_unlock(&bd->balloon_lock);
+	balloon_batches_release(bd, &discarded);
+}
+
+static void balloon_queue_abandon(struct balloon_queue *q,
+				  struct list_head *abandoned)
 {
 	struct balloon_batch *batch;
 
-	while ((batch = virtqueue_detach_unused_buf(q->vq))) {
-		balloon_batch_release(bd, batch, state);
-		balloon_batch_put(bd, batch);
-	}
+	while ((batch = virtqueue_detach_unused_buf(q->vq)))
+		list_add_tail(&batch->node, abandoned);
 	q->posted = 0;
 	q->unkicked = 0;
+	q->notify = false;
 }
 
 /**
  * balloon_queues_abandon - take back what a device that was reset still had
- * @bd: the balloon
+ * @bd: the balloon, its mapping closed
  *
- * Context: process, the device is reset; takes balloon_lock and page locks.
+ * Context: process, the device is reset; takes balloon_lock, pages_lock, and page
+ * locks after it.
  */
 void balloon_queues_abandon(struct balloon_device *bd)
 {
+	LIST_HEAD(abandoned);
+
 	mutex_lock(&bd->balloon_lock);
-	balloon_queue_abandon(bd, &bd->inflate, BALLOON_PAGE_IN_FLIGHT);
-	balloon_queue_abandon(bd, &bd->deflate, BALLOON_PAGE_LEAVING);
-	balloon_queue_discard(bd, &bd->inflate, BALLOON_PAGE_PRIVATE);
-	balloon_queue_discard(bd, &bd->deflate, BALLOON_PAGE_LEAVING);
+	balloon_queue_abandon(&bd->inflate, &abandoned);
+	balloon_queue_abandon(&bd->deflate, &abandoned);
+	list_splice_tail_init(&bd->unsettled, &abandoned);
+	spin_lock(&bd->bm.pages_lock);
+	balloon_queue_close(bd, &bd->inflate);
+	list_splice_tail_init(&bd->pending, &abandoned);
+	spin_unlock(&bd->bm.pages_lock);
 	WRITE_ONCE(bd->canary, BALLOON_CANARY_UNSENT);
 	mutex_unlock(&bd->balloon_lock);
+	balloon_batches_release(bd, &abandoned);
 }

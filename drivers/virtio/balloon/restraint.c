@@ -32,6 +32,8 @@
 
 /* What one call of the out-of-memory notifier gives back, in guest pages. */
 #define BALLOON_PAGES_PER_OOM	(16UL << MIB_TO_PAGES_SHIFT)
+/* Before other notifiers: what they free is in use, what a balloon holds is not. */
+#define BALLOON_OOM_PRIORITY	80
 
 /* The size of the machine may not tell how little its programs can do with. */
 int balloon_floor_mib = -1;
@@ -643,6 +645,7 @@ int balloon_restraint_start(struct balloon_device *bd)
 
 	/* Always: what is on trial is the guest's whatever the host offers. */
 	bd->restraint.oom_notifier.notifier_call = balloon_oom_notify;
+	bd->restraint.oom_notifier.priority = BALLOON_OOM_PRIORITY;
 	err = register_oom_notifier(&bd->restraint.oom_notifier);
 	if (err) {
 		shrinker_free(shrinker);

@@ -323,7 +323,7 @@ void balloon_report_start(struct balloon_device *bd)
 /* Everything that can be done now. Returns as balloon_grow(). */
 static long balloon_thread_pass(struct balloon_device *bd)
 {
-	long timeout;
+	long timeout, look_in;
 	bool busy;
 	int err;
 
@@ -346,6 +346,7 @@ static long balloon_thread_pass(struct balloon_device *bd)
 	mutex_lock(&bd->balloon_lock);
 	err = balloon_queues_advance(bd);
 	busy = balloon_queues_busy(bd);
+	look_in = balloon_queues_look_in(bd);
 	balloon_queues_unlock(bd);
 	if (err) {
 		balloon_trial_end(bd);
@@ -357,14 +358,18 @@ static long balloon_thread_pass(struct balloon_device *bd)
 	timeout = balloon_step(bd, busy);
 	timeout = min(timeout, balloon_look_at_guest_in(bd));
 	if (busy)
-		timeout = min(timeout, BALLOON_LOOK_AGAIN);
+		timeout = min(timeout, look_in);
 	return min(timeout, balloon_report_in_time(bd));
 }
 
+/*
+ * A kthread that is dying reaps nothing. It must not ask the queues: an
+ * acknowledgment that stays there would keep it from its sleep.
+ */
 static void balloon_thread_sleep(struct balloon_device *bd, int seen,
 				 long timeout)
 {
-	if (balloon_queues_may_sleep(bd))
+	if (READ_ONCE(bd->dying) || balloon_queues_may_sleep(bd))
 		wait_event_freezable_timeout(bd->wait,
 					     atomic_read(&bd->events) != seen ||
 					     kthread_should_stop(), timeout);
@@ -382,8 +387,8 @@ static int balloon_thread(void *data)
 		timeout = balloon_thread_pass(bd);
 		if (timeout)
 			balloon_thread_sleep(bd, seen, timeout);
-		else
-			cond_resched();
+		/* On every turn: a kernel may not preempt. */
+		cond_resched();
 		try_to_freeze();
 	}
 	return 0;

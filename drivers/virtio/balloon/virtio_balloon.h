@@ -37,16 +37,16 @@
  *
  * Locks, outermost first
  *
- *	balloon_lock	mutex: virtqueues, and batches that are posted. Nothing
- *			is allocated and no host is waited for, nor notified,
- *			under it, but page locks may be. So who may hold one
- *			only tries it: the out-of-memory notifier, and
- *			compaction, where that does not do without.
+ *	balloon_lock	mutex: virtqueues, and batches that are posted. Under it
+ *			the driver allocates nothing, notifies no host, and waits
+ *			neither for a host nor for a page lock. Migration never
+ *			takes it. The out-of-memory notifier only tries it.
  *	notifying	rwsem: read from before balloon_lock is dropped until
  *			the host has been notified, written to wait for that
  *			before the device is reset, or the virtqueues go
  *	page lock	with bm.pages_lock: the marks of a page, see
- *			<linux/balloon_compaction.h>
+ *			<linux/balloon_compaction.h>; under balloon_lock it is
+ *			only tried
  *	bm.pages_lock	spinlock: list, counters and marks of pages, and batches
  *			that are free, open or pending
  *	hinting.lock	spinlock: blocks that hinting has lent; with none of
@@ -185,6 +185,8 @@ static inline unsigned long kib_to_guest_pages(unsigned long kib)
 
 /* A wait for the host looks this often whether the device is broken. */
 #define BALLOON_LOOK_AGAIN	HZ
+/* Unlocking a page is no event: the kthread tries unsettled batches this often. */
+#define BALLOON_SETTLE_AGAIN	DIV_ROUND_UP(HZ, 100)
 
 /* A host that acknowledges nothing for so long loses its device to a reset. */
 #define BALLOON_HOST_PATIENCE_MS	(10 * MSEC_PER_SEC)
@@ -221,8 +223,8 @@ enum balloon_canary {
 
 /**
  * struct balloon_batch - a message of page frame numbers and its pages
- * @node: in the free list, in the pending list, or unlinked while open, being
- *        filled, or posted
+ * @node: in the list of free, pending or unsettled batches; unlinked while the
+ *        batch is open, being filled, or posted
  * @queue: whose message it is, once it is pending
  * @numbers: what the device reads: BALLOON_LARGE_MESSAGE page frame numbers in
  *           the queue's byte order
@@ -231,6 +233,8 @@ enum balloon_canary {
  * @limit: page frame numbers that the device takes
  * @nr_numbers: page frame numbers in use
  * @nr_pages: guest pages in use in @pages
+ * @uses: how often the batch has become free again; written under pages_lock
+ * @posted: the host has been given the message
  * @replaces: inflate: the pages took the place of migrated ones, and may be
  *            locked by who migrates
  * @canary: inflate: the one large message that names a single page
@@ -243,6 +247,8 @@ struct balloon_batch {
 	unsigned int limit;
 	unsigned int nr_numbers;
 	unsigned int nr_pages;
+	unsigned int uses;
+	bool posted;
 	bool replaces;
 	bool canary;
 };
@@ -261,6 +267,25 @@ struct balloon_queue {
 	unsigned int posted;
 	unsigned int unkicked;
 	bool notify;
+};
+
+/* Tasks that migrate in MIGRATE_SYNC at the same time are few. */
+#define BALLOON_MIGRATORS	4U
+/* Each waits for the host no longer than this... */
+#define BALLOON_MIGRATION_WAIT		(5 * HZ)
+/* ... within this time. */
+#define BALLOON_MIGRATION_WINDOW	(30 * HZ)
+
+/**
+ * struct balloon_migrator - how long one task may still wait for the host
+ * @pid: the task
+ * @until: when it gets a new allowance, in jiffies
+ * @left: what is left of the present one, in jiffies
+ */
+struct balloon_migrator {
+	pid_t pid;
+	unsigned long until;
+	long left;
 };
 
 /**
@@ -526,8 +551,7 @@ struct balloon_trial {
  * @inflate: the inflate queue, but for what is not posted
  * @deflate: the deflate queue, likewise
  * @nr_acked: messages that the host has acknowledged so far; read without it, too
- * @waited_in_vain: what @nr_acked was when migration last waited for more in vain;
- *                  read without it, too
+ * @unsettled: acknowledged inflates that still hold a page whose lock migration has
  * @canary: has the device shown that it takes large messages? Read without it, too
  * @batches: all of them, BALLOON_BATCHES
  *
@@ -541,6 +565,9 @@ struct balloon_trial {
  * @pending: closed batches of both queues, in the order to be posted
  * @free_batches: batches that nobody uses
  * @nr_free_batches: their number
+ * @nr_puts: how often a batch has become free; read without the lock, too
+ * @nr_put_waiters: tasks that a batch which becomes free has to wake
+ * @migrators: how long tasks that migrate pages have waited
  *
  * The kthread's own; others read single values of them for display:
  * @target: guest pages that the host wants
@@ -582,7 +609,7 @@ struct balloon_device {
 	struct balloon_queue inflate;
 	struct balloon_queue deflate;
 	unsigned long nr_acked;
-	unsigned long waited_in_vain;
+	struct list_head unsettled;
 	enum balloon_canary canary;
 	struct balloon_batch *batches;
 
@@ -595,6 +622,9 @@ struct balloon_device {
 	struct list_head pending;
 	struct list_head free_batches;
 	unsigned int nr_free_batches;
+	unsigned int nr_puts;
+	unsigned int nr_put_waiters;
+	struct balloon_migrator migrators[BALLOON_MIGRATORS];
 
 	unsigned long target;
 	u32 reported;
@@ -661,18 +691,16 @@ int balloon_inflate(struct balloon_device *bd, unsigned long want,
 int balloon_deflate(struct balloon_device *bd, unsigned long want,
 		    unsigned long *given);
 unsigned long balloon_leaving(struct balloon_device *bd);
-bool balloon_lock_in_time(struct balloon_device *bd);
 unsigned long balloon_give_at_oom(struct balloon_device *bd,
 				  unsigned long want);
 void balloon_batch_posted(struct balloon_device *bd,
 			  struct balloon_batch *batch)
 	__must_hold(&bd->balloon_lock);
-void balloon_batch_settle(struct balloon_device *bd,
+bool balloon_batch_settle(struct balloon_device *bd,
 			  struct balloon_batch *batch)
 	__must_hold(&bd->balloon_lock);
 void balloon_batch_release(struct balloon_device *bd,
-			   struct balloon_batch *batch,
-			   enum balloon_page_state state);
+			   struct balloon_batch *batch);
 void balloon_give_back(struct balloon_device *bd);
 
 /* queue.c: batches of page frame numbers on the two queues */
@@ -698,15 +726,15 @@ int balloon_queues_advance(struct balloon_device *bd)
 	__must_hold(&bd->balloon_lock);
 bool balloon_queues_busy(struct balloon_device *bd)
 	__must_hold(&bd->balloon_lock);
+long balloon_queues_look_in(struct balloon_device *bd)
+	__must_hold(&bd->balloon_lock);
 bool balloon_queues_arm(struct balloon_device *bd)
 	__must_hold(&bd->balloon_lock);
 bool balloon_queues_may_sleep(struct balloon_device *bd);
 void balloon_queues_await_notified(struct balloon_device *bd);
 void balloon_queues_stop(struct balloon_device *bd);
 void balloon_queues_unlock(struct balloon_device *bd);
-void balloon_queue_discard(struct balloon_device *bd, struct balloon_queue *q,
-			   enum balloon_page_state state)
-	__must_hold(&bd->balloon_lock);
+void balloon_queues_discard_inflates(struct balloon_device *bd);
 void balloon_queues_abandon(struct balloon_device *bd);
 
 /* migrate.c: the balloon mapping's hooks */

@@ -4,9 +4,8 @@
  *
  * Notifications are of any task of the driver's, never of one that holds its
  * balloon_lock: a host may handle all that was posted before it lets go of the
- * guest. They may be of one that holds page locks, so that no memory is reclaimed
- * here. An expectation that fails does not end the task it fails in, which may be
- * the driver's.
+ * guest. Nor are they of one that holds page locks. An expectation that fails does
+ * not end the task it fails in, which may be the driver's.
  */
 
 #include <kunit/device.h>
@@ -550,6 +549,8 @@ static bool fake_host_notify(struct virtqueue *vq)
 
 	KUNIT_EXPECT_FALSE_MSG(host->test, fake_host_holds(&bd->balloon_lock),
 			       "the host is notified under balloon_lock");
+	KUNIT_EXPECT_PTR_NE_MSG(host->test, host->migrator, current,
+				"the host is notified under page locks");
 	if (host->deaf)
 		return false;
 

@@ -150,6 +150,7 @@ struct fake_queue {
  * @taken: all pages that the driver ever got, by guest page frame number; of
  *         a hinted block the first
  * @isolated: pages that the test has isolated, linked as mm does
+ * @migrator: the task that migrates those, and holds page locks therefore
  * @managed: totalram_pages() before it was plugged in
  * @ballooned: BALLOON_INFLATE less BALLOON_DEFLATE before it was plugged in
  * @shares_guest: another balloon changes totalram_pages() and the counts, too
@@ -209,6 +210,7 @@ struct fake_host {
 	unsigned int nr_poison_vals;
 	struct xarray taken;
 	struct list_head isolated;
+	struct task_struct *migrator;
 	unsigned long managed;
 	unsigned long ballooned;
 	bool shares_guest;

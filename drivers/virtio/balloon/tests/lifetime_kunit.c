@@ -8,6 +8,7 @@
 
 #include <kunit/static_stub.h>
 #include <kunit/test.h>
+#include <linux/delay.h>
 #include <linux/device.h>
 #include <linux/freezer.h>
 #include <linux/migrate.h>
@@ -212,6 +213,34 @@ static void remove_with_private_pages(struct kunit *test)
 	fake_host_unplug(host);
 	KUNIT_EXPECT_EQ(test, host->nr_inflated_at_reset, 0);
 	KUNIT_EXPECT_EQ(test, host->queues[FAKE_INFLATE].nr_messages, 2);
+}
+
+/*
+ * A kthread that is dying leaves an acknowledgment where it is, and sleeps. Were it
+ * to look again and again, this kernel would never get to the end of the msleep().
+ */
+static void thread_sleeps_while_dying(struct kunit *test)
+{
+	struct fake_host *host = fake_host_start(test, 0);
+	struct balloon_device *bd = host->bd;
+	u64 ran;
+
+	host->holds[FAKE_INFLATE] = true;
+	fake_host_set_target(host, 100);
+	fake_host_await(host, fake_host_unanswered(host, FAKE_INFLATE) == 1 &&
+			fake_host_asleep(host));
+	ran = bd->thread->se.sum_exec_runtime;
+	WRITE_ONCE(bd->dying, true);
+	KUNIT_EXPECT_TRUE(test, fake_host_answer(host, FAKE_INFLATE));
+	balloon_event(bd);
+	msleep(50);
+	KUNIT_EXPECT_LT(test, bd->thread->se.sum_exec_runtime - ran,
+			10 * NSEC_PER_MSEC);
+	KUNIT_EXPECT_TRUE(test, fake_host_asleep(host));
+
+	WRITE_ONCE(bd->dying, false);
+	balloon_event(bd);
+	fake_host_await(host, fake_host_arrived(host, 100));
 }
 
 static void unbind_and_bind_again(struct kunit *test)
@@ -456,6 +485,7 @@ static struct kunit_case lifetime_cases[] = {
 	KUNIT_CASE(remove_while_inflating),
 	KUNIT_CASE(remove_while_deflating),
 	KUNIT_CASE(remove_with_private_pages),
+	KUNIT_CASE(thread_sleeps_while_dying),
 	KUNIT_CASE(unbind_and_bind_again),
 	KUNIT_CASE(reference_outlives_device),
 	KUNIT_CASE(freeze_gives_all_back),

@@ -42,9 +42,14 @@ static void migration_target_unused(struct folio *dst, unsigned long private)
 /* Returns how many isolated pages stay where they are, and isolated. */
 static int migrate(struct fake_host *host)
 {
-	return migrate_pages(&host->isolated, migration_target, migration_target_unused,
-			     (unsigned long)host, MIGRATE_SYNC, MR_COMPACTION,
-			     NULL);
+	int left;
+
+	host->migrator = current;
+	left = migrate_pages(&host->isolated, migration_target,
+			     migration_target_unused, (unsigned long)host,
+			     MIGRATE_SYNC, MR_COMPACTION, NULL);
+	host->migrator = NULL;
+	return left;
 }
 
 /* What mm does, down to the hook and no further. */
@@ -57,7 +62,7 @@ static int call_migrate_hook(struct fake_host *host, struct page *dst,
 	lock_page(src);
 	lock_page(dst);
 	err = mapping->a_ops->migrate_folio(mapping, page_folio(dst),
-					    page_folio(src), MIGRATE_ASYNC);
+					    page_folio(src), MIGRATE_SYNC_LIGHT);
 	unlock_page(dst);
 	unlock_page(src);
 	return err;
@@ -95,6 +100,7 @@ static void migrate_replaces_page(struct kunit *test, u64 features)
 
 	fake_host_await(host, fake_host_arrived(host, 10) &&
 			host->nr_inflated == 10 * BALLOON_PER_GUEST_PAGE &&
+			!balloon_state_pages(bd, BALLOON_PAGE_IN_FLIGHT) &&
 			!balloon_state_pages(bd, BALLOON_PAGE_LEAVING));
 	new = fake_message_page(fake_host_last(host, FAKE_INFLATE), 0);
 	KUNIT_EXPECT_TRUE(test, PageOffline(new));
@@ -203,6 +209,14 @@ static void replace_displaced_page(void *unused)
 	displaced_page = NULL;
 }
 
+/* mm tries again with another, where the hook refuses. */
+static void migration_target_elsewhere_unused(struct folio *dst,
+					      unsigned long private)
+{
+	replace_displaced_page(NULL);
+	folio_put(dst);
+}
+
 /* What a zone gave is missing there until that very page is back. */
 static void migrate_to_other_zone(struct kunit *test, u64 features)
 {
@@ -225,7 +239,7 @@ static void migrate_to_other_zone(struct kunit *test, u64 features)
 	KUNIT_EXPECT_EQ(test, 0,
 			migrate_pages(&host->isolated,
 				      migration_target_elsewhere,
-				      migration_target_unused,
+				      migration_target_elsewhere_unused,
 				      (unsigned long)host, MIGRATE_SYNC,
 				      MR_COMPACTION, NULL));
 	fake_host_await(host, fake_host_arrived(host, 10) &&
@@ -455,8 +469,8 @@ static unsigned long migrate_in_vain(struct fake_host *host)
 	return jiffies - since;
 }
 
-/* A host that is gone delays it once, not once for every page and try. */
-static void migrate_waits_in_vain_once(struct kunit *test)
+/* A host that is gone delays a task once, not once for every page and try. */
+static void migrate_waits_are_bounded_per_task(struct kunit *test)
 {
 	struct fake_host *host = fake_host_start(test, 0);
 	struct balloon_device *bd = host->bd;
@@ -467,22 +481,95 @@ static void migrate_waits_in_vain_once(struct kunit *test)
 	fake_host_isolate(host);
 	take_batches(bd, &batches);
 	waited = migrate_in_vain(host);
-	KUNIT_EXPECT_GE(test, waited, BALLOON_LOOK_AGAIN);
-	KUNIT_EXPECT_LE(test, waited, 3 * BALLOON_LOOK_AGAIN);
-	KUNIT_EXPECT_LT(test, migrate_in_vain(host), BALLOON_LOOK_AGAIN);
+	KUNIT_EXPECT_GE(test, waited, BALLOON_MIGRATION_WAIT);
+	KUNIT_EXPECT_LE(test, waited, BALLOON_MIGRATION_WAIT + HZ);
+	KUNIT_EXPECT_LT(test, migrate_in_vain(host), HZ);
 
-	give_batches(bd, &batches);
-	KUNIT_EXPECT_EQ(test, migrate(host), 0);
-	fake_host_await(host, fake_host_arrived(host, 5));
+	/* Another task has an allowance of its own, and so has this one later. */
+	bd->migrators[0].pid++;
+	KUNIT_EXPECT_GE(test, migrate_in_vain(host), BALLOON_MIGRATION_WAIT);
+	schedule_timeout_uninterruptible(BALLOON_MIGRATION_WINDOW);
+	KUNIT_EXPECT_GE(test, migrate_in_vain(host), BALLOON_MIGRATION_WAIT);
 
-	/* It has answered since. */
-	fake_host_isolate(host);
-	take_batches(bd, &batches);
-	KUNIT_EXPECT_GE(test, migrate_in_vain(host), BALLOON_LOOK_AGAIN);
 	give_batches(bd, &batches);
 	KUNIT_EXPECT_EQ(test, migrate(host), 0);
 	fake_host_await(host, fake_host_arrived(host, 5));
 	fake_host_check(host);
+}
+
+struct late_put {
+	struct delayed_work work;
+	struct balloon_device *bd;
+	struct list_head *batches;
+};
+
+/* As the kthread does that has reaped: there is no event beside it. */
+static void put_batches_late(struct work_struct *work)
+{
+	struct late_put *late = container_of(work, struct late_put, work.work);
+	struct balloon_batch *batch, *next;
+
+	list_for_each_entry_safe(batch, next, late->batches, node) {
+		list_del_init(&batch->node);
+		balloon_batch_put(late->bd, batch);
+	}
+}
+
+static void migrate_wakes_as_soon_as_batch_is_free(struct kunit *test)
+{
+	struct fake_host *host = fake_host_start(test, 0);
+	unsigned long since = jiffies;
+	struct late_put late = { .bd = host->bd };
+	LIST_HEAD(batches);
+
+	fake_host_reach(host, 5);
+	fake_host_isolate(host);
+	take_batches(host->bd, &batches);
+	late.batches = &batches;
+	INIT_DELAYED_WORK_ONSTACK(&late.work, put_batches_late);
+	schedule_delayed_work(&late.work, HZ / 10);
+	KUNIT_EXPECT_EQ(test, migrate(host), 0);
+	KUNIT_EXPECT_LT(test, jiffies - since, HZ / 2);
+	flush_delayed_work(&late.work);
+	destroy_delayed_work_on_stack(&late.work);
+	fake_host_await(host, fake_host_arrived(host, 5));
+}
+
+/* alloc_contig_range() looks at the old page as soon as migration has returned. */
+static void migrate_frees_old_page_must_tell_host(struct kunit *test)
+{
+	struct fake_host *host = fake_host_start(test, MUST_TELL_HOST);
+	struct page *page;
+
+	fake_host_reach(host, 5);
+	page = fake_host_isolate(host);
+	KUNIT_EXPECT_EQ(test, migrate(host), 0);
+	KUNIT_EXPECT_EQ(test, page_ref_count(page), 1);
+	fake_host_await(host, fake_host_arrived(host, 5));
+}
+
+/* The wait for that has an end, too. */
+static void migrate_gives_up_old_page_must_tell_host(struct kunit *test)
+{
+	struct fake_host *host = fake_host_start(test, MUST_TELL_HOST);
+	unsigned long since;
+	struct page *page;
+
+	fake_host_reach(host, 5);
+	host->holds[FAKE_DEFLATE] = true;
+	page = fake_host_isolate(host);
+	since = jiffies;
+	KUNIT_EXPECT_EQ(test, migrate(host), 0);
+	KUNIT_EXPECT_GE(test, jiffies - since, BALLOON_MIGRATION_WAIT);
+	KUNIT_EXPECT_LT(test, jiffies - since, BALLOON_MIGRATION_WAIT + HZ);
+	KUNIT_EXPECT_EQ(test, page_ref_count(page), 2);
+	since = jiffies;
+	fake_host_isolate(host);
+	KUNIT_EXPECT_EQ(test, migrate(host), 0);
+	KUNIT_EXPECT_LT(test, jiffies - since, HZ);
+	fake_host_answer_all(host);
+	fake_host_await(host, fake_host_arrived(host, 5));
+	KUNIT_EXPECT_EQ(test, page_ref_count(page), 1);
 }
 
 /* Who is to end does not wait for a host before that. */
@@ -939,7 +1026,10 @@ static struct kunit_case migrate_cases[] = {
 	KUNIT_CASE(migrate_does_without_lock),
 	KUNIT_CASE(migrate_does_not_wait_for_batch),
 	KUNIT_CASE(migrate_waits_where_mm_may),
-	KUNIT_CASE_SLOW(migrate_waits_in_vain_once),
+	KUNIT_CASE(migrate_waits_are_bounded_per_task),
+	KUNIT_CASE(migrate_wakes_as_soon_as_batch_is_free),
+	KUNIT_CASE(migrate_frees_old_page_must_tell_host),
+	KUNIT_CASE(migrate_gives_up_old_page_must_tell_host),
 	KUNIT_CASE(migrate_does_not_wait_with_signal),
 	KUNIT_CASE(migrate_while_inflation_is_stuck),
 	KUNIT_CASE(migrate_while_deflation_is_stuck),

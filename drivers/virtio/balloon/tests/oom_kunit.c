@@ -94,6 +94,50 @@ static void oom_leaves_managed_pages_alone(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, totalram_pages(), managed);
 }
 
+static struct folio *oom_migration_target(struct folio *src,
+					  unsigned long private)
+{
+	struct page *page = fake_host_new_page((struct fake_host *)private);
+
+	return page ? page_folio(page) : NULL;
+}
+
+/*
+ * A migration that has lost its CPU holds the lock of a replacement whose inflate is
+ * acknowledged. That is nothing that the notifier has to wait for.
+ */
+static void oom_does_not_wait_for_locked_replacement(struct kunit *test)
+{
+	struct fake_host *host = fake_host_start(test, DEFLATE_ON_OOM);
+	unsigned long since;
+	struct page *page;
+
+	fake_host_reach(host, 500);
+	host->holds[FAKE_INFLATE] = true;
+	fake_host_isolate(host);
+	KUNIT_EXPECT_EQ(test, 0,
+			migrate_pages(&host->isolated, oom_migration_target,
+				      NULL, (unsigned long)host, MIGRATE_ASYNC,
+				      MR_COMPACTION, NULL));
+	fake_host_await(host, fake_host_unanswered(host, FAKE_INFLATE) == 1 &&
+			fake_host_asleep(host));
+	page = fake_message_page(fake_host_last(host, FAKE_INFLATE), 0);
+	lock_page(page);
+	KUNIT_EXPECT_TRUE(test, fake_host_answer(host, FAKE_INFLATE));
+	fake_host_await(host, READ_ONCE(host->bd->nr_acked) == 4);
+	fake_host_await(host, fake_host_asleep(host));
+
+	since = jiffies;
+	KUNIT_EXPECT_EQ(test, run_out_of_memory(host), 499);
+	KUNIT_EXPECT_LT(test, jiffies - since, HZ / 10);
+	KUNIT_EXPECT_EQ(test, balloon_state_pages(host->bd,
+						  BALLOON_PAGE_IN_FLIGHT), 1);
+	unlock_page(page);
+	fake_host_await(host, !balloon_state_pages(host->bd,
+						   BALLOON_PAGE_IN_FLIGHT));
+	fake_host_check(host);
+}
+
 static void oom_not_offered(struct kunit *test)
 {
 	struct fake_host *host = fake_host_start(test, 0);
@@ -206,6 +250,7 @@ static struct kunit_case oom_cases[] = {
 	KUNIT_CASE_SLOW(oom_stops_inflation_for_a_while),
 	KUNIT_CASE(oom_interrupts_inflation),
 	KUNIT_CASE(oom_leaves_managed_pages_alone),
+	KUNIT_CASE(oom_does_not_wait_for_locked_replacement),
 	KUNIT_CASE(oom_not_offered),
 	KUNIT_CASE(oom_must_tell_host),
 	KUNIT_CASE(oom_must_tell_slow_host),
