@@ -31,8 +31,11 @@
 
 /* A ring full of the largest blocks is half a gigabyte, on x86. */
 #define BALLOON_HINTS_NAP_US	200
-/* ... and after so long without an answer it is notified again. */
+/* After so long without an answer it is notified again, and naps double. */
 #define BALLOON_HINTS_NUDGE	(HZ / 10)
+#define BALLOON_HINTS_LONGEST_NAP_US	(20 * USEC_PER_MSEC)
+/* A host that was found silent is looked at this often. */
+#define BALLOON_HINTS_LOOK	HZ
 
 static unsigned int hint_order(const struct page *block)
 {
@@ -151,46 +154,60 @@ static void balloon_hints_reap(struct balloon_device *bd)
 	}
 }
 
+static bool balloon_hints_stopped(struct balloon_device *bd)
+{
+	return READ_ONCE(bd->dying) || READ_ONCE(bd->broken) ||
+	       READ_ONCE(bd->hinting.stopping);
+}
+
+/* How the wait for the host ended. */
+enum balloon_hints_wait {
+	BALLOON_HINTS_ACKED,
+	BALLOON_HINTS_STOPPED,	/* the driver goes, or the device is broken */
+	BALLOON_HINTS_SILENT,
+};
+
 /*
- * Waits until at most @posted buffers are unacknowledged. Returns false if
- * that does not come to pass, or is not worth a wait: removal resets the device.
+ * Waits until at most @posted buffers are unacknowledged.
  *
  * The queue has no callback. A host looks at it all the time while it wants
  * hints, so that a short nap is enough; and QEMU 7.2 works on it in a thread
  * from which it can not raise an interrupt of a PCI line safely. That thread
  * may also miss what is posted between its last look and the moment when it
- * wants to be notified again.
+ * wants to be notified again. Naps get longer while the host says nothing.
  */
-static bool balloon_hints_wait(struct balloon_device *bd, unsigned int posted)
+static enum balloon_hints_wait balloon_hints_wait(struct balloon_device *bd,
+						  unsigned int posted)
 {
-	unsigned long patience = msecs_to_jiffies(BALLOON_HOST_PATIENCE_MS);
 	struct balloon_hinting *hinting = &bd->hinting;
-	unsigned long since = jiffies, notified = since;
-	unsigned int before;
+	unsigned int before, nap = BALLOON_HINTS_NAP_US;
+	unsigned long notified = jiffies;
+	struct balloon_patience patience;
 
+	balloon_patience_begin(&patience);
 	virtqueue_kick(hinting->vq);
 	for (;;) {
 		before = hinting->posted;
 		balloon_hints_reap(bd);
 		if (hinting->posted <= posted)
-			return true;
-		if (virtqueue_is_broken(hinting->vq) || READ_ONCE(bd->dying))
-			return false;
-		if (hinting->posted != before)
-			since = jiffies;
-		else if (time_after(jiffies, since + patience))
-			return false;
+			return BALLOON_HINTS_ACKED;
+		if (virtqueue_is_broken(hinting->vq))
+			balloon_device_fail(bd);
+		if (balloon_hints_stopped(bd))
+			return BALLOON_HINTS_STOPPED;
+		if (hinting->posted != before) {
+			balloon_patience_begin(&patience);
+			nap = BALLOON_HINTS_NAP_US;
+		} else if (balloon_patience_ends(&patience)) {
+			return BALLOON_HINTS_SILENT;
+		}
 		if (time_after(jiffies, notified + BALLOON_HINTS_NUDGE)) {
 			virtqueue_notify(hinting->vq);
 			notified = jiffies;
+			nap = min(2 * nap, BALLOON_HINTS_LONGEST_NAP_US);
 		}
-		usleep_range(BALLOON_HINTS_NAP_US, 2 * BALLOON_HINTS_NAP_US);
+		usleep_range(nap, 2 * nap);
 	}
-}
-
-static bool balloon_hints_stopped(struct balloon_device *bd)
-{
-	return READ_ONCE(bd->dying) || READ_ONCE(bd->dead);
 }
 
 static u32 balloon_hints_wanted(struct balloon_device *bd)
@@ -264,64 +281,122 @@ static int balloon_hint_block(struct balloon_device *bd, struct page *block)
 	return err;
 }
 
-/* Returns false if the host frees no descriptor beyond @reserve. */
-static bool balloon_hints_make_room(struct balloon_device *bd,
-				    unsigned int reserve)
+/* Returns as balloon_hints_wait(), once the host has freed more than @reserve. */
+static enum balloon_hints_wait
+balloon_hints_make_room(struct balloon_device *bd, unsigned int reserve)
 {
 	struct balloon_hinting *hinting = &bd->hinting;
 
-	return hinting->vq->num_free > reserve ||
-	       balloon_hints_wait(bd, hinting->posted - 1);
+	if (hinting->vq->num_free > reserve)
+		return BALLOON_HINTS_ACKED;
+	return balloon_hints_wait(bd, hinting->posted - 1);
 }
 
 /*
- * One descriptor stays free for the stop, unless the ring has no other. Returns
- * false if the host does not answer.
+ * One descriptor stays free for the stop, unless the ring has no other. Returns as
+ * balloon_hints_wait().
  */
-static bool balloon_hint_blocks(struct balloon_device *bd)
+static enum balloon_hints_wait balloon_hint_blocks(struct balloon_device *bd)
 {
 	unsigned int reserve = virtqueue_get_vring_size(bd->hinting.vq) > 1;
+	enum balloon_hints_wait wait;
 	struct page *block;
 
 	while (!balloon_hints_over(bd)) {
 		balloon_hints_reap(bd);
-		if (!balloon_hints_make_room(bd, reserve))
-			return false;
+		wait = balloon_hints_make_room(bd, reserve);
+		if (wait)
+			return wait;
 		block = balloon_hint_alloc(bd);
 		if (!block)
-			return true;
+			break;
 		if (balloon_hint_block(bd, block)) {
 			balloon_hint_free(block);
-			return true;
+			break;
 		}
 	}
-	return true;
+	return BALLOON_HINTS_ACKED;
 }
 
-/* What the host never acknowledges comes back with a reset of the device. */
+/*
+ * The work ends while the host is silent: the guest may want to suspend. It looks
+ * again from time to time. What the host never acknowledges comes back with a reset.
+ */
+static void balloon_hints_are_silent(struct balloon_device *bd)
+{
+	struct balloon_hinting *hinting = &bd->hinting;
+
+	if (!balloon_device_works(bd)) {
+		balloon_device_fail(bd);
+		return;
+	}
+	if (!hinting->silent)
+		dev_info_ratelimited(&bd->vdev->dev,
+				     "the host does not answer hints of free pages, there are no others until it does\n");
+	hinting->silent = true;
+	queue_delayed_work(system_freezable_wq, &hinting->work,
+			   BALLOON_HINTS_LOOK);
+}
+
 static void balloon_hints_answer(struct balloon_device *bd, u32 id)
 {
-	if (balloon_hint_command(bd, 0, id))
+	enum balloon_hints_wait wait;
+
+	if (balloon_hint_command(bd, 0, id)) {
+		if (virtqueue_is_broken(bd->hinting.vq))
+			balloon_device_fail(bd);
 		return;
-	if (balloon_hint_blocks(bd) && balloon_hints_make_room(bd, 0)) {
-		balloon_hint_command(bd, 1, VIRTIO_BALLOON_CMD_ID_STOP);
-		if (balloon_hints_wait(bd, 0))
-			return;
 	}
-	if (READ_ONCE(bd->dying))
-		return;
-	balloon_device_fail(bd);
-	balloon_hinting_abandon(bd);
+	wait = balloon_hint_blocks(bd);
+	if (!wait)
+		wait = balloon_hints_make_room(bd, 0);
+	if (!wait) {
+		balloon_hint_command(bd, 1, VIRTIO_BALLOON_CMD_ID_STOP);
+		wait = balloon_hints_wait(bd, 0);
+	}
+	if (wait == BALLOON_HINTS_SILENT)
+		balloon_hints_are_silent(bd);
+}
+
+/*
+ * Returns whether the host has acknowledged all that it was silent about. Then it
+ * is asked what it wants now.
+ */
+static bool balloon_hints_go_on(struct balloon_device *bd)
+{
+	struct balloon_hinting *hinting = &bd->hinting;
+
+	balloon_hints_reap(bd);
+	if (virtqueue_is_broken(hinting->vq))
+		balloon_device_fail(bd);
+	if (balloon_hints_stopped(bd))
+		return false;
+	if (hinting->posted) {
+		/* What it has acknowledged is not bound to what it has not. */
+		if (balloon_hints_wanted(bd) == VIRTIO_BALLOON_CMD_ID_DONE)
+			balloon_hints_give_back(bd, ULONG_MAX);
+		virtqueue_notify(hinting->vq);
+		balloon_hints_are_silent(bd);
+		return false;
+	}
+	hinting->silent = false;
+	hinting->answered = VIRTIO_BALLOON_CMD_ID_STOP;
+	WRITE_ONCE(hinting->changed, true);
+	return true;
 }
 
 static void balloon_hinting_work(struct work_struct *work)
 {
-	struct balloon_device *bd = container_of(work, struct balloon_device,
+	struct balloon_device *bd = container_of(to_delayed_work(work),
+						 struct balloon_device,
 						 hinting.work);
 	struct balloon_hinting *hinting = &bd->hinting;
 	u32 id, answered;
 
-	while (xchg(&hinting->changed, false) && !balloon_hints_stopped(bd)) {
+	if (hinting->silent && !balloon_hints_go_on(bd))
+		return;
+	while (!hinting->silent && !balloon_hints_stopped(bd) &&
+	       xchg(&hinting->changed, false)) {
 		id = balloon_hints_wanted(bd);
 		answered = hinting->answered;
 		hinting->answered = id;
@@ -330,9 +405,6 @@ static void balloon_hinting_work(struct work_struct *work)
 		else if (id != VIRTIO_BALLOON_CMD_ID_STOP && id != answered)
 			balloon_hints_answer(bd, id);
 	}
-	/* A dead device is not asked whether it is done. */
-	if (READ_ONCE(bd->dead))
-		balloon_hints_give_back(bd, ULONG_MAX);
 }
 
 /**
@@ -346,7 +418,7 @@ void balloon_hinting_changed(struct balloon_device *bd)
 	if (!bd->hinting.vq)
 		return;
 	WRITE_ONCE(bd->hinting.changed, true);
-	queue_work(system_freezable_wq, &bd->hinting.work);
+	mod_delayed_work(system_freezable_wq, &bd->hinting.work, 0);
 }
 
 /**
@@ -364,8 +436,8 @@ int balloon_hinting_alloc(struct balloon_device *bd)
 
 	spin_lock_init(&hinting->lock);
 	INIT_LIST_HEAD(&hinting->blocks);
-	INIT_WORK(&hinting->work, balloon_hinting_work);
-	disable_work(&hinting->work);
+	INIT_DELAYED_WORK(&hinting->work, balloon_hinting_work);
+	disable_delayed_work(&hinting->work);
 	hinting->commands = kcalloc(2, sizeof(*hinting->commands), GFP_KERNEL);
 	return hinting->commands ? 0 : -ENOMEM;
 }
@@ -403,14 +475,16 @@ int balloon_hinting_start(struct balloon_device *bd)
 	shrinker_register(hinting->shrinker);
 
 	hinting->answered = VIRTIO_BALLOON_CMD_ID_STOP;
-	enable_work(&hinting->work);
+	hinting->silent = false;
+	WRITE_ONCE(hinting->stopping, false);
+	enable_delayed_work(&hinting->work);
 	balloon_hinting_changed(bd);
 	return 0;
 }
 
 /**
  * balloon_hinting_stop - have no more hints, give acknowledged blocks back
- * @bd: the balloon, dying
+ * @bd: the balloon
  *
  * What is not acknowledged is given back by balloon_hinting_abandon().
  *
@@ -422,7 +496,8 @@ void balloon_hinting_stop(struct balloon_device *bd)
 
 	if (!hinting->shrinker)
 		return;
-	disable_work_sync(&hinting->work);
+	WRITE_ONCE(hinting->stopping, true);
+	disable_delayed_work_sync(&hinting->work);
 	shrinker_free(hinting->shrinker);
 	hinting->shrinker = NULL;
 	balloon_hints_give_back(bd, ULONG_MAX);
@@ -430,9 +505,9 @@ void balloon_hinting_stop(struct balloon_device *bd)
 
 /**
  * balloon_hinting_abandon - give back what a device that was reset still had
- * @bd: the balloon, its device reset
+ * @bd: the balloon, its device reset, hinting stopped
  *
- * Context: the work itself, or remove or freeze after it.
+ * Context: remove, freeze, or the kthread.
  */
 void balloon_hinting_abandon(struct balloon_device *bd)
 {

@@ -1,143 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Virtio balloon driver (virtio 1.2, 5.5): module, probe, remove, freeze,
- * restore, and the lifetime of a device.
+ * Virtio balloon driver (virtio 1.2, 5.5): module, probe, remove, freeze and
+ * restore.
  */
 
 #include <linux/module.h>
-#include <linux/slab.h>
 #include <linux/virtio_config.h>
 #include <linux/virtio_ring.h>
 
 #define CREATE_TRACE_POINTS
 #include "trace.h"
 #include "virtio_balloon.h"
-
-static void balloon_device_release(struct kref *kref)
-{
-	struct balloon_device *bd = container_of(kref, struct balloon_device,
-						 kref);
-
-	balloon_hinting_free(bd);
-	balloon_stats_free(bd);
-	balloon_batches_free(bd);
-	mutex_destroy(&bd->balloon_lock);
-	kfree(bd);
-}
-
-/**
- * balloon_device_get - take a reference to hand a pointer to another
- * @bd: the balloon, of which the caller has a valid pointer
- *
- * Context: any.
- */
-void balloon_device_get(struct balloon_device *bd)
-{
-	kref_get(&bd->kref);
-}
-
-/**
- * balloon_device_put - drop a reference
- * @bd: the balloon; not to be touched afterwards
- *
- * Context: any; no lock of the balloon's held.
- */
-void balloon_device_put(struct balloon_device *bd)
-{
-	kref_put(&bd->kref, balloon_device_release);
-}
-
-/**
- * balloon_event - something has happened that a waiter should look at
- * @bd: the balloon
- *
- * Context: any, including interrupts.
- */
-void balloon_event(struct balloon_device *bd)
-{
-	atomic_inc(&bd->events);
-	wake_up(&bd->wait);
-}
-
-/**
- * balloon_device_fail - a device that does not answer gets no more work
- * @bd: the balloon
- *
- * The device is reset, so that it does not act late on what the caller takes
- * back. The driver is dead until it is bound again.
- *
- * Context: process; sleeps.
- */
-void balloon_device_fail(struct balloon_device *bd)
-{
-	dev_warn(&bd->vdev->dev,
-		 "the host does not answer, the balloon stops until the module is loaded again\n");
-	balloon_queues_stop(bd);
-	virtio_reset_device(bd->vdev);
-	virtio_break_device(bd->vdev);
-	balloon_event(bd);
-}
-
-/* Returns a device with one reference, or NULL. */
-static struct balloon_device *balloon_device_alloc(struct virtio_device *vdev)
-{
-	struct balloon_device *bd;
-
-	bd = kzalloc(sizeof(*bd), GFP_KERNEL);
-	if (!bd)
-		return NULL;
-
-	kref_init(&bd->kref);
-	bd->vdev = vdev;
-	mutex_init(&bd->balloon_lock);
-	init_rwsem(&bd->notifying);
-	INIT_LIST_HEAD(&bd->unsettled);
-	INIT_LIST_HEAD(&bd->pending);
-	INIT_LIST_HEAD(&bd->free_batches);
-	balloon_mapping_init(&bd->bm, &balloon_mapping_ops);
-	balloon_restraint_init(bd);
-	balloon_trial_init(bd);
-	init_waitqueue_head(&bd->wait);
-	atomic_set(&bd->events, 0);
-
-	if (balloon_batches_alloc(bd) || balloon_stats_alloc(bd) ||
-	    balloon_hinting_alloc(bd)) {
-		balloon_device_put(bd);
-		return NULL;
-	}
-	return bd;
-}
-
-/* Virtio 1.2, 5.5.2: a queue exists where its feature was negotiated. */
-static int balloon_find_queues(struct balloon_device *bd)
-{
-	struct virtqueue_info info[] = {
-		{ "inflate", balloon_queue_acked },
-		{ "deflate", balloon_queue_acked },
-		{ "stats", balloon_stats_requested },
-		{ "free_page_vq", NULL },
-		{ "reporting_vq", balloon_queue_acked },
-	};
-	struct virtqueue *vqs[ARRAY_SIZE(info)] = {};
-	int err;
-
-	if (!virtio_has_feature(bd->vdev, VIRTIO_BALLOON_F_STATS_VQ))
-		info[2].name = NULL;
-	if (!virtio_has_feature(bd->vdev, VIRTIO_BALLOON_F_FREE_PAGE_HINT))
-		info[3].name = NULL;
-	if (!virtio_has_feature(bd->vdev, VIRTIO_BALLOON_F_REPORTING))
-		info[4].name = NULL;
-
-	err = virtio_find_vqs(bd->vdev, ARRAY_SIZE(info), vqs, info, NULL);
-	if (err)
-		return err;
-	bd->inflate.vq = vqs[0];
-	bd->deflate.vq = vqs[1];
-	bd->stats.vq = vqs[2];
-	bd->hinting.vq = vqs[3];
-	bd->reporting.vq = vqs[4];
-	return 0;
-}
 
 static int balloon_validate(struct virtio_device *vdev)
 {
@@ -166,62 +39,20 @@ static int balloon_validate(struct virtio_device *vdev)
 	return 0;
 }
 
-/* The device is ready. Unwinds what it has started, and leaves it dying. */
-static int balloon_features_start(struct balloon_device *bd)
-{
-	int err;
-
-	err = balloon_hinting_start(bd);
-	if (err) {
-		dev_err(&bd->vdev->dev, "can not start hinting: %d\n", err);
-		goto err_stop;
-	}
-	err = balloon_reporting_start(bd);
-	if (err) {
-		dev_err(&bd->vdev->dev, "can not start reporting: %d\n", err);
-		goto err_stop;
-	}
-	balloon_stats_start(bd);
-	return 0;
-
-err_stop:
-	WRITE_ONCE(bd->dying, true);
-	balloon_event(bd);
-	balloon_hinting_stop(bd);
-	return err;
-}
-
-/*
- * From here on hooks refuse and waiters return. The driver core has removed
- * the sysfs files and turned configuration changes off before.
- */
+/* From here on hooks refuse and waiters return. */
 static void balloon_quiesce(struct balloon_device *bd)
 {
 	WRITE_ONCE(bd->dying, true);
 	balloon_mapping_close(&bd->bm);
 	balloon_event(bd);
-	balloon_reporting_stop(bd);
-	balloon_hinting_stop(bd);
-	balloon_stats_stop(bd);
 }
 
 /* Leaves nothing to shut down again, should restore fail. */
 static void balloon_shut_down(struct balloon_device *bd)
 {
-	if (!bd->inflate.vq) {
-		virtio_reset_device(bd->vdev);
-		return;
-	}
 	balloon_give_back(bd);
-	balloon_hinting_abandon(bd);
-
-	balloon_queues_stop(bd);
-	bd->vdev->config->del_vqs(bd->vdev);
-	bd->inflate.vq = NULL;
-	bd->deflate.vq = NULL;
-	bd->stats.vq = NULL;
-	bd->hinting.vq = NULL;
-	bd->reporting.vq = NULL;
+	balloon_device_take_down(bd);
+	balloon_release_resident(bd);
 }
 
 static int balloon_probe(struct virtio_device *vdev)
@@ -239,14 +70,11 @@ static int balloon_probe(struct virtio_device *vdev)
 		virtio_has_feature(vdev, VIRTIO_BALLOON_F_DEFLATE_ON_OOM);
 
 	balloon_poison_tell_costs(bd);
-	err = balloon_find_queues(bd);
+	err = balloon_device_ready(bd);
 	if (err) {
 		dev_err(&vdev->dev, "found no virtqueues: %d\n", err);
 		goto err_put;
 	}
-	balloon_poison_tell(bd);
-	virtio_device_ready(vdev);
-	balloon_report_start(bd);
 
 	err = balloon_thread_start(bd);
 	if (err) {
@@ -271,6 +99,7 @@ static int balloon_probe(struct virtio_device *vdev)
 	return 0;
 
 err_hotplug:
+	balloon_quiesce(bd);
 	balloon_hotplug_stop(bd);
 err_restraint:
 	balloon_restraint_stop(bd);
@@ -284,14 +113,20 @@ err_put:
 	return err;
 }
 
+/*
+ * The driver core has removed the sysfs files and turned configuration changes off
+ * before.
+ */
 static void balloon_remove(struct virtio_device *vdev)
 {
 	struct balloon_device *bd = vdev->priv;
 
+	/* The kthread first: it may be about to set a broken device up again. */
 	balloon_quiesce(bd);
+	balloon_thread_stop(bd);
+	balloon_features_stop(bd);
 	balloon_hotplug_stop(bd);
 	balloon_restraint_stop(bd);
-	balloon_thread_stop(bd);
 	balloon_shut_down(bd);
 	vdev->priv = NULL;
 	balloon_device_put(bd);
@@ -316,33 +151,29 @@ static int balloon_freeze(struct virtio_device *vdev)
 	struct balloon_device *bd = vdev->priv;
 
 	balloon_quiesce(bd);
+	balloon_features_stop(bd);
 	balloon_shut_down(bd);
 	return 0;
 }
 
-/* The kthread is still frozen and goes on once it is thawed. */
+/*
+ * The kthread is still frozen and goes on once it is thawed. What fails here it
+ * tries again, as for a device that is broken.
+ */
 static int balloon_restore(struct virtio_device *vdev)
 {
 	struct balloon_device *bd = vdev->priv;
 	int err;
 
-	err = balloon_find_queues(bd);
-	if (err)
-		return err;
-	balloon_poison_tell(bd);
-	virtio_device_ready(vdev);
-
-	balloon_report_start(bd);
-	WRITE_ONCE(bd->dead, false);
+	balloon_recovery_forget(bd);
+	WRITE_ONCE(bd->broken, true);
+	err = balloon_device_ready(bd);
 	WRITE_ONCE(bd->dying, false);
-	balloon_mapping_open(&bd->bm);
-	err = balloon_features_start(bd);
-	if (err) {
-		balloon_shut_down(bd);
-		return err;
-	}
+	if (!err)
+		err = balloon_features_start(bd);
+	WRITE_ONCE(bd->broken, err);
 	balloon_changed(vdev);
-	return 0;
+	return err;
 }
 #endif
 

@@ -643,6 +643,20 @@ unsigned long balloon_leaving(struct balloon_device *bd)
 	return leaving;
 }
 
+/*
+ * A device that is broken has no claim to the pages: the kthread is about to release
+ * them all, or has done so. Returns how many came back meanwhile.
+ */
+static unsigned long balloon_await_all_back(struct balloon_device *bd)
+{
+	unsigned long before = data_race(READ_ONCE(bd->nr_held)), left;
+
+	wait_event_timeout(bd->wait, !data_race(READ_ONCE(bd->nr_held)) ||
+			   READ_ONCE(bd->dying), BALLOON_LOOK_AGAIN);
+	left = data_race(READ_ONCE(bd->nr_held));
+	return before - min(before, left);
+}
+
 /**
  * balloon_give_at_oom - give pages back because the guest has no other
  * @bd: the balloon
@@ -660,11 +674,13 @@ unsigned long balloon_give_at_oom(struct balloon_device *bd, unsigned long want)
 {
 	unsigned long nr, queued = 0;
 
+	if (READ_ONCE(bd->broken))
+		return balloon_await_all_back(bd);
 	if (!balloon_lock_in_time(bd))
 		return 0;
 	/* Before the first page: inflation must not take it back. */
 	WRITE_ONCE(bd->gave_at_oom, true);
-	while (queued < want && !READ_ONCE(bd->dying) && !READ_ONCE(bd->dead)) {
+	while (queued < want && !READ_ONCE(bd->dying) && !READ_ONCE(bd->broken)) {
 		nr = balloon_deflate_at_oom(bd, want - queued);
 		if (!nr)
 			break;
@@ -680,9 +696,27 @@ unsigned long balloon_give_at_oom(struct balloon_device *bd, unsigned long want)
 	balloon_event(bd);
 	if (bd->must_tell_host)
 		wait_event_timeout(bd->wait, !balloon_leaving(bd) ||
-				   READ_ONCE(bd->dying) || READ_ONCE(bd->dead),
+				   READ_ONCE(bd->dying) || READ_ONCE(bd->broken),
 				   BALLOON_LOOK_AGAIN);
 	return queued;
+}
+
+/**
+ * balloon_want_isolated - be told of each isolated page that comes back
+ * @bd: the balloon
+ *
+ * Context: the kthread or teardown, takes pages_lock.
+ * Return: guest pages that are isolated; each that comes back is an event.
+ */
+unsigned long balloon_want_isolated(struct balloon_device *bd)
+{
+	unsigned long nr;
+
+	spin_lock(&bd->bm.pages_lock);
+	nr = bd->bm.nr_isolated;
+	bd->wants_isolated = nr;
+	spin_unlock(&bd->bm.pages_lock);
+	return nr;
 }
 
 /*
@@ -697,10 +731,7 @@ static void balloon_wait_isolated(struct balloon_device *bd)
 
 	for (;;) {
 		seen = atomic_read(&bd->events);
-		spin_lock(&bd->bm.pages_lock);
-		nr = bd->bm.nr_isolated;
-		bd->wants_isolated = nr;
-		spin_unlock(&bd->bm.pages_lock);
+		nr = balloon_want_isolated(bd);
 		if (!nr)
 			return;
 		if (!wait_event_timeout(bd->wait,
@@ -743,12 +774,12 @@ static int balloon_drain_step(struct balloon_device *bd, long *look_in)
 /* Deflates all, as long as the host answers. */
 static void balloon_drain(struct balloon_device *bd)
 {
-	unsigned long patience = msecs_to_jiffies(BALLOON_HOST_PATIENCE_MS);
-	unsigned long acked = READ_ONCE(bd->nr_acked), since = jiffies;
-	unsigned long now_acked;
+	unsigned long acked = READ_ONCE(bd->nr_acked), now_acked;
+	struct balloon_patience patience;
 	long look_in;
 	int err, seen;
 
+	balloon_patience_begin(&patience);
 	for (;;) {
 		seen = atomic_read(&bd->events);
 		err = balloon_drain_step(bd, &look_in);
@@ -761,9 +792,9 @@ static void balloon_drain(struct balloon_device *bd)
 		now_acked = READ_ONCE(bd->nr_acked);
 		if (acked != now_acked) {
 			acked = now_acked;
-			since = jiffies;
+			balloon_patience_begin(&patience);
 		}
-		if (time_after(jiffies, since + patience)) {
+		if (balloon_patience_ends(&patience)) {
 			dev_warn(&bd->vdev->dev,
 				 "the host does not answer, resetting the device\n");
 			return;
@@ -776,11 +807,23 @@ static void balloon_drain(struct balloon_device *bd)
 	}
 }
 
-/* What is left after a reset, when there is nobody to tell. */
-static void balloon_release_resident(struct balloon_device *bd)
+/**
+ * balloon_release_resident - give resident pages back when there is nobody to tell
+ * @bd: the balloon, its device reset, its mapping closed
+ *
+ * Pages that mm has isolated are not among them.
+ *
+ * Context: the kthread, or teardown after it; takes page locks and pages_lock.
+ */
+void balloon_release_resident(struct balloon_device *bd)
 {
-	struct balloon_batch *batch = balloon_batch_get(bd, 0);
+	struct balloon_batch *batch;
 
+	if (!READ_ONCE(bd->bm.nr_resident))
+		return;
+	batch = balloon_batch_get(bd, 0);
+	if (WARN_ON_ONCE(!batch))
+		return;
 	batch->queue = &bd->deflate;
 	do {
 		batch->nr_numbers = 0;
@@ -792,11 +835,10 @@ static void balloon_release_resident(struct balloon_device *bd)
 }
 
 /**
- * balloon_give_back - give every page back to the guest and reset the device
- * @bd: the balloon
+ * balloon_give_back - tell the host that the guest takes every page back
+ * @bd: the balloon, dying
  *
- * The host is told as long as it answers; the reset ends its interest in what
- * it did not acknowledge.
+ * As far as the host answers. What is left is released after a reset.
  *
  * Context: remove or freeze, after the kthread has stopped or is frozen.
  */
@@ -806,13 +848,10 @@ void balloon_give_back(struct balloon_device *bd)
 	balloon_mapping_close(&bd->bm);
 	balloon_trial_end(bd);
 	balloon_wait_isolated(bd);
+	if (READ_ONCE(bd->broken))
+		return;
 
 	balloon_queues_discard_inflates(bd);
 	balloon_drain(bd);
 	balloon_report(bd, 0);
-
-	balloon_queues_await_notified(bd);
-	virtio_reset_device(bd->vdev);
-	balloon_queues_abandon(bd);
-	balloon_release_resident(bd);
 }

@@ -336,7 +336,7 @@ static void balloon_queue_kick(struct balloon_queue *q)
 /* A dead device may not even have queues any more. */
 static void balloon_queues_kick(struct balloon_device *bd)
 {
-	if (READ_ONCE(bd->dead))
+	if (READ_ONCE(bd->broken))
 		return;
 	balloon_queue_kick(&bd->inflate);
 	balloon_queue_kick(&bd->deflate);
@@ -494,7 +494,7 @@ static void balloon_queues_post(struct balloon_device *bd)
 int balloon_queues_advance(struct balloon_device *bd)
 {
 	lockdep_assert_held(&bd->balloon_lock);
-	if (READ_ONCE(bd->dead))
+	if (READ_ONCE(bd->broken))
 		return -EIO;
 
 	balloon_queues_settle(bd);
@@ -507,7 +507,7 @@ int balloon_queues_advance(struct balloon_device *bd)
 
 	if (virtqueue_is_broken(bd->inflate.vq) ||
 	    virtqueue_is_broken(bd->deflate.vq)) {
-		WRITE_ONCE(bd->dead, true);
+		WRITE_ONCE(bd->broken, true);
 		return -EIO;
 	}
 	return 0;
@@ -575,7 +575,7 @@ bool balloon_queues_arm(struct balloon_device *bd)
 
 	lockdep_assert_held(&bd->balloon_lock);
 	/* What a dead device still acknowledges is not reaped, nor waited for. */
-	if (READ_ONCE(bd->dead))
+	if (READ_ONCE(bd->broken))
 		return true;
 	balloon_queues_kick(bd);
 	deflate = balloon_queue_arm(bd, &bd->deflate);
@@ -628,7 +628,7 @@ void balloon_queues_await_notified(struct balloon_device *bd)
 void balloon_queues_stop(struct balloon_device *bd)
 {
 	mutex_lock(&bd->balloon_lock);
-	WRITE_ONCE(bd->dead, true);
+	WRITE_ONCE(bd->broken, true);
 	mutex_unlock(&bd->balloon_lock);
 	balloon_queues_await_notified(bd);
 }

@@ -16,29 +16,51 @@
 
 #include "virtio_balloon.h"
 
+/* The host may pause. Say so once, and go on with the wait. */
+static void balloon_report_is_silent(struct balloon_device *bd)
+{
+	if (!balloon_device_works(bd))
+		balloon_device_fail(bd);
+	if (bd->reporting.told_silent)
+		return;
+	bd->reporting.told_silent = true;
+	dev_info(&bd->vdev->dev,
+		 "the host does not answer a report of free pages, no other is made until it does\n");
+}
+
+/*
+ * Only an acknowledgment or a reset keeps the host from acting on the report late.
+ * A device that fails is reset by the kthread. Where that has ended, as the driver
+ * is about to go, nobody else resets it.
+ */
 static int balloon_report_await(struct balloon_device *bd)
 {
-	unsigned long patience = msecs_to_jiffies(BALLOON_HOST_PATIENCE_MS);
 	struct virtqueue *vq = bd->reporting.vq;
-	unsigned long since = jiffies;
+	struct balloon_patience patience;
+	bool silent = false;
 	unsigned int unused_length;
 	int seen;
 
+	balloon_patience_begin(&patience);
 	for (;;) {
 		seen = atomic_read(&bd->events);
+		if (READ_ONCE(bd->was_reset))
+			return -EIO;
 		if (virtqueue_get_buf(vq, &unused_length))
 			return 0;
-		/* Broken or silent, only a reset keeps it from acting late. */
-		if (virtqueue_is_broken(vq)) {
+		if (virtqueue_is_broken(vq))
 			balloon_device_fail(bd);
-			return -EIO;
-		}
-		if (time_after(jiffies, since + patience)) {
-			balloon_device_fail(bd);
-			return -ETIMEDOUT;
+		if (READ_ONCE(bd->dying) &&
+		    (silent || READ_ONCE(bd->broken))) {
+			balloon_device_reset(bd);
+			continue;
 		}
 		wait_event_timeout(bd->wait, atomic_read(&bd->events) != seen,
 				   BALLOON_LOOK_AGAIN);
+		if (!silent && balloon_patience_ends(&patience)) {
+			balloon_report_is_silent(bd);
+			silent = true;
+		}
 	}
 }
 
@@ -53,12 +75,15 @@ static int balloon_report_blocks(struct page_reporting_dev_info *info,
 						 reporting.info);
 	int err;
 
-	if (READ_ONCE(bd->dying) || READ_ONCE(bd->dead))
+	if (READ_ONCE(bd->dying) || READ_ONCE(bd->broken))
 		return -ENODEV;
 
 	err = virtqueue_add_inbuf(bd->reporting.vq, sg, nents, bd, GFP_NOWAIT);
-	if (err)
+	if (err) {
+		if (virtqueue_is_broken(bd->reporting.vq))
+			balloon_device_fail(bd);
 		return err;
+	}
 	virtqueue_kick(bd->reporting.vq);
 	return balloon_report_await(bd);
 }
@@ -111,6 +136,8 @@ int balloon_reporting_start(struct balloon_device *bd)
  */
 void balloon_reporting_stop(struct balloon_device *bd)
 {
+	KUNIT_STATIC_STUB_REDIRECT(balloon_reporting_stop, bd);
+
 	if (bd->reporting.registered)
 		page_reporting_unregister(&bd->reporting.info);
 	bd->reporting.registered = false;

@@ -579,7 +579,7 @@ static int balloon_oom_notify(struct notifier_block *nb, unsigned long unused,
 						 restraint.oom_notifier);
 
 	*(unsigned long *)freed += balloon_trial_recall_now(bd);
-	if (bd->deflates_on_oom)
+	if (bd->deflates_on_oom || READ_ONCE(bd->broken))
 		*(unsigned long *)freed +=
 			balloon_give_at_oom(bd, BALLOON_PAGES_PER_OOM);
 	return NOTIFY_OK;

@@ -118,6 +118,8 @@ static void balloon_stats_work(struct work_struct *work)
 
 	if (!bd->stats.posted || virtqueue_get_buf(bd->stats.vq, &unused_length))
 		balloon_stats_post(bd);
+	if (virtqueue_is_broken(bd->stats.vq))
+		balloon_device_fail(bd);
 }
 
 /* The callback of the statistics queue, in interrupt context. */
@@ -166,6 +168,7 @@ void balloon_stats_start(struct balloon_device *bd)
 	if (!bd->stats.vq)
 		return;
 	bd->stats.posted = false;
+	bd->stats.started = true;
 	enable_work(&bd->stats.work);
 	queue_work(system_freezable_wq, &bd->stats.work);
 }
@@ -178,6 +181,7 @@ void balloon_stats_start(struct balloon_device *bd)
  */
 void balloon_stats_stop(struct balloon_device *bd)
 {
-	if (bd->stats.vq)
+	if (bd->stats.started)
 		disable_work_sync(&bd->stats.work);
+	bd->stats.started = false;
 }

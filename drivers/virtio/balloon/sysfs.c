@@ -57,6 +57,7 @@ static ssize_t state_show(struct device *dev, struct device_attribute *attr,
 		[BALLOON_INFLATING]	= "inflating",
 		[BALLOON_DEFLATING]	= "deflating",
 		[BALLOON_HOLDING]	= "holding",
+		[BALLOON_RECOVERING]	= "recovering",
 		[BALLOON_DEAD]		= "dead",
 	};
 	struct balloon_device *bd = dev_to_balloon(dev);

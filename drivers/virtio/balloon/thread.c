@@ -24,21 +24,15 @@ static unsigned int balloon_max_order(void)
 		     ilog2(BALLOON_LARGE_MESSAGE / BALLOON_PER_GUEST_PAGE));
 }
 
-/* A device that has given up says so by a change of its configuration. */
-static bool balloon_device_needs_reset(struct balloon_device *bd)
-{
-	return bd->vdev->config->get_status(bd->vdev) &
-	       VIRTIO_CONFIG_S_NEEDS_RESET;
-}
-
 /* Virtio 1.2, 5.5.4: the configuration is little-endian, always. */
 static void balloon_read_target(struct balloon_device *bd)
 {
 	unsigned long target;
 	u32 num_pages;
 
-	if (balloon_device_needs_reset(bd)) {
-		WRITE_ONCE(bd->dead, true);
+	/* A device that has given up says so by a change of its configuration. */
+	if (!balloon_device_works(bd)) {
+		balloon_device_fail(bd);
 		return;
 	}
 
@@ -320,6 +314,24 @@ void balloon_report_start(struct balloon_device *bd)
 	bd->reported_at = jiffies;
 }
 
+/*
+ * A host that says nothing is waited for. Its device may have been reset behind the
+ * driver's back, or be gone, and then nothing would ever come: ask its status.
+ */
+static void balloon_look_after_device(struct balloon_device *bd, bool busy)
+{
+	unsigned long acked = READ_ONCE(bd->nr_acked);
+
+	if (!busy || acked != bd->looked_acked) {
+		bd->looked_acked = acked;
+		bd->looked_at = jiffies;
+	} else if (time_after_eq(jiffies, bd->looked_at + BALLOON_LOOK_AGAIN)) {
+		bd->looked_at = jiffies;
+		if (!balloon_device_works(bd))
+			balloon_device_fail(bd);
+	}
+}
+
 /* Everything that can be done now. Returns as balloon_grow(). */
 static long balloon_thread_pass(struct balloon_device *bd)
 {
@@ -329,6 +341,8 @@ static long balloon_thread_pass(struct balloon_device *bd)
 
 	if (READ_ONCE(bd->dying))
 		return MAX_SCHEDULE_TIMEOUT;
+	if (READ_ONCE(bd->broken))
+		return balloon_recover(bd);
 	if (xchg(&bd->config_changed, false))
 		balloon_read_target(bd);
 	if (xchg(&bd->restraint.floor_changed, false)) {
@@ -348,12 +362,9 @@ static long balloon_thread_pass(struct balloon_device *bd)
 	busy = balloon_queues_busy(bd);
 	look_in = balloon_queues_look_in(bd);
 	balloon_queues_unlock(bd);
-	if (err) {
-		balloon_trial_end(bd);
-		balloon_hinting_changed(bd);
-		WRITE_ONCE(bd->state, BALLOON_DEAD);
-		return MAX_SCHEDULE_TIMEOUT;
-	}
+	if (err)
+		return 0;	/* to recover */
+	balloon_look_after_device(bd, busy);
 
 	timeout = balloon_step(bd, busy);
 	timeout = min(timeout, balloon_look_at_guest_in(bd));
@@ -369,7 +380,8 @@ static long balloon_thread_pass(struct balloon_device *bd)
 static void balloon_thread_sleep(struct balloon_device *bd, int seen,
 				 long timeout)
 {
-	if (READ_ONCE(bd->dying) || balloon_queues_may_sleep(bd))
+	if (READ_ONCE(bd->dying) || READ_ONCE(bd->broken) ||
+	    balloon_queues_may_sleep(bd))
 		wait_event_freezable_timeout(bd->wait,
 					     atomic_read(&bd->events) != seen ||
 					     kthread_should_stop(), timeout);

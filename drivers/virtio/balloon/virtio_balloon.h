@@ -188,7 +188,7 @@ static inline unsigned long kib_to_guest_pages(unsigned long kib)
 /* Unlocking a page is no event: the kthread tries unsettled batches this often. */
 #define BALLOON_SETTLE_AGAIN	DIV_ROUND_UP(HZ, 100)
 
-/* A host that acknowledges nothing for so long loses its device to a reset. */
+/* Teardown waits so long for a host that acknowledges nothing, then resets. */
 #define BALLOON_HOST_PATIENCE_MS	(10 * MSEC_PER_SEC)
 
 enum balloon_page_state {
@@ -203,7 +203,8 @@ enum balloon_state {
 	BALLOON_INFLATING,
 	BALLOON_DEFLATING,
 	BALLOON_HOLDING,	/* below the target, see enum balloon_hold */
-	BALLOON_DEAD,		/* the device is broken, until a reset */
+	BALLOON_RECOVERING,	/* the device is broken, and is set up again */
+	BALLOON_DEAD,		/* the device can not be set up again */
 };
 
 /* Why the balloon is held below its target. */
@@ -291,6 +292,7 @@ struct balloon_migrator {
 /**
  * struct balloon_stats - the statistics queue (virtio 1.2, 5.5.6.3)
  * @vq: the virtqueue, or NULL where the device has none
+ * @started: @work may run
  * @work: posts the first statistics and answers the host; the only one to
  *        touch what follows and @vq
  * @buffer: VIRTIO_BALLOON_S_NR statistics, the host's except inside @work
@@ -298,6 +300,7 @@ struct balloon_migrator {
  */
 struct balloon_stats {
 	struct virtqueue *vq;
+	bool started;
 	struct work_struct work;
 	struct virtio_balloon_stat *buffer;
 	bool posted;
@@ -309,9 +312,11 @@ struct balloon_stats {
  * @shrinker: gives lent blocks back when the guest needs them
  * @changed: the host may have a command that is not answered
  * @work: answers the host; the only one to touch @vq and the members up to
- *        @lock
+ *        @lock. Delayed while the host is silent
+ * @stopping: @work is to end
  * @commands: what the device reads: the id of the command, and the stop
  * @posted: buffers that the host has not acknowledged
+ * @silent: the host has left them so for too long, and the log says so
  * @answered: the last command id that was seen, answered or being answered
  * @lock: protects what follows; taken in process context, nothing inside of it
  * @blocks: blocks that the host has acknowledged, by page->lru, their order in
@@ -323,9 +328,11 @@ struct balloon_hinting {
 	struct shrinker *shrinker;
 	unsigned int changed;
 
-	struct work_struct work;
+	struct delayed_work work;
 	__virtio32 *commands;
 	unsigned int posted;
+	bool silent;
+	bool stopping;
 	u32 answered;
 
 	spinlock_t lock;	/* innermost */
@@ -351,11 +358,13 @@ struct balloon_hotplug {
  *      callback only, of which mm runs one at a time
  * @info: what mm knows of us
  * @registered: mm knows of us
+ * @told_silent: the log says that the host is silent
  */
 struct balloon_reporting {
 	struct virtqueue *vq;
 	struct page_reporting_dev_info info;
 	bool registered;
+	bool told_silent;
 };
 
 /* A floor that follows from the guest's size. */
@@ -536,6 +545,36 @@ struct balloon_trial {
 };
 
 /**
+ * struct balloon_patience - for how long a silent host is still waited for
+ * @left: in jiffies
+ * @looked_at: when that was last reduced, in jiffies
+ */
+struct balloon_patience {
+	unsigned long left;
+	unsigned long looked_at;
+};
+
+/**
+ * struct balloon_recovery - from a broken device to one that works
+ * @down: the device is not set up
+ * @lost: and will not be
+ * @told: the log has the line of this episode
+ * @nr_tries: tries to set the device up since it broke
+ * @delay_ms: how long the next try waits
+ * @try_at: when that is, in jiffies
+ * @ready_at: when the device was last set up, in jiffies
+ */
+struct balloon_recovery {
+	bool down;
+	bool lost;
+	bool told;
+	unsigned int nr_tries;
+	unsigned int delay_ms;
+	unsigned long try_at;
+	unsigned long ready_at;
+};
+
+/**
  * struct balloon_device - a virtio balloon
  *
  * Set before the device is ready and constant from there on:
@@ -570,6 +609,8 @@ struct balloon_trial {
  * @migrators: how long tasks that migrate pages have waited
  *
  * The kthread's own; others read single values of them for display:
+ * @looked_acked: what @nr_acked was when the host last made progress, or was idle
+ * @looked_at: when that was, or the device's status was last read, in jiffies
  * @target: guest pages that the host wants
  * @reported: balloon pages last written to the device as `actual`
  * @reported_at: when, in jiffies
@@ -580,6 +621,7 @@ struct balloon_trial {
  * @state: what it does
  * @hold: why it holds, or did when it last tried; none once it goes on
  * @trial: see there
+ * @recovery: see there
  *
  * Lockless, and no bool where xchg() is used, which not every architecture has
  * for a byte:
@@ -589,7 +631,10 @@ struct balloon_trial {
  * @notifying: see above
  * @config_changed: the target has to be read again
  * @dying: no new work; waits end
- * @dead: the device is broken
+ * @broken: the device is broken, or not set up; its queues are left alone. Set under
+ *          balloon_lock where the virtqueues go
+ * @was_reset: the device has no claim to anything; set under @reset_lock
+ * @reset_lock: mutex, outside of balloon_lock: one reset at a time
  * @gave_at_oom: pages went back because the guest ran out of memory
  *
  * @restraint: see there
@@ -626,6 +671,8 @@ struct balloon_device {
 	unsigned int nr_put_waiters;
 	struct balloon_migrator migrators[BALLOON_MIGRATORS];
 
+	unsigned long looked_acked;
+	unsigned long looked_at;
 	unsigned long target;
 	u32 reported;
 	unsigned long reported_at;
@@ -636,13 +683,16 @@ struct balloon_device {
 	enum balloon_state state;
 	enum balloon_hold hold;
 	struct balloon_trial trial;
+	struct balloon_recovery recovery;
 
 	atomic_t events;
 	wait_queue_head_t wait;
 	struct rw_semaphore notifying;	/* inside of balloon_lock */
 	unsigned int config_changed;
 	bool dying;
-	bool dead;
+	bool broken;
+	bool was_reset;
+	struct mutex reset_lock;	/* outside of balloon_lock */
 	unsigned int gave_at_oom;
 
 	struct balloon_restraint restraint;
@@ -665,11 +715,26 @@ static inline unsigned long balloon_size_roughly(struct balloon_device *bd)
 	return data_race(bd->nr_held - bd->nr_pages[BALLOON_PAGE_LEAVING]);
 }
 
-/* main.c: module, probe, remove, freeze, restore, lifetime */
+/* device.c: the device below the driver, and lifetime */
+struct balloon_device *balloon_device_alloc(struct virtio_device *vdev);
 void balloon_device_get(struct balloon_device *bd);
 void balloon_device_put(struct balloon_device *bd);
 void balloon_event(struct balloon_device *bd);
 void balloon_device_fail(struct balloon_device *bd);
+void balloon_patience_begin(struct balloon_patience *patience);
+bool balloon_patience_ends(struct balloon_patience *patience);
+bool balloon_device_works(struct balloon_device *bd);
+bool balloon_device_gone(struct balloon_device *bd);
+void balloon_device_reset(struct balloon_device *bd);
+int balloon_device_ready(struct balloon_device *bd);
+int balloon_features_start(struct balloon_device *bd);
+void balloon_features_stop(struct balloon_device *bd);
+void balloon_device_take_down(struct balloon_device *bd);
+int balloon_device_negotiate(struct balloon_device *bd);
+
+/* recovery.c: a device that is broken is set up again */
+long balloon_recover(struct balloon_device *bd);
+void balloon_recovery_forget(struct balloon_device *bd);
 
 /* thread.c: reads the target, decides what to do about it and when */
 int balloon_thread_start(struct balloon_device *bd);
@@ -701,7 +766,9 @@ bool balloon_batch_settle(struct balloon_device *bd,
 	__must_hold(&bd->balloon_lock);
 void balloon_batch_release(struct balloon_device *bd,
 			   struct balloon_batch *batch);
+unsigned long balloon_want_isolated(struct balloon_device *bd);
 void balloon_give_back(struct balloon_device *bd);
+void balloon_release_resident(struct balloon_device *bd);
 
 /* queue.c: batches of page frame numbers on the two queues */
 int balloon_batches_alloc(struct balloon_device *bd);

@@ -14,6 +14,7 @@
 #include <linux/memory.h>
 #include <linux/migrate.h>
 #include <linux/mm.h>
+#include <linux/string.h>
 #include <linux/uio.h>
 #include <linux/virtio_ids.h>
 #include <linux/virtio_ring.h>
@@ -466,6 +467,20 @@ void fake_host_needs_reset(struct fake_host *host)
 }
 
 /**
+ * fake_host_recovered - has the driver set the device up again, and moved?
+ * @host: the host
+ * @resets: what nr_resets was before
+ * @guest_pages: its target
+ */
+bool fake_host_recovered(struct fake_host *host, unsigned int resets,
+			 unsigned long guest_pages)
+{
+	return host->nr_resets > resets &&
+	       fake_host_arrived(host, guest_pages) &&
+	       host->nr_inflated == guest_pages * BALLOON_PER_GUEST_PAGE;
+}
+
+/**
  * fake_host_message - a message from the log
  * @host: the host
  * @queue: where it arrived
@@ -607,7 +622,9 @@ static void fake_host_set(struct virtio_device *vdev, unsigned int offset,
 
 static u8 fake_host_get_status(struct virtio_device *vdev)
 {
-	return to_fake_host(vdev)->status;
+	struct fake_host *host = to_fake_host(vdev);
+
+	return host->pulled ? U8_MAX : host->status;
 }
 
 static void fake_host_set_status(struct virtio_device *vdev, u8 status)
@@ -630,6 +647,8 @@ static void fake_host_reset(struct virtio_device *vdev)
 	unsigned long number;
 	void *state;
 
+	KUNIT_EXPECT_FALSE_MSG(host->test, host->pulled,
+			       "a device that is gone would never be reset");
 	mutex_lock(&host->lock);
 	xa_for_each(&host->model, number, state)
 		if (xa_to_value(state) == FAKE_POSTED)
@@ -648,6 +667,16 @@ static void fake_host_reset(struct virtio_device *vdev)
 	mutex_unlock(&host->lock);
 }
 
+/**
+ * fake_host_forget_driver - reset itself without a word
+ * @host: the host
+ */
+void fake_host_forget_driver(struct fake_host *host)
+{
+	fake_host_reset(&host->vdev);
+	host->nr_resets--;	/* not the driver's doing */
+}
+
 static u64 fake_host_get_features(struct virtio_device *vdev)
 {
 	return to_fake_host(vdev)->features;
@@ -664,7 +693,7 @@ static void fake_host_del_vqs(struct virtio_device *vdev)
 	struct fake_host *host = to_fake_host(vdev);
 	unsigned int i;
 
-	KUNIT_EXPECT_FALSE_MSG(host->test,
+	KUNIT_EXPECT_FALSE_MSG(host->test, !host->pulled &&
 			       host->status & VIRTIO_CONFIG_S_DRIVER_OK,
 			       "queues go while the device may use them");
 	for (i = 0; i < FAKE_QUEUES; i++) {
@@ -699,9 +728,25 @@ static int fake_queue_init(struct fake_host *host, struct fake_queue *q,
 	return err;
 }
 
+static enum fake_queue_index fake_queue_index(struct fake_host *host,
+					      const char *name)
+{
+	static const char * const names[] = {
+		[FAKE_INFLATE]		= "inflate",
+		[FAKE_DEFLATE]		= "deflate",
+		[FAKE_STATS]		= "stats",
+		[FAKE_HINTING]		= "free_page_vq",
+		[FAKE_REPORTING]	= "reporting_vq",
+	};
+	int index = match_string(names, ARRAY_SIZE(names), name);
+
+	KUNIT_EXPECT_GE_MSG(host->test, index, 0, "%s", name);
+	return max(index, 0);
+}
+
 /*
- * Queues whose feature is not negotiated have no name, and no index either: the
- * device counts those that it has.
+ * A queue whose feature is not negotiated is not there, and has no index: the device
+ * counts those that it has. An entry without a name crashes some kernels later.
  */
 static int fake_host_find_vqs(struct virtio_device *vdev, unsigned int nvqs,
 			      struct virtqueue *vqs[],
@@ -709,17 +754,19 @@ static int fake_host_find_vqs(struct virtio_device *vdev, unsigned int nvqs,
 			      struct irq_affinity *desc)
 {
 	struct fake_host *host = to_fake_host(vdev);
-	unsigned int i, index = 0;
 	int err = host->find_vqs_err;
+	struct fake_queue *q;
+	unsigned int i;
 
 	KUNIT_EXPECT_LE(host->test, nvqs, FAKE_QUEUES);
 	for (i = 0; i < nvqs && !err; i++) {
 		vqs[i] = NULL;
+		KUNIT_EXPECT_NOT_NULL(host->test, infos[i].name);
 		if (!infos[i].name)
 			continue;
-		err = fake_queue_init(host, &host->queues[i], index++,
-				      &infos[i]);
-		vqs[i] = host->queues[i].vq;
+		q = &host->queues[fake_queue_index(host, infos[i].name)];
+		err = fake_queue_init(host, q, i, &infos[i]);
+		vqs[i] = q->vq;
 	}
 	if (err)
 		fake_host_del_vqs(vdev);

@@ -108,6 +108,7 @@ struct fake_queue {
  * @ring_size: descriptors in each of its rings
  * @find_vqs_err: errno that finding queues ends with
  * @without_config_get: it can not be asked for the target
+ * @pulled: it is gone, and its registers read as ones
  * @lends_nothing: the driver's own balloon_alloc_block() stays in place
  * @insists: features that it does not do without (virtio 1.2, 3.1.1)
  *
@@ -173,6 +174,7 @@ struct fake_host {
 	unsigned int ring_size;
 	int find_vqs_err;
 	bool without_config_get;
+	bool pulled;
 	bool lends_nothing;
 
 	bool holds[FAKE_QUEUES];
@@ -270,6 +272,9 @@ void fake_host_answer_all(struct fake_host *host);
 void fake_host_answer_wrong_id(struct fake_host *host,
 			       enum fake_queue_index queue, u16 head);
 void fake_host_needs_reset(struct fake_host *host);
+void fake_host_forget_driver(struct fake_host *host);
+bool fake_host_recovered(struct fake_host *host, unsigned int resets,
+			 unsigned long guest_pages);
 
 struct fake_message *fake_host_message(struct fake_host *host,
 				       enum fake_queue_index queue,

@@ -47,7 +47,7 @@ static void finish(struct fake_host *host, u32 id)
 	host->holds[FAKE_HINTING] = false;
 	while (fake_host_answer(host, FAKE_HINTING))
 		;
-	flush_work(&host->bd->hinting.work);
+	flush_delayed_work(&host->bd->hinting.work);
 	KUNIT_EXPECT_EQ(host->test,
 			fake_host_unanswered(host, FAKE_HINTING), 0);
 }
@@ -138,7 +138,7 @@ static void hints_in_order(struct kunit *test)
 
 	fake_host_set_command(host, 7);
 	fake_host_await(host, nr_commands(host, VIRTIO_BALLOON_CMD_ID_STOP));
-	flush_work(&host->bd->hinting.work);
+	flush_delayed_work(&host->bd->hinting.work);
 	last = host->queues[FAKE_HINTING].nr_messages - 1;
 	KUNIT_EXPECT_GT(test, last, 16);
 	KUNIT_EXPECT_TRUE(test, is_command(hint(host, 0), 7));
@@ -157,7 +157,7 @@ static void hints_in_order(struct kunit *test)
 			      MAX_ORDER_NR_PAGES / 2, floor);
 
 	fake_host_set_command(host, VIRTIO_BALLOON_CMD_ID_DONE);
-	flush_work(&host->bd->hinting.work);
+	flush_delayed_work(&host->bd->hinting.work);
 	KUNIT_EXPECT_EQ(test, nr_lent(host), 0);
 	KUNIT_EXPECT_EQ(test, pages_lent(host), 0);
 }
@@ -342,10 +342,10 @@ static void hints_answer_a_command_once(struct kunit *test)
 
 	fake_host_set_command(host, 7);
 	fake_host_await(host, nr_commands(host, VIRTIO_BALLOON_CMD_ID_STOP));
-	flush_work(&host->bd->hinting.work);
+	flush_delayed_work(&host->bd->hinting.work);
 	nr = host->queues[FAKE_HINTING].nr_messages;
 	fake_host_set_command(host, 7);
-	flush_work(&host->bd->hinting.work);
+	flush_delayed_work(&host->bd->hinting.work);
 	KUNIT_EXPECT_EQ(test, host->queues[FAKE_HINTING].nr_messages, nr);
 }
 
@@ -417,20 +417,74 @@ static void hints_with_wrong_lengths(struct kunit *test)
 	fake_host_reach(host, 100);
 }
 
-/* The host has died on us with half the memory: a reset brings it back. */
-static void hints_never_acked(struct kunit *test)
+/* A minute of silence: it is waited for, and asked again what it wants. */
+static void hints_of_silent_host(struct kunit *test)
 {
 	struct fake_host *host = slow_host(test);
-	unsigned long since;
 
 	ask_until_full(host, 7);
-	since = jiffies;
-	fake_host_await(host, READ_ONCE(host->bd->dead));
-	flush_work(&host->bd->hinting.work);
-	KUNIT_EXPECT_GE(test, jiffies - since + HZ, PATIENCE);
-	KUNIT_EXPECT_LE(test, jiffies - since, PATIENCE + 3 * HZ);
-	KUNIT_EXPECT_EQ(test, host->nr_resets, 2);
+	schedule_timeout_uninterruptible(60 * HZ);
+	KUNIT_EXPECT_EQ(test, host->nr_resets, 1);
+	KUNIT_EXPECT_TRUE(test, host->bd->hinting.silent);
+	KUNIT_EXPECT_GT(test, pages_lent(host), 0);
+	fake_host_reach(host, 100);
+
+	/* The work does not run meanwhile, or the guest could not suspend. */
+	KUNIT_EXPECT_FALSE(test,
+			   work_busy(&host->bd->hinting.work.work) &
+			   WORK_BUSY_RUNNING);
+
+	host->holds[FAKE_HINTING] = false;
+	while (fake_host_answer(host, FAKE_HINTING))
+		;
+	fake_host_await(host, nr_commands(host, 7) == 2 &&
+			nr_commands(host, VIRTIO_BALLOON_CMD_ID_STOP));
+	KUNIT_EXPECT_FALSE(test, host->bd->hinting.silent);
+	finish(host, VIRTIO_BALLOON_CMD_ID_DONE);
 	KUNIT_EXPECT_EQ(test, pages_lent(host), 0);
+}
+
+/* It ends the hints in its silence: what it has acknowledged returns. */
+static void hints_return_from_silent_host(struct kunit *test)
+{
+	struct fake_host *host = slow_host(test);
+
+	ask_until_full(host, 7);
+	fake_host_answer(host, FAKE_HINTING);
+	fake_host_answer(host, FAKE_HINTING);
+	schedule_timeout_uninterruptible(30 * HZ);
+	KUNIT_EXPECT_GT(test, nr_lent(host), 0);
+	fake_host_set_command(host, VIRTIO_BALLOON_CMD_ID_DONE);
+	fake_host_await(host, !nr_lent(host));
+	finish(host, VIRTIO_BALLOON_CMD_ID_DONE);
+}
+
+static void hints_in_ring_of_one(struct kunit *test)
+{
+	struct fake_host *host = fake_host_create(test);
+
+	host->features |= HINTING;
+	host->ring_size = 1;
+	KUNIT_ASSERT_TRUE(test, fake_host_plug(host));
+	fake_host_set_command(host, 7);
+	fake_host_await(host, nr_commands(host, VIRTIO_BALLOON_CMD_ID_STOP));
+	KUNIT_EXPECT_GT(test, nr_lent(host), 0);
+	finish(host, VIRTIO_BALLOON_CMD_ID_DONE);
+	KUNIT_EXPECT_EQ(test, pages_lent(host), 0);
+}
+
+/* Whatever the host has, acknowledged or not, comes back with the reset. */
+static void expect_hints_recover(struct fake_host *host)
+{
+	struct kunit *test = host->test;
+
+	host->holds[FAKE_HINTING] = false;
+	host->config.free_page_hint_cmd_id = 0;
+	fake_host_await(host, fake_host_recovered(host, 1, 10));
+	KUNIT_EXPECT_EQ(test, pages_lent(host), 0);
+	fake_host_set_command(host, 8);
+	fake_host_await(host, nr_commands(host, VIRTIO_BALLOON_CMD_ID_STOP));
+	finish(host, VIRTIO_BALLOON_CMD_ID_DONE);
 	fake_host_unplug(host);
 }
 
@@ -439,26 +493,24 @@ static void hints_of_broken_host(struct kunit *test)
 {
 	struct fake_host *host = slow_host(test);
 
+	fake_host_reach(host, 10);
 	ask_until_full(host, 7);
 	fake_host_answer_wrong_id(host, FAKE_HINTING, U16_MAX);
-	fake_host_await(host, READ_ONCE(host->bd->dead));
-	flush_work(&host->bd->hinting.work);
-	KUNIT_EXPECT_EQ(test, host->nr_resets, 2);
-	KUNIT_EXPECT_EQ(test, pages_lent(host), 0);
-	fake_host_unplug(host);
+	expect_hints_recover(host);
 }
 
-/* The balloon died of something else, while memory was lent: nobody asks any more. */
-static void hints_of_dead_balloon(struct kunit *test)
+/* The balloon broke for another reason, while memory was lent. */
+static void hints_of_broken_balloon(struct kunit *test)
 {
 	struct fake_host *host = slow_host(test);
 
+	fake_host_reach(host, 10);
 	ask_until_full(host, 7);
 	finish(host, VIRTIO_BALLOON_CMD_ID_STOP);
 	KUNIT_EXPECT_GT(test, nr_lent(host), 0);
 	fake_host_needs_reset(host);
-	fake_host_await(host, READ_ONCE(host->bd->dead));
-	fake_host_await(host, !pages_lent(host));
+	fake_host_await(host, fake_host_recovered(host, 1, 10));
+	KUNIT_EXPECT_EQ(test, pages_lent(host), 0);
 }
 
 /* The same where nobody tells: the kthread finds out as it waits for an answer. */
@@ -472,9 +524,10 @@ static void hints_of_silent_balloon(struct kunit *test)
 	host->holds[FAKE_INFLATE] = true;
 	fake_host_set_target(host, 10);
 	fake_host_await(host, host->queues[FAKE_INFLATE].nr_messages);
+	host->holds[FAKE_INFLATE] = false;
 	virtio_break_device(&host->vdev);
-	fake_host_await(host, READ_ONCE(host->bd->dead));
-	fake_host_await(host, !pages_lent(host));
+	fake_host_await(host, fake_host_recovered(host, 1, 10));
+	KUNIT_EXPECT_EQ(test, pages_lent(host), 0);
 }
 
 /* Nobody waits for a host that is about to be reset, and nothing is lost. */
@@ -595,9 +648,9 @@ static void hints_notified_in_vain(struct kunit *test)
 	host->misses = RING;
 	fake_host_set_command(host, 7);
 	fake_host_await(host, nr_commands(host, VIRTIO_BALLOON_CMD_ID_STOP));
-	flush_work(&host->bd->hinting.work);
+	flush_delayed_work(&host->bd->hinting.work);
 	KUNIT_EXPECT_EQ(test, host->misses, 0);
-	KUNIT_EXPECT_FALSE(test, host->bd->dead);
+	KUNIT_EXPECT_FALSE(test, host->bd->broken);
 }
 
 static struct kunit_case hinting_cases[] = {
@@ -617,9 +670,11 @@ static struct kunit_case hinting_cases[] = {
 	KUNIT_CASE(hints_not_offered),
 	KUNIT_CASE(hints_with_wrong_lengths),
 	KUNIT_CASE(hints_notified_in_vain),
-	KUNIT_CASE_SLOW(hints_never_acked),
+	KUNIT_CASE_SLOW(hints_of_silent_host),
+	KUNIT_CASE_SLOW(hints_return_from_silent_host),
+	KUNIT_CASE(hints_in_ring_of_one),
 	KUNIT_CASE(hints_of_broken_host),
-	KUNIT_CASE(hints_of_dead_balloon),
+	KUNIT_CASE(hints_of_broken_balloon),
 	KUNIT_CASE(hints_of_silent_balloon),
 	KUNIT_CASE(hints_removed_while_unacked),
 	KUNIT_CASE(hints_removed_while_answered),

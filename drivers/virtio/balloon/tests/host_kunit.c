@@ -5,6 +5,7 @@
  */
 
 #include <kunit/test.h>
+#include <linux/migrate.h>
 #include <linux/mm.h>
 #include <linux/virtio_ring.h>
 
@@ -16,12 +17,6 @@
 /* Removal that waits for a host takes its patience, and not much more. */
 #define REMOVE_BOUND	(msecs_to_jiffies(BALLOON_HOST_PATIENCE_MS) + 3 * HZ)
 
-static bool host_is_dead(struct fake_host *host)
-{
-	return fake_host_asleep(host) &&
-	       READ_ONCE(host->bd->state) == BALLOON_DEAD;
-}
-
 /* Nobody can be told, so nobody is waited for. */
 static void unplug_at_once(struct fake_host *host)
 {
@@ -29,6 +24,37 @@ static void unplug_at_once(struct fake_host *host)
 
 	fake_host_unplug(host);
 	KUNIT_EXPECT_LT(host->test, jiffies - since, HZ);
+}
+
+/* It works again, has reached its target again, and goes to others. */
+static void expect_recovery(struct fake_host *host, unsigned long guest_pages)
+{
+	fake_host_await(host, fake_host_recovered(host, 1, guest_pages));
+	fake_host_check(host);
+	fake_host_reach(host, 700);
+	fake_host_reach(host, 3);
+	fake_host_unplug(host);
+}
+
+/* It can not be set up: everything is the guest's again meanwhile. */
+static void expect_all_back(struct fake_host *host)
+{
+	struct kunit *test = host->test;
+
+	fake_host_await(host, READ_ONCE(host->bd->recovery.down) &&
+			fake_host_asleep(host));
+	KUNIT_EXPECT_EQ(test, host->bd->state, BALLOON_RECOVERING);
+	KUNIT_EXPECT_EQ(test, balloon_held(host->bd), 0);
+	KUNIT_EXPECT_EQ(test, balloon_trial_size(host->bd), 0);
+	KUNIT_EXPECT_EQ(test, totalram_pages(), host->managed);
+	KUNIT_EXPECT_EQ(test, host->nr_inflated, 0);
+	fake_host_check(host);
+}
+
+static bool host_is_dead(struct fake_host *host)
+{
+	return fake_host_asleep(host) &&
+	       READ_ONCE(host->bd->state) == BALLOON_DEAD;
 }
 
 static void break_once(struct fake_host *host, unsigned int order)
@@ -44,10 +70,7 @@ static void host_breaks_while_inflating(struct kunit *test)
 	host->max_order = 0;
 	host->on_alloc = break_once;
 	fake_host_set_target(host, 5000);
-	fake_host_await(host, host_is_dead(host));
-	KUNIT_EXPECT_LT(test, fake_host_got(host), 1000);
-	fake_host_check(host);
-	unplug_at_once(host);
+	expect_recovery(host, 5000);
 }
 
 static void host_breaks_while_inflates_are_unacked(struct kunit *test)
@@ -58,11 +81,10 @@ static void host_breaks_while_inflates_are_unacked(struct kunit *test)
 	fake_host_set_target(host, 5000);
 	fake_host_await(host, fake_host_unanswered(host, FAKE_INFLATE) > 4 &&
 			fake_host_asleep(host));
+	host->holds[FAKE_INFLATE] = false;
 	virtio_break_device(&host->vdev);
 	/* Without any event: it has to look by itself. */
-	fake_host_await(host, host_is_dead(host));
-	fake_host_check(host);
-	unplug_at_once(host);
+	expect_recovery(host, 5000);
 }
 
 static void host_breaks_while_deflates_are_unacked(struct kunit *test)
@@ -71,13 +93,12 @@ static void host_breaks_while_deflates_are_unacked(struct kunit *test)
 
 	fake_host_reach(host, 5000);
 	host->holds[FAKE_DEFLATE] = true;
-	fake_host_set_target(host, 0);
+	fake_host_set_target(host, 10);
 	fake_host_await(host, fake_host_unanswered(host, FAKE_DEFLATE) &&
 			fake_host_asleep(host));
+	host->holds[FAKE_DEFLATE] = false;
 	virtio_break_device(&host->vdev);
-	fake_host_await(host, host_is_dead(host));
-	fake_host_check(host);
-	unplug_at_once(host);
+	expect_recovery(host, 10);
 }
 
 static void host_breaks_while_asleep(struct kunit *test)
@@ -87,9 +108,7 @@ static void host_breaks_while_asleep(struct kunit *test)
 	fake_host_reach(host, 500);
 	virtio_break_device(&host->vdev);
 	fake_host_set_target(host, 600);
-	fake_host_await(host, host_is_dead(host));
-	fake_host_check(host);
-	unplug_at_once(host);
+	expect_recovery(host, 600);
 }
 
 static void host_breaks_during_trial(struct kunit *test)
@@ -97,10 +116,104 @@ static void host_breaks_during_trial(struct kunit *test)
 	struct fake_host *host = fake_host_start(test, 0);
 
 	fake_host_put_on_trial(host, 500);
+	host->find_vqs_err = -EIO;
 	virtio_break_device(&host->vdev);
-	fake_host_await(host, host_is_dead(host));
-	KUNIT_EXPECT_EQ(test, balloon_trial_size(host->bd), 0);
-	unplug_at_once(host);
+	expect_all_back(host);
+	host->find_vqs_err = 0;
+	host->full = false;
+	expect_recovery(host, 500);
+}
+
+static void host_breaks_with_pages_resident(struct kunit *test)
+{
+	struct fake_host *host = fake_host_start(test, MUST_TELL_HOST);
+
+	fake_host_reach(host, 1000);
+	host->find_vqs_err = -EIO;
+	fake_host_needs_reset(host);
+	expect_all_back(host);
+	host->find_vqs_err = 0;
+	expect_recovery(host, 1000);
+}
+
+/* mm holds a page: it is released when it comes back, the others at once. */
+static void host_breaks_with_page_isolated(struct kunit *test)
+{
+	struct fake_host *host = fake_host_start(test, 0);
+
+	fake_host_reach(host, 1000);
+	fake_host_isolate(host);
+	fake_host_needs_reset(host);
+	fake_host_await(host, balloon_held(host->bd) == 1 &&
+			fake_host_asleep(host));
+	KUNIT_EXPECT_EQ(test, host->bd->state, BALLOON_RECOVERING);
+	KUNIT_EXPECT_EQ(test, totalram_pages(), host->managed - 1);
+	KUNIT_EXPECT_FALSE(test, host->status & VIRTIO_CONFIG_S_DRIVER_OK);
+	putback_movable_pages(&host->isolated);
+	expect_recovery(host, 1000);
+}
+
+static struct folio *broken_migration_target(struct folio *src,
+					     unsigned long private)
+{
+	struct page *page = fake_host_new_page((struct fake_host *)private);
+
+	return page ? page_folio(page) : NULL;
+}
+
+static void broken_migration_unused(struct folio *dst, unsigned long private)
+{
+	folio_put(dst);
+}
+
+static int migrate_on_broken(struct fake_host *host)
+{
+	return migrate_pages(&host->isolated, broken_migration_target,
+			     broken_migration_unused, (unsigned long)host,
+			     MIGRATE_SYNC, MR_COMPACTION, NULL);
+}
+
+/* The replacements of migrated pages are in flight; another page is refused. */
+static void host_breaks_while_migrating(struct kunit *test)
+{
+	struct fake_host *host = fake_host_start(test, 0);
+	unsigned int i;
+
+	fake_host_reach(host, 1000);
+	host->holds[FAKE_INFLATE] = true;
+	for (i = 0; i < 50; i++)
+		fake_host_isolate(host);
+	KUNIT_EXPECT_EQ(test, migrate_on_broken(host), 0);
+	fake_host_await(host, fake_host_unanswered(host, FAKE_INFLATE) &&
+			fake_host_asleep(host));
+	fake_host_isolate(host);
+	host->find_vqs_err = -EIO;
+	fake_host_needs_reset(host);
+	fake_host_await(host, balloon_held(host->bd) == 1 &&
+			fake_host_asleep(host));
+	KUNIT_EXPECT_GT(test, migrate_on_broken(host), 0);
+	putback_movable_pages(&host->isolated);
+	expect_all_back(host);
+	host->find_vqs_err = 0;
+	host->holds[FAKE_INFLATE] = false;
+	expect_recovery(host, 1000);
+}
+
+/* A device that has no claim to memory is no reason to kill a process. */
+static void host_breaks_when_out_of_memory(struct kunit *test)
+{
+	struct fake_host *host = fake_host_start(test, 0);
+	struct notifier_block *nb = &host->bd->restraint.oom_notifier;
+	unsigned long freed = 0;
+
+	fake_host_reach(host, 1000);
+	host->find_vqs_err = -EIO;
+	WRITE_ONCE(host->bd->broken, true);
+	nb->notifier_call(nb, 0, &freed);
+	KUNIT_EXPECT_EQ(test, freed, 1000);
+	expect_all_back(host);
+	host->find_vqs_err = 0;
+	expect_recovery(host, 1000);
 }
 
 /* As a device that is pulled out does. */
@@ -110,6 +223,17 @@ static void host_breaks_before_remove(struct kunit *test)
 
 	fake_host_reach(host, 500);
 	virtio_break_device(&host->vdev);
+	unplug_at_once(host);
+}
+
+static void host_breaks_in_recovery_and_is_removed(struct kunit *test)
+{
+	struct fake_host *host = fake_host_start(test, MUST_TELL_HOST);
+
+	fake_host_reach(host, 500);
+	host->find_vqs_err = -EIO;
+	fake_host_needs_reset(host);
+	expect_all_back(host);
 	unplug_at_once(host);
 }
 
@@ -137,15 +261,23 @@ static void host_breaks_in_remove(struct kunit *test)
 			HZ / 2 + BALLOON_LOOK_AGAIN + HZ);
 }
 
+/* It breaks whenever it is set up. The tries get fewer and fewer. */
 static void host_is_deaf(struct kunit *test)
 {
 	struct fake_host *host = fake_host_start(test, 0);
+	unsigned long until;
 
 	fake_host_reach(host, 500);
 	host->deaf = true;
 	fake_host_set_target(host, 1000);
-	fake_host_await(host, host_is_dead(host));
-	unplug_at_once(host);
+	until = jiffies + 60 * HZ;
+	fake_host_await(host, time_after(jiffies, until - HZ));
+	KUNIT_EXPECT_EQ(test, host->bd->state, BALLOON_RECOVERING);
+	KUNIT_EXPECT_GT(test, host->nr_resets, 6);
+	KUNIT_EXPECT_LT(test, host->nr_resets, 30);
+	KUNIT_EXPECT_TRUE(test, host->bd->recovery.told);
+	host->deaf = false;
+	expect_recovery(host, 1000);
 }
 
 static void host_needs_reset(struct kunit *test)
@@ -154,15 +286,43 @@ static void host_needs_reset(struct kunit *test)
 
 	fake_host_reach(host, 500);
 	fake_host_needs_reset(host);
-	fake_host_await(host, host_is_dead(host));
+	expect_recovery(host, 500);
+}
+
+static void host_needs_reset_many_times(struct kunit *test)
+{
+	struct fake_host *host = fake_host_start(test, MUST_TELL_HOST);
+	unsigned int i;
+
+	fake_host_reach(host, 500);
+	for (i = 0; i < 10; i++) {
+		fake_host_needs_reset(host);
+		fake_host_await(host, fake_host_recovered(host, 1 + i, 500));
+	}
+	expect_recovery(host, 500);
+}
+
+/* It was reset by others, and says nothing for that reason. */
+static void host_forgets_driver(struct kunit *test)
+{
+	struct fake_host *host = fake_host_start(test, 0);
+	unsigned long since;
+
+	fake_host_reach(host, 500);
+	host->holds[FAKE_INFLATE] = true;
 	fake_host_set_target(host, 600);
-	fake_host_await(host, host_is_dead(host));
-	KUNIT_EXPECT_EQ(test, fake_host_got(host), 500);
-	unplug_at_once(host);
+	fake_host_await(host, fake_host_unanswered(host, FAKE_INFLATE) &&
+			fake_host_asleep(host));
+	since = jiffies;
+	fake_host_forget_driver(host);
+	host->holds[FAKE_INFLATE] = false;
+	fake_host_await(host, fake_host_recovered(host, 1, 600));
+	KUNIT_EXPECT_LT(test, jiffies - since, 4 * BALLOON_LOOK_AGAIN);
+	expect_recovery(host, 600);
 }
 
 /* It goes on after it has given up. Nobody listens, and nobody gets busy. */
-static void host_answers_when_dead(struct kunit *test)
+static void host_answers_when_broken(struct kunit *test)
 {
 	struct fake_host *host = fake_host_start(test, 0);
 
@@ -170,27 +330,30 @@ static void host_answers_when_dead(struct kunit *test)
 	fake_host_set_target(host, 100);
 	fake_host_await(host, fake_host_unanswered(host, FAKE_INFLATE) == 1 &&
 			fake_host_asleep(host));
-	fake_host_needs_reset(host);
-	fake_host_await(host, host_is_dead(host));
+	host->find_vqs_err = -EIO;
+	host->status |= VIRTIO_CONFIG_S_NEEDS_RESET;
 	KUNIT_EXPECT_TRUE(test, fake_host_answer(host, FAKE_INFLATE));
-	fake_host_await(host, host_is_dead(host));
-	unplug_at_once(host);
+	virtio_config_changed(&host->vdev);
+	expect_all_back(host);
+	host->holds[FAKE_INFLATE] = false;
+	host->find_vqs_err = 0;
+	expect_recovery(host, 100);
 }
 
 static void host_names_unposted_buffer(struct kunit *test,
 				       enum fake_queue_index queue, u16 head)
 {
 	struct fake_host *host = fake_host_start(test, MUST_TELL_HOST);
+	unsigned long target = queue == FAKE_INFLATE ? 600 : 400;
 
 	fake_host_reach(host, 500);
 	host->holds[queue] = true;
-	fake_host_set_target(host, queue == FAKE_INFLATE ? 600 : 400);
+	fake_host_set_target(host, target);
 	fake_host_await(host, fake_host_unanswered(host, queue) == 1 &&
 			fake_host_asleep(host));
 	fake_host_answer_wrong_id(host, queue, head);
-	fake_host_await(host, host_is_dead(host));
-	fake_host_check(host);
-	unplug_at_once(host);
+	host->holds[queue] = false;
+	expect_recovery(host, target);
 }
 
 static void host_names_inflate_out_of_range(struct kunit *test)
@@ -211,6 +374,93 @@ static void host_names_deflate_out_of_range(struct kunit *test)
 static void host_names_unposted_deflate(struct kunit *test)
 {
 	host_names_unposted_buffer(test, FAKE_DEFLATE, 77);
+}
+
+/* Not set up again, for good: the guest has all memory, and nobody gets busy. */
+static void expect_death(struct fake_host *host)
+{
+	struct kunit *test = host->test;
+
+	fake_host_await(host, host_is_dead(host));
+	KUNIT_EXPECT_EQ(test, balloon_held(host->bd), 0);
+	KUNIT_EXPECT_EQ(test, totalram_pages(), host->managed);
+	fake_host_check(host);
+	fake_host_set_target(host, 600);
+	fake_host_await(host, host_is_dead(host));
+}
+
+/* The reset of a device that was pulled out would be waited for without an end. */
+static void host_is_pulled_out(struct kunit *test)
+{
+	struct fake_host *host = fake_host_start(test, 0);
+
+	fake_host_reach(host, 500);
+	host->pulled = true;
+	virtio_config_changed(&host->vdev);
+	fake_host_await(host, host_is_dead(host));
+	KUNIT_EXPECT_EQ(test, host->nr_resets, 1);
+	KUNIT_EXPECT_EQ(test, balloon_held(host->bd), 0);
+	/* It would be in order for the core to find it with a status. */
+	host->pulled = false;
+	host->bd->was_reset = false;
+	unplug_at_once(host);
+}
+
+static void host_refuses_features_later(struct kunit *test)
+{
+	struct fake_host *host = fake_host_start(test, 0);
+
+	fake_host_reach(host, 500);
+	host->insists = BIT_ULL(VIRTIO_F_ACCESS_PLATFORM);
+	fake_host_needs_reset(host);
+	expect_death(host);
+	unplug_at_once(host);
+}
+
+static void host_has_no_queues_for_good(struct kunit *test)
+{
+	struct fake_host *host = fake_host_start(test, 0);
+
+	fake_host_reach(host, 500);
+	host->find_vqs_err = -EIO;
+	fake_host_needs_reset(host);
+	expect_all_back(host);
+	fake_host_await(host, time_after(jiffies, host->bd->recovery.try_at));
+	fake_host_await(host, host->bd->recovery.nr_tries > 9);
+	expect_death(host);
+	host->find_vqs_err = 0;
+	fake_host_unbind(host);
+	KUNIT_ASSERT_TRUE(test, fake_host_bind(host));
+	fake_host_reach(host, 500);
+}
+
+/* A minute of silence. A late host is waited for, whatever it is late with. */
+static void host_is_silent(struct kunit *test, enum fake_queue_index queue)
+{
+	struct fake_host *host = fake_host_start(test, MUST_TELL_HOST);
+	unsigned long until = jiffies + 60 * HZ;
+
+	fake_host_reach(host, 500);
+	host->holds[queue] = true;
+	fake_host_set_target(host, queue == FAKE_INFLATE ? 5000 : 100);
+	schedule_timeout_uninterruptible(until - jiffies);
+	KUNIT_EXPECT_EQ(test, host->nr_resets, 1);
+	KUNIT_EXPECT_EQ(test, host->bd->state, queue == FAKE_INFLATE ?
+			BALLOON_INFLATING : BALLOON_DEFLATING);
+	fake_host_answer_all(host);
+	fake_host_await(host, fake_host_arrived(host, queue == FAKE_INFLATE ?
+						5000 : 100));
+	fake_host_reach(host, 700);
+}
+
+static void host_is_silent_about_inflates(struct kunit *test)
+{
+	host_is_silent(test, FAKE_INFLATE);
+}
+
+static void host_is_silent_about_deflates(struct kunit *test)
+{
+	host_is_silent(test, FAKE_DEFLATE);
 }
 
 /* It is slow, as far as anybody can tell: the driver goes on waiting. */
@@ -440,8 +690,10 @@ static void host_has_two_devices(struct kunit *test)
 	fake_host_reach(two, 100);
 	fake_host_reach(two, 4000);
 	KUNIT_EXPECT_EQ(test, fake_host_actual(one), 1000);
+	one->find_vqs_err = -EIO;
 	virtio_break_device(&one->vdev);
-	fake_host_await(one, host_is_dead(one));
+	fake_host_await(one, READ_ONCE(one->bd->state) == BALLOON_RECOVERING &&
+			!balloon_held(one->bd));
 	fake_host_unplug(one);
 
 	fake_host_reach(two, 5000);
@@ -456,15 +708,27 @@ static struct kunit_case host_cases[] = {
 	KUNIT_CASE(host_breaks_while_deflates_are_unacked),
 	KUNIT_CASE(host_breaks_while_asleep),
 	KUNIT_CASE(host_breaks_during_trial),
+	KUNIT_CASE(host_breaks_with_pages_resident),
+	KUNIT_CASE(host_breaks_with_page_isolated),
+	KUNIT_CASE(host_breaks_while_migrating),
+	KUNIT_CASE(host_breaks_when_out_of_memory),
 	KUNIT_CASE(host_breaks_before_remove),
+	KUNIT_CASE(host_breaks_in_recovery_and_is_removed),
 	KUNIT_CASE(host_breaks_in_remove),
-	KUNIT_CASE(host_is_deaf),
+	KUNIT_CASE_SLOW(host_is_deaf),
 	KUNIT_CASE(host_needs_reset),
-	KUNIT_CASE(host_answers_when_dead),
+	KUNIT_CASE(host_needs_reset_many_times),
+	KUNIT_CASE(host_forgets_driver),
+	KUNIT_CASE(host_answers_when_broken),
 	KUNIT_CASE(host_names_inflate_out_of_range),
 	KUNIT_CASE(host_names_unposted_inflate),
 	KUNIT_CASE(host_names_deflate_out_of_range),
 	KUNIT_CASE(host_names_unposted_deflate),
+	KUNIT_CASE(host_is_pulled_out),
+	KUNIT_CASE(host_refuses_features_later),
+	KUNIT_CASE_SLOW(host_has_no_queues_for_good),
+	KUNIT_CASE_SLOW(host_is_silent_about_inflates),
+	KUNIT_CASE_SLOW(host_is_silent_about_deflates),
 	KUNIT_CASE_SLOW(host_is_slow),
 	KUNIT_CASE_SLOW(host_never_acks_inflates),
 	KUNIT_CASE_SLOW(host_never_acks_deflates),

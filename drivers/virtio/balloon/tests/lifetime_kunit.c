@@ -348,15 +348,18 @@ static void restore_revives_dead_balloon(struct kunit *test)
 	struct fake_host *host = fake_host_start(test, 0);
 
 	fake_host_reach(host, 500);
+	host->insists = BIT_ULL(VIRTIO_F_ACCESS_PLATFORM);
 	fake_host_needs_reset(host);
 	fake_host_await(host, READ_ONCE(host->bd->state) == BALLOON_DEAD);
 	freeze_thread(host);
 	KUNIT_EXPECT_EQ(test, virtio_device_freeze(&host->vdev), 0);
+	host->insists = 0;
 	KUNIT_EXPECT_EQ(test, virtio_device_restore(&host->vdev), 0);
 	thaw_thread();
 	fake_host_await(host, fake_host_arrived(host, 500));
 }
 
+/* What fails in restore is tried again by the kthread. */
 static void restore_without_queues(struct kunit *test)
 {
 	struct fake_host *host = fake_host_start(test, STATS_VQ);
@@ -367,7 +370,10 @@ static void restore_without_queues(struct kunit *test)
 	host->find_vqs_err = -ENOENT;
 	KUNIT_EXPECT_NE(test, virtio_device_restore(&host->vdev), 0);
 	thaw_thread();
-	fake_host_await(host, fake_host_asleep(host));
+	fake_host_await(host, READ_ONCE(host->bd->state) == BALLOON_RECOVERING &&
+			fake_host_asleep(host));
+	host->find_vqs_err = 0;
+	fake_host_await(host, fake_host_recovered(host, 1, 500));
 	fake_host_unplug(host);
 }
 #else
@@ -463,9 +469,15 @@ static void sysfs_shows_states(struct kunit *test)
 	expect_file(host, "hold_reason", "allocation\n");
 	expect_file(host, "retry_delay_ms", "100\n");
 
+	host->find_vqs_err = -EIO;
 	fake_host_needs_reset(host);
+	fake_host_await(host, READ_ONCE(host->bd->state) == BALLOON_RECOVERING);
+	expect_file(host, "state", "recovering\n");
+	expect_file(host, "hold_reason", "none\n");
+	host->pulled = true;
 	fake_host_await(host, READ_ONCE(host->bd->state) == BALLOON_DEAD);
 	expect_file(host, "state", "dead\n");
+	host->pulled = false;
 }
 
 static struct kunit_case lifetime_cases[] = {

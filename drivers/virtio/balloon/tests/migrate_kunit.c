@@ -712,7 +712,7 @@ static void migrate_refuses_dying_balloon(struct kunit *test)
 }
 
 /* A batch that nobody will post would keep its pages for ever. */
-static void migrate_refuses_dead_balloon(struct kunit *test)
+static void migrate_refuses_broken_balloon(struct kunit *test)
 {
 	struct fake_host *host = fake_host_start(test, 0);
 	struct page *page;
@@ -720,9 +720,10 @@ static void migrate_refuses_dead_balloon(struct kunit *test)
 	fake_host_reach(host, 5);
 	page = fake_host_isolate(host);
 	fake_host_needs_reset(host);
-	fake_host_await(host, host->bd->state == BALLOON_DEAD);
+	fake_host_await(host, host->bd->recovery.down);
 	expect_hook_refuses(host, page, -EBUSY);
 	putback_movable_pages(&host->isolated);
+	fake_host_await(host, fake_host_recovered(host, 1, 5));
 	fake_host_check(host);
 }
 
@@ -1035,7 +1036,7 @@ static struct kunit_case migrate_cases[] = {
 	KUNIT_CASE(migrate_while_deflation_is_stuck),
 	KUNIT_CASE(migrate_inflate_waits_for_its_own_deflate),
 	KUNIT_CASE(migrate_refuses_dying_balloon),
-	KUNIT_CASE(migrate_refuses_dead_balloon),
+	KUNIT_CASE(migrate_refuses_broken_balloon),
 	KUNIT_CASE(deflate_waits_for_isolated_page),
 	KUNIT_CASE(deflate_waits_for_migrated_page),
 	KUNIT_CASE(deflate_passes_over_locked_page),

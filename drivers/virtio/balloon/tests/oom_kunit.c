@@ -240,8 +240,10 @@ static void oom_of_dead_balloon(struct kunit *test)
 	struct fake_host *host = fake_host_start(test, DEFLATE_ON_OOM);
 
 	fake_host_reach(host, 500);
+	host->insists = BIT_ULL(VIRTIO_F_ACCESS_PLATFORM);
 	fake_host_needs_reset(host);
 	fake_host_await(host, READ_ONCE(host->bd->state) == BALLOON_DEAD);
+	KUNIT_EXPECT_EQ(test, balloon_held(host->bd), 0);
 	KUNIT_EXPECT_EQ(test, run_out_of_memory(host), 0);
 }
 

@@ -49,6 +49,17 @@ static void report_free(void *data)
 		__free_pages(sg_page(&report->sg[i]), BLOCK_ORDER);
 }
 
+static struct report *report_of_test;
+
+/* As mm does, which makes no report any more once that has returned. */
+static void stop_report_of_test(struct balloon_device *bd)
+{
+	if (bd->reporting.registered)
+		page_reporting_unregister(&bd->reporting.info);
+	bd->reporting.registered = false;
+	flush_work(&report_of_test->work);
+}
+
 /* mm leaves the callback to us: it makes one report at a time. */
 static struct report *report_create(struct fake_host *host)
 {
@@ -61,6 +72,9 @@ static struct report *report_create(struct fake_host *host)
 	KUNIT_ASSERT_TRUE(test, host->bd->reporting.registered);
 	page_reporting_unregister(&host->bd->reporting.info);
 	report->host = host;
+	report_of_test = report;
+	kunit_activate_static_stub(test, balloon_reporting_stop,
+				   stop_report_of_test);
 	INIT_WORK(&report->work, report_work);
 	sg_init_table(report->sg, BLOCKS);
 	for (i = 0; i < BLOCKS; i++) {
@@ -229,26 +243,60 @@ static void report_with_wrong_length(struct kunit *test)
 }
 
 /* What the host may still throw away is mm's only after a reset. */
-static void expect_dead(struct fake_host *host, struct report *report)
+static void expect_reports_recover(struct fake_host *host,
+				   struct report *report)
 {
+	KUNIT_EXPECT_EQ(host->test, report_end(report), -EIO);
 	KUNIT_EXPECT_EQ(host->test, host->nr_resets, 2);
-	KUNIT_EXPECT_TRUE(host->test, host->bd->dead);
+	fake_host_await(host, fake_host_recovered(host, 1, 0));
+	host->holds[FAKE_REPORTING] = false;
 	schedule_work(&report->work);
-	KUNIT_EXPECT_EQ(host->test, report_end(report), -ENODEV);
+	KUNIT_EXPECT_EQ(host->test, report_end(report), 0);
+	fake_host_reach(host, 100);
 	fake_host_unplug(host);
 }
 
-static void report_never_acked(struct kunit *test)
+/* A minute of silence costs reports, for as long, and nothing else. */
+static void report_of_silent_host(struct kunit *test)
 {
 	struct fake_host *host = fake_host_start(test, REPORTING);
 	struct report *report = report_create(host);
-	unsigned long since = jiffies;
 
 	report_begin(report);
-	KUNIT_EXPECT_EQ(test, report_end(report), -ETIMEDOUT);
-	KUNIT_EXPECT_GE(test, jiffies - since, PATIENCE);
-	KUNIT_EXPECT_LE(test, jiffies - since, PATIENCE + 3 * HZ);
-	expect_dead(host, report);
+	schedule_timeout_uninterruptible(60 * HZ);
+	KUNIT_EXPECT_FALSE(test, READ_ONCE(report->ended));
+	KUNIT_EXPECT_TRUE(test, host->bd->reporting.told_silent);
+	KUNIT_EXPECT_EQ(test, host->nr_resets, 1);
+	fake_host_reach(host, 100);
+	fake_host_answer(host, FAKE_REPORTING);
+	KUNIT_EXPECT_EQ(test, report_end(report), 0);
+	fake_host_reach(host, 10);
+}
+
+/* Nobody but the report is there to notice it. */
+static void report_of_host_that_forgets(struct kunit *test)
+{
+	struct fake_host *host = fake_host_start(test, REPORTING);
+	struct report *report = report_create(host);
+
+	report_begin(report);
+	fake_host_forget_driver(host);
+	expect_reports_recover(host, report);
+}
+
+/* Removal resets the device of a host that has been silent, at once. */
+static void report_removed_while_silent(struct kunit *test)
+{
+	struct fake_host *host = fake_host_start(test, REPORTING);
+	struct report *report = report_create(host);
+	unsigned long since;
+
+	report_begin(report);
+	schedule_timeout_uninterruptible(30 * HZ);
+	since = jiffies;
+	fake_host_unplug(host);
+	KUNIT_EXPECT_LT(test, jiffies - since, 2 * BALLOON_LOOK_AGAIN);
+	KUNIT_EXPECT_EQ(test, report_end(report), -EIO);
 }
 
 static void report_with_wrong_id(struct kunit *test)
@@ -258,8 +306,7 @@ static void report_with_wrong_id(struct kunit *test)
 
 	report_begin(report);
 	fake_host_answer_wrong_id(host, FAKE_REPORTING, U16_MAX);
-	KUNIT_EXPECT_EQ(test, report_end(report), -EIO);
-	expect_dead(host, report);
+	expect_reports_recover(host, report);
 }
 
 static void report_on_broken_queue(struct kunit *test)
@@ -269,9 +316,7 @@ static void report_on_broken_queue(struct kunit *test)
 
 	virtio_break_device(&host->vdev);
 	schedule_work(&report->work);
-	KUNIT_EXPECT_EQ(test, report_end(report), -EIO);
-	KUNIT_EXPECT_EQ(test, host->queues[FAKE_REPORTING].nr_messages, 0);
-	fake_host_unplug(host);
+	expect_reports_recover(host, report);
 }
 
 static void report_of_dying_balloon(struct kunit *test)
@@ -362,7 +407,9 @@ static struct kunit_case reporting_cases[] = {
 	KUNIT_CASE(reports_not_offered),
 	KUNIT_CASE(report_ends_with_ack),
 	KUNIT_CASE(report_with_wrong_length),
-	KUNIT_CASE_SLOW(report_never_acked),
+	KUNIT_CASE_SLOW(report_of_silent_host),
+	KUNIT_CASE_SLOW(report_of_host_that_forgets),
+	KUNIT_CASE_SLOW(report_removed_while_silent),
 	KUNIT_CASE(report_with_wrong_id),
 	KUNIT_CASE(report_on_broken_queue),
 	KUNIT_CASE(report_of_dying_balloon),

@@ -1,0 +1,161 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * A device that is broken, or asks for a reset: the guest gets all pages back, and
+ * the device is set up again.
+ *
+ * A device that was reset has no claim to any page. So the kthread resets it first
+ * and releases everything at once, without telling the host. Then it goes through
+ * the same steps as probe and moves to the target again. Tries follow each other
+ * after a delay that doubles. A device that breaks again soon is in the same
+ * episode: the delay goes on doubling, and the log has one line for all of it.
+ */
+
+#include <linux/minmax.h>
+#include <linux/string.h>
+#include <linux/virtio_config.h>
+
+#include "virtio_balloon.h"
+
+/* Bounds of the delay between two tries to set the device up. */
+#define BALLOON_RECOVERY_MIN_MS	100U
+#define BALLOON_RECOVERY_MAX_MS	(10 * MSEC_PER_SEC)
+/* A device that has worked for so long has begun anew. */
+#define BALLOON_EPISODE		(60 * HZ)
+/* So many tries in a row that fail mean that no other will succeed. */
+#define BALLOON_RECOVERY_TRIES	12U
+
+/* The first try of an episode follows at once. */
+static void balloon_recovery_begins(struct balloon_device *bd)
+{
+	struct balloon_recovery *recovery = &bd->recovery;
+
+	if (recovery->told &&
+	    time_after(jiffies, recovery->ready_at + BALLOON_EPISODE))
+		recovery->told = false;
+	if (!recovery->told) {
+		dev_warn(&bd->vdev->dev,
+			 "the device has stopped working: the guest gets all memory back, the device is set up again\n");
+		recovery->told = true;
+		recovery->delay_ms = 0;
+	}
+	recovery->try_at = jiffies + msecs_to_jiffies(recovery->delay_ms);
+	recovery->nr_tries = 0;
+	recovery->down = true;
+	WRITE_ONCE(bd->state, BALLOON_RECOVERING);
+	WRITE_ONCE(bd->retry_delay_ms, 0);
+	WRITE_ONCE(bd->hold, BALLOON_HOLD_NONE);
+}
+
+/*
+ * Pages first, features later: a feature's callback may have to be waited for.
+ * Isolated pages follow when mm puts them back.
+ */
+static void balloon_recovery_release(struct balloon_device *bd)
+{
+	balloon_mapping_close(&bd->bm);
+	balloon_trial_end(bd);
+	balloon_device_reset(bd);
+	if (bd->inflate.vq)
+		balloon_queues_abandon(bd);
+	balloon_release_resident(bd);
+	wake_up(&bd->wait);	/* who ran out of memory meanwhile */
+}
+
+static bool balloon_recovery_fails_for_good(struct balloon_device *bd, int err)
+{
+	return err == -ENODEV ||
+	       bd->recovery.nr_tries >= BALLOON_RECOVERY_TRIES;
+}
+
+static int balloon_recovery_try(struct balloon_device *bd)
+{
+	int err;
+
+	err = balloon_device_negotiate(bd);
+	if (err)
+		return err;
+	err = balloon_device_ready(bd);
+	if (err)
+		return err;
+	err = balloon_features_start(bd);
+	if (err) {
+		balloon_mapping_close(&bd->bm);
+		balloon_device_take_down(bd);
+	}
+	return err;
+}
+
+/* Returns for how many jiffies the kthread may sleep. */
+static long balloon_recovery_failed(struct balloon_device *bd, int err)
+{
+	struct balloon_recovery *recovery = &bd->recovery;
+
+	WRITE_ONCE(bd->broken, true);
+	if (balloon_recovery_fails_for_good(bd, err)) {
+		dev_err(&bd->vdev->dev,
+			"the device can not be set up again (%d): the guest has all memory, bind the driver again once the device works\n",
+			err);
+		recovery->lost = true;
+		WRITE_ONCE(bd->state, BALLOON_DEAD);
+		return MAX_SCHEDULE_TIMEOUT;
+	}
+	recovery->try_at = jiffies + msecs_to_jiffies(recovery->delay_ms);
+	return max_t(long, recovery->try_at - jiffies, 1);
+}
+
+/**
+ * balloon_recover - one step from a broken device to one that works
+ * @bd: the balloon, its device broken
+ *
+ * Context: the kthread; sleeps.
+ * Return: for how many jiffies the kthread may sleep, 0 to go on.
+ */
+long balloon_recover(struct balloon_device *bd)
+{
+	struct balloon_recovery *recovery = &bd->recovery;
+	unsigned long isolated;
+	long left;
+	int err;
+
+	if (!recovery->down) {
+		balloon_recovery_begins(bd);
+		balloon_recovery_release(bd);
+		balloon_features_stop(bd);
+		balloon_device_take_down(bd);
+		return 0;
+	}
+	isolated = balloon_want_isolated(bd);
+	/* What the host wants is read when the device works again. */
+	WRITE_ONCE(bd->config_changed, false);
+	/* Put back by mm since. */
+	balloon_release_resident(bd);
+	if (recovery->lost)
+		return MAX_SCHEDULE_TIMEOUT;
+	if (isolated)
+		return BALLOON_LOOK_AGAIN;
+	left = recovery->try_at - jiffies;
+	if (left > 0)
+		return left;
+
+	recovery->nr_tries++;
+	recovery->delay_ms = clamp(2 * recovery->delay_ms,
+				   BALLOON_RECOVERY_MIN_MS,
+				   BALLOON_RECOVERY_MAX_MS);
+	err = balloon_recovery_try(bd);
+	if (err)
+		return balloon_recovery_failed(bd, err);
+	recovery->down = false;
+	recovery->ready_at = jiffies;
+	return 0;
+}
+
+/**
+ * balloon_recovery_forget - the device was set up by others
+ * @bd: the balloon, its kthread stopped or frozen
+ *
+ * Context: restore.
+ */
+void balloon_recovery_forget(struct balloon_device *bd)
+{
+	memset(&bd->recovery, 0, sizeof(bd->recovery));
+}
