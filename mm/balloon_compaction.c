@@ -266,6 +266,36 @@ static void balloon_mapping_cut(struct balloon_mapping *bm,
 	bm->nr_resident -= nr;
 }
 
+static __always_inline unsigned int
+__balloon_mapping_take(struct balloon_mapping *bm, struct page **pages,
+		       unsigned int max, unsigned long walk,
+		       bool (*wanted)(const struct page *page, void *data),
+		       void *data)
+{
+	struct list_head *first = &bm->pages;
+	unsigned int taken = 0;
+	struct folio *folio;
+	struct page *page;
+
+	lockdep_assert_held(&bm->pages_lock);
+	walk = min(walk, bm->nr_resident);
+	while (taken < max && walk--) {
+		page = list_entry(first->prev, struct page, lru);
+		folio = balloon_page_folio(page);
+		if ((wanted && !wanted(page, data)) || !folio_trylock(folio)) {
+			list_move(&page->lru, &bm->pages);
+			continue;
+		}
+		balloon_page_unmark(page);
+		folio_unlock(folio);
+		first = &page->lru;
+		pages[taken++] = page;
+	}
+	if (taken)
+		balloon_mapping_cut(bm, first, taken);
+	return taken;
+}
+
 /**
  * balloon_mapping_take - take resident pages out of the mapping
  * @bm: the mapping
@@ -282,30 +312,34 @@ static void balloon_mapping_cut(struct balloon_mapping *bm,
 unsigned int balloon_mapping_take(struct balloon_mapping *bm,
 				  struct page **pages, unsigned int max)
 {
-	struct list_head *first = &bm->pages;
-	unsigned long walk = bm->nr_resident;
-	unsigned int taken = 0;
-	struct folio *folio;
-	struct page *page;
-
-	lockdep_assert_held(&bm->pages_lock);
-	while (taken < max && walk--) {
-		page = list_entry(first->prev, struct page, lru);
-		folio = balloon_page_folio(page);
-		if (!folio_trylock(folio)) {
-			list_move(&page->lru, &bm->pages);
-			continue;
-		}
-		balloon_page_unmark(page);
-		folio_unlock(folio);
-		first = &page->lru;
-		pages[taken++] = page;
-	}
-	if (taken)
-		balloon_mapping_cut(bm, first, taken);
-	return taken;
+	return __balloon_mapping_take(bm, pages, max, ULONG_MAX, NULL, NULL);
 }
 EXPORT_SYMBOL_GPL(balloon_mapping_take);
+
+/**
+ * balloon_mapping_take_wanted - take resident pages of the caller's choice
+ * @bm: the mapping
+ * @pages: where to store them, the newest first
+ * @max: guest pages of PAGE_SIZE wanted
+ * @looks: guest pages to look at
+ * @wanted: called for each of them, to say whether it is to be taken
+ * @data: passed to @wanted
+ *
+ * A page that is not wanted is passed over as one whose lock is taken. So the next
+ * call goes on with others.
+ *
+ * Context: pages_lock held; does not sleep.
+ * Return: guest pages stored.
+ */
+unsigned int
+balloon_mapping_take_wanted(struct balloon_mapping *bm, struct page **pages,
+			    unsigned int max, unsigned long looks,
+			    bool (*wanted)(const struct page *page, void *data),
+			    void *data)
+{
+	return __balloon_mapping_take(bm, pages, max, looks, wanted, data);
+}
+EXPORT_SYMBOL_GPL(balloon_mapping_take_wanted);
 
 /**
  * balloon_mapping_take_locked - take one page although its lock is taken

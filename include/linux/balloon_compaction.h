@@ -120,6 +120,12 @@ void balloon_mapping_forget(struct balloon_mapping *bm, struct page *page)
 unsigned int balloon_mapping_take(struct balloon_mapping *bm,
 				  struct page **pages, unsigned int max)
 	__must_hold(&bm->pages_lock);
+unsigned int
+balloon_mapping_take_wanted(struct balloon_mapping *bm, struct page **pages,
+			    unsigned int max, unsigned long looks,
+			    bool (*wanted)(const struct page *page, void *data),
+			    void *data)
+	__must_hold(&bm->pages_lock);
 unsigned int balloon_mapping_take_locked(struct balloon_mapping *bm,
 					 struct page **pages)
 	__must_hold(&bm->pages_lock);

@@ -179,14 +179,17 @@ static unsigned long balloon_wary_floor(const struct balloon_bounds *bounds)
 	return bounds->floor + bounds->floor / 2;
 }
 
+/* What inflation leaves alone at present. */
+static unsigned long balloon_floor_now(const struct balloon_bounds *bounds)
+{
+	return bounds->wary ? balloon_wary_floor(bounds) : bounds->floor;
+}
+
 static enum balloon_hold balloon_hold(const struct balloon_signals *earlier,
 				      const struct balloon_signals *now,
 				      const struct balloon_bounds *bounds)
 {
-	unsigned long floor = bounds->wary ? balloon_wary_floor(bounds) :
-					     bounds->floor;
-
-	if (now->available <= floor)
+	if (now->available <= balloon_floor_now(bounds))
 		return BALLOON_HOLD_FLOOR;
 	if (balloon_guest_stalls(earlier, now, BALLOON_EASY_STALLS_PER_S) ||
 	    (balloon_guest_stalls(earlier, now, BALLOON_STALLS_PER_S) &&
@@ -279,7 +282,8 @@ struct balloon_plan balloon_decide(const struct balloon_signals *earlier,
 		plan.hold = hold;
 	if (bounds->size < bounds->target && taken < goal &&
 	    hold == BALLOON_HOLD_NONE) {
-		plan.take = min(goal - taken, now->available - bounds->floor);
+		plan.take = min(goal - taken,
+				now->available - balloon_floor_now(bounds));
 		plan.on_trial = !for_good;
 		if (for_good)
 			plan.take = min(plan.take, for_good);

@@ -284,6 +284,7 @@ int balloon_device_ready(struct balloon_device *bd)
 	WRITE_ONCE(bd->was_reset, false);
 	WRITE_ONCE(bd->broken, false);
 	balloon_mapping_open(&bd->bm);
+	balloon_mapping_open(&bd->trial.bm);
 	WRITE_ONCE(bd->config_changed, true);
 	return 0;
 }

@@ -10,9 +10,9 @@
  * A block that the host has not acknowledged is not given back, whoever asks.
  * The hint would be applied late, to the data of the next owner.
  *
- * Blocks come from movable memory too, though nobody can move them: a guest may
- * have little else. What makes up for it is that they return when that memory
- * goes offline.
+ * Nobody can move a block that is lent. So the driver does not take one from memory
+ * that mm keeps for what can be moved: CMA areas. ZONE_MOVABLE is an exception, as a
+ * guest may have little else: its blocks return when that memory goes offline.
  */
 
 #include <linux/delay.h>
@@ -42,10 +42,34 @@ static unsigned int hint_order(const struct page *block)
 	return page_private(block);
 }
 
-static void balloon_hint_free(struct page *block)
+/*
+ * mm gives up on memory that is to go offline if it finds a page that is in use and
+ * can not be moved, before it tells anybody. Of PG_offline pages it expects that
+ * their owner frees them when it is told.
+ */
+static void balloon_hint_mark(struct balloon_hinting *hinting,
+			      struct page *block, unsigned int order)
 {
-	unsigned int order = hint_order(block);
+	unsigned int i;
 
+	set_page_private(block, order);
+	for (i = 0; i < 1U << order; i++)
+		__SetPageOffline(block + i);
+	spin_lock(&hinting->lock);
+	WRITE_ONCE(hinting->nr_out, hinting->nr_out + (1UL << order));
+	spin_unlock(&hinting->lock);
+}
+
+static void balloon_hint_free(struct balloon_hinting *hinting,
+			      struct page *block)
+{
+	unsigned int i, order = hint_order(block);
+
+	spin_lock(&hinting->lock);
+	WRITE_ONCE(hinting->nr_out, hinting->nr_out - (1UL << order));
+	spin_unlock(&hinting->lock);
+	for (i = 0; i < 1U << order; i++)
+		__ClearPageOffline(block + i);
 	set_page_private(block, 0);
 	__free_pages(block, order);
 }
@@ -78,23 +102,32 @@ static unsigned long balloon_hints_give_back(struct balloon_device *bd,
 		if (!block)
 			break;
 		given += 1UL << hint_order(block);
-		balloon_hint_free(block);
+		balloon_hint_free(hinting, block);
 	}
 	return given;
+}
+
+/* Were so many blocks acknowledged? Blocks are so in the order of their posting. */
+static bool balloon_hints_returned(const struct balloon_hinting *hinting,
+				   unsigned long hinted)
+{
+	return (long)(READ_ONCE(hinting->nr_returned) - hinted) >= 0;
 }
 
 /**
  * balloon_hinting_recall - give back what lies in memory that goes offline
  * @bd: the balloon; balloon_goes_offline() knows of that memory already
  *
- * What the host has not acknowledged yet follows when it has.
+ * What the host has not acknowledged yet follows when it has, which is waited for up
+ * to BALLOON_LOOK_AGAIN: mm does not try again.
  *
- * Context: process.
+ * Context: process; sleeps.
  */
 void balloon_hinting_recall(struct balloon_device *bd)
 {
 	struct balloon_hinting *hinting = &bd->hinting;
 	struct page *block, *next;
+	unsigned long hinted;
 	LIST_HEAD(recalled);
 
 	spin_lock(&hinting->lock);
@@ -107,7 +140,37 @@ void balloon_hinting_recall(struct balloon_device *bd)
 	spin_unlock(&hinting->lock);
 
 	list_for_each_entry_safe(block, next, &recalled, lru)
-		balloon_hint_free(block);
+		balloon_hint_free(hinting, block);
+
+	hinted = READ_ONCE(hinting->nr_hinted);
+	wait_event_timeout(bd->wait, balloon_hints_returned(hinting, hinted),
+			   BALLOON_LOOK_AGAIN);
+}
+
+/**
+ * balloon_hinting_give - give lent blocks back because the guest has no memory left
+ * @bd: the balloon
+ * @want: guest pages
+ *
+ * Context: the out-of-memory notifier. Allocates nothing.
+ * Return: guest pages given back.
+ */
+unsigned long balloon_hinting_give(struct balloon_device *bd,
+				   unsigned long want)
+{
+	return balloon_hints_give_back(bd, want);
+}
+
+/**
+ * balloon_hinting_lent - what the guest may have back, or is about to
+ * @bd: the balloon
+ *
+ * Context: any.
+ * Return: guest pages.
+ */
+unsigned long balloon_hinting_lent(struct balloon_device *bd)
+{
+	return READ_ONCE(bd->hinting.nr_out);
 }
 
 static unsigned long balloon_hints_count(struct shrinker *shrinker,
@@ -150,8 +213,11 @@ static void balloon_hints_reap(struct balloon_device *bd)
 		}
 		spin_unlock(&hinting->lock);
 		if (!keep)
-			balloon_hint_free(block);
+			balloon_hint_free(hinting, block);
+		WRITE_ONCE(hinting->nr_returned, hinting->nr_returned + 1);
 	}
+	if (READ_ONCE(bd->hotplug.nr))
+		wake_up(&bd->wait);
 }
 
 static bool balloon_hints_stopped(struct balloon_device *bd)
@@ -250,20 +316,44 @@ static int balloon_hint_command(struct balloon_device *bd, unsigned int which,
 	return err;
 }
 
-static struct page *balloon_hint_alloc(struct balloon_device *bd)
+static struct page *balloon_hint_alloc_from(gfp_t gfp)
 {
-	gfp_t gfp = (GFP_HIGHUSER_MOVABLE & ~__GFP_RECLAIM) | __GFP_NOWARN |
-		    __GFP_NORETRY | __GFP_NOMEMALLOC | __GFP_SKIP_ZERO;
 	int order = MAX_PAGE_ORDER;
 	struct page *block = NULL;
 
-	if (!balloon_affordable(bd))
-		return NULL;
 	for (; !block && order >= (int)pageblock_order; order--) {
 		block = alloc_pages(gfp, order);
 		if (block)
 			set_page_private(block, order);
 	}
+	return block;
+}
+
+/* Free memory counts here, and not what could be made free: a hint takes no other. */
+static bool balloon_can_hint(struct balloon_device *bd)
+{
+	return balloon_affordable(bd) &&
+	       balloon_spare(bd, WMARK_HIGH) > balloon_floor(bd);
+}
+
+static struct page *balloon_hint_alloc(struct balloon_device *bd)
+{
+	gfp_t gfp = (GFP_HIGHUSER & ~__GFP_RECLAIM) | __GFP_NOWARN |
+		    __GFP_NORETRY | __GFP_NOMEMALLOC | __GFP_SKIP_ZERO;
+	struct page *block;
+
+	if (!balloon_can_hint(bd))
+		return NULL;
+	block = balloon_hint_alloc_from(gfp);
+	if (!block) {
+		block = balloon_hint_alloc_from(gfp | __GFP_MOVABLE);
+		if (block && page_zonenum(block) != ZONE_MOVABLE) {
+			__free_pages(block, hint_order(block));
+			return NULL;
+		}
+	}
+	if (block)
+		balloon_hint_mark(&bd->hinting, block, hint_order(block));
 	return block;
 }
 
@@ -276,9 +366,12 @@ static int balloon_hint_block(struct balloon_device *bd, struct page *block)
 	sg_init_table(&sg, 1);
 	sg_set_page(&sg, block, PAGE_SIZE << hint_order(block), 0);
 	err = virtqueue_add_inbuf(hinting->vq, &sg, 1, block, GFP_KERNEL);
-	if (!err && !(++hinting->posted % BALLOON_HINTS_PER_KICK))
+	if (err)
+		return err;
+	WRITE_ONCE(hinting->nr_hinted, hinting->nr_hinted + 1);
+	if (!(++hinting->posted % BALLOON_HINTS_PER_KICK))
 		virtqueue_kick(hinting->vq);
-	return err;
+	return 0;
 }
 
 /* Returns as balloon_hints_wait(), once the host has freed more than @reserve. */
@@ -311,7 +404,7 @@ static enum balloon_hints_wait balloon_hint_blocks(struct balloon_device *bd)
 		if (!block)
 			break;
 		if (balloon_hint_block(bd, block)) {
-			balloon_hint_free(block);
+			balloon_hint_free(&bd->hinting, block);
 			break;
 		}
 	}
@@ -518,7 +611,8 @@ void balloon_hinting_abandon(struct balloon_device *bd)
 		return;
 	while ((token = virtqueue_detach_unused_buf(hinting->vq)))
 		if (token != hinting->commands)
-			balloon_hint_free(token);
+			balloon_hint_free(hinting, token);
 	hinting->posted = 0;
+	WRITE_ONCE(hinting->nr_returned, hinting->nr_hinted);
 	balloon_hints_give_back(bd, ULONG_MAX);
 }

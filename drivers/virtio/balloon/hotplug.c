@@ -25,7 +25,6 @@ static int balloon_memory_notify(struct notifier_block *nb,
 		WRITE_ONCE(bd->hotplug.start, memory->start_pfn);
 		WRITE_ONCE(bd->hotplug.nr, memory->nr_pages);
 		balloon_hinting_recall(bd);
-		balloon_trial_recall(bd);
 		break;
 	case MEM_OFFLINE:
 	case MEM_CANCEL_OFFLINE:

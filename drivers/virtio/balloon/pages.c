@@ -16,6 +16,9 @@
 #include "trace.h"
 #include "virtio_balloon.h"
 
+/* Guest pages that are looked at under pages_lock before it is dropped. */
+#define BALLOON_LOOKS_AT_OOM	4096UL
+
 /**
  * balloon_counts_add_up - do the page states account for every reference?
  * @bd: the balloon
@@ -103,29 +106,63 @@ void balloon_adjust_managed(struct balloon_device *bd, struct page *page,
 }
 
 /**
+ * balloon_choose_node - take the next pages where there is most to spare
+ * @bd: the balloon
+ *
+ * Context: the kthread.
+ */
+void balloon_choose_node(struct balloon_device *bd)
+{
+	bd->nid = balloon_sparest_node();
+}
+
+/* What has to be reclaimed is left to kswapd, so that the driver is in nobody's way. */
+static gfp_t balloon_gfp(struct balloon_device *bd, unsigned int order)
+{
+	gfp_t gfp = mapping_gfp_mask(&bd->bm.mapping) | __GFP_NOWARN |
+		    __GFP_NORETRY | __GFP_NOMEMALLOC;
+
+	return gfp & (order ? ~__GFP_RECLAIM : ~__GFP_DIRECT_RECLAIM);
+}
+
+/**
  * balloon_alloc_block - allocate a block of guest pages
  * @bd: the balloon
  * @order: its size; no memory is reclaimed for more than a single page
  *
- * What has to be reclaimed is left to kswapd, so that nobody is in its way, and
- * so that every stall which the guest counts is one of somebody else's.
+ * A block comes from the chosen node, a single page from another one if need be.
+ * Every stall that the guest counts is one of somebody else's.
  *
  * Context: process, no lock held.
  * Return: the first of 1 << @order single pages, or NULL.
  */
 struct page *balloon_alloc_block(struct balloon_device *bd, unsigned int order)
 {
-	gfp_t gfp = mapping_gfp_mask(&bd->bm.mapping) | __GFP_NOWARN |
-		    __GFP_NORETRY | __GFP_NOMEMALLOC;
+	gfp_t gfp = balloon_gfp(bd, order) | (order ? __GFP_THISNODE : 0);
 	struct page *page;
 
 	KUNIT_STATIC_STUB_REDIRECT(balloon_alloc_block, bd, order);
 
-	gfp &= order ? ~__GFP_RECLAIM : ~__GFP_DIRECT_RECLAIM;
-	page = alloc_pages(gfp, order);
+	page = alloc_pages_node(bd->nid, gfp, order);
 	if (page && order)
 		split_page(page, order);
 	return page;
+}
+
+/**
+ * balloon_alloc_canary - allocate a page that may stay in flight for ever
+ * @bd: the balloon
+ *
+ * It can not move then, so that it is not taken from memory for what can.
+ *
+ * Context: process, no lock held.
+ * Return: a single page, or NULL.
+ */
+struct page *balloon_alloc_canary(struct balloon_device *bd)
+{
+	KUNIT_STATIC_STUB_REDIRECT(balloon_alloc_canary, bd);
+
+	return alloc_page(balloon_gfp(bd, 0) & ~__GFP_MOVABLE);
 }
 
 /**
@@ -260,8 +297,9 @@ static void balloon_batch_fill(struct balloon_device *bd,
 	unsigned int order, largest = balloon_largest_block(bd);
 	struct page *page;
 
+	balloon_choose_node(bd);
 	while (batch->nr_pages < nr && !balloon_interrupted(bd)) {
-		order = min_t(unsigned int, min(bd->order, largest),
+		order = min_t(unsigned int, largest,
 			      ilog2(nr - batch->nr_pages));
 		page = balloon_trial_next(bd);
 		if (page)
@@ -275,12 +313,36 @@ static void balloon_batch_fill(struct balloon_device *bd,
 		if (!page && !order)
 			return;
 		if (!page) {
-			bd->order = order - 1;
+			largest = order - 1;
+			/* Another node may have larger ones. */
+			if (nr_online_nodes == 1)
+				bd->order = largest;
 			continue;
 		}
 		balloon_adjust_managed(bd, page, -(1L << order));
 		balloon_batch_add_block(bd, batch, page, order);
 	}
+}
+
+/* Returns false if no page that need not move is to be had. */
+static bool balloon_batch_fill_canary(struct balloon_device *bd,
+				      struct balloon_batch *batch)
+{
+	struct page *page = balloon_alloc_canary(bd);
+
+	if (!page)
+		return false;
+	if (!balloon_page_has_number(page)) {
+		__free_page(page);
+		return false;
+	}
+	balloon_adjust_managed(bd, page, -1);
+	balloon_batch_add_block(bd, batch, page, 0);
+	/* It stands for a page that has passed its trial. */
+	page = balloon_trial_next(bd);
+	if (page)
+		__free_page(page);
+	return true;
 }
 
 /*
@@ -328,7 +390,9 @@ int balloon_inflate(struct balloon_device *bd, unsigned long want,
 		return -EBUSY;
 
 	nr = canary ? 1 : min_t(unsigned long, want, balloon_batch_room(batch));
-	balloon_batch_fill(bd, batch, nr);
+	canary = canary && balloon_batch_fill_canary(bd, batch);
+	if (!canary)
+		balloon_batch_fill(bd, batch, nr);
 	err = batch->nr_pages < nr && !balloon_interrupted(bd) ? -ENOMEM : 0;
 	if (!batch->nr_pages) {
 		balloon_batch_put(bd, batch);
@@ -509,29 +573,61 @@ void balloon_batch_release(struct balloon_device *bd,
 	batch->nr_pages = 0;
 }
 
+static void balloon_batch_taken(struct balloon_device *bd,
+				struct balloon_batch *batch, unsigned int nr)
+{
+	batch->nr_pages = nr;
+	balloon_batch_name(bd, batch, batch->pages, nr);
+	count_vm_events(BALLOON_DEFLATE, nr);
+}
+
 /*
- * Moves up to @max resident pages into @batch, as LEAVING, and names them.
- * Without @may_wait a page whose lock is taken is left alone.
+ * Moves up to @max resident pages into @batch, as LEAVING, and names them. Waits for
+ * the lock of a page if it finds none that is free.
  */
 static void balloon_batch_take(struct balloon_device *bd,
-			       struct balloon_batch *batch, unsigned int max,
-			       bool may_wait)
+			       struct balloon_batch *batch, unsigned int max)
 {
 	struct balloon_mapping *bm = &bd->bm;
 	unsigned int nr;
 
 	spin_lock(&bm->pages_lock);
 	nr = balloon_mapping_take(bm, batch->pages, max);
-	if (!nr && bm->nr_resident && may_wait)
+	if (!nr && bm->nr_resident)
 		nr = balloon_mapping_take_locked(bm, batch->pages);
 	bd->nr_pages[BALLOON_PAGE_LEAVING] += nr;
-	if (may_wait)
-		bd->wants_isolated = !nr;
+	bd->wants_isolated = !nr;
 	balloon_counts_unlock(bd);
+	balloon_batch_taken(bd, batch, nr);
+}
 
-	batch->nr_pages = nr;
-	balloon_batch_name(bd, batch, batch->pages, nr);
-	count_vm_events(BALLOON_DEFLATE, nr);
+static bool balloon_wanted_at_oom(const struct page *page, void *data)
+{
+	return balloon_zone_is_starved(data, page);
+}
+
+/*
+ * The same for a task that has no memory left: waits for no page lock, and takes only
+ * what that task can use. Looks at each page once, a part of them at a time.
+ */
+static void balloon_batch_take_at_oom(struct balloon_device *bd,
+				      struct balloon_batch *batch,
+				      unsigned int max)
+{
+	struct balloon_mapping *bm = &bd->bm;
+	unsigned long left = READ_ONCE(bm->nr_resident);
+	unsigned int nr;
+
+	do {
+		spin_lock(&bm->pages_lock);
+		nr = balloon_mapping_take_wanted(bm, batch->pages, max,
+						 BALLOON_LOOKS_AT_OOM,
+						 balloon_wanted_at_oom, bd);
+		bd->nr_pages[BALLOON_PAGE_LEAVING] += nr;
+		balloon_counts_unlock(bd);
+		left -= min(left, BALLOON_LOOKS_AT_OOM);
+	} while (!nr && left);
+	balloon_batch_taken(bd, batch, nr);
 }
 
 /*
@@ -571,7 +667,7 @@ int balloon_deflate(struct balloon_device *bd, unsigned long want,
 		return -EBUSY;
 
 	nr = min_t(unsigned long, want, balloon_batch_room(batch));
-	balloon_batch_take(bd, batch, nr, true);
+	balloon_batch_take(bd, batch, nr);
 	nr = batch->nr_pages;
 	if (!nr) {
 		balloon_batch_put(bd, batch);
@@ -616,7 +712,7 @@ static unsigned long balloon_deflate_at_oom(struct balloon_device *bd,
 		return 0;
 
 	nr = min_t(unsigned long, want, balloon_batch_room(batch));
-	balloon_batch_take(bd, batch, nr, false);
+	balloon_batch_take_at_oom(bd, batch, nr);
 	nr = batch->nr_pages;
 	if (!nr) {
 		balloon_batch_put(bd, batch);
@@ -706,16 +802,22 @@ unsigned long balloon_give_at_oom(struct balloon_device *bd, unsigned long want)
  * @bd: the balloon
  *
  * Context: the kthread or teardown, takes pages_lock.
- * Return: guest pages that are isolated; each that comes back is an event.
+ * Return: guest pages that are isolated, those on trial included; each that comes back is an event.
  */
 unsigned long balloon_want_isolated(struct balloon_device *bd)
 {
+	struct balloon_mapping *trial = &bd->trial.bm;
 	unsigned long nr;
 
 	spin_lock(&bd->bm.pages_lock);
 	nr = bd->bm.nr_isolated;
 	bd->wants_isolated = nr;
 	spin_unlock(&bd->bm.pages_lock);
+
+	spin_lock(&trial->pages_lock);
+	nr += trial->nr_isolated;
+	bd->trial.wants_isolated = trial->nr_isolated;
+	spin_unlock(&trial->pages_lock);
 	return nr;
 }
 
@@ -827,7 +929,7 @@ void balloon_release_resident(struct balloon_device *bd)
 	batch->queue = &bd->deflate;
 	do {
 		batch->nr_numbers = 0;
-		balloon_batch_take(bd, batch, balloon_batch_room(batch), true);
+		balloon_batch_take(bd, batch, balloon_batch_room(batch));
 		balloon_batch_release(bd, batch);
 		cond_resched();
 	} while (READ_ONCE(bd->bm.nr_resident));
@@ -846,8 +948,9 @@ void balloon_give_back(struct balloon_device *bd)
 {
 	/* Closed already, but where probe unwinds. */
 	balloon_mapping_close(&bd->bm);
-	balloon_trial_end(bd);
+	balloon_mapping_close(&bd->trial.bm);
 	balloon_wait_isolated(bd);
+	balloon_trial_end(bd);
 	if (READ_ONCE(bd->broken))
 		return;
 

@@ -53,6 +53,7 @@ static void balloon_recovery_begins(struct balloon_device *bd)
 static void balloon_recovery_release(struct balloon_device *bd)
 {
 	balloon_mapping_close(&bd->bm);
+	balloon_mapping_close(&bd->trial.bm);
 	balloon_trial_end(bd);
 	balloon_device_reset(bd);
 	if (bd->inflate.vq)
@@ -80,6 +81,7 @@ static int balloon_recovery_try(struct balloon_device *bd)
 	err = balloon_features_start(bd);
 	if (err) {
 		balloon_mapping_close(&bd->bm);
+		balloon_mapping_close(&bd->trial.bm);
 		balloon_device_take_down(bd);
 	}
 	return err;
@@ -128,6 +130,7 @@ long balloon_recover(struct balloon_device *bd)
 	/* What the host wants is read when the device works again. */
 	WRITE_ONCE(bd->config_changed, false);
 	/* Put back by mm since. */
+	balloon_trial_end(bd);
 	balloon_release_resident(bd);
 	if (recovery->lost)
 		return MAX_SCHEDULE_TIMEOUT;

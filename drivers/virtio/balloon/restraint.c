@@ -16,6 +16,8 @@
  * the host has not asked for.
  */
 
+#include <linux/cpuset.h>
+#include <linux/mempolicy.h>
 #include <linux/minmax.h>
 #include <linux/mm.h>
 #include <linux/mmzone.h>
@@ -192,6 +194,42 @@ unsigned long balloon_spare(struct balloon_device *bd,
 	KUNIT_STATIC_STUB_REDIRECT(balloon_spare, bd, mark);
 
 	return balloon_sum_zones(balloon_zone_spare, mark);
+}
+
+/**
+ * balloon_sparest_node - the node that can best do without memory
+ *
+ * In proportion to its size, so that nodes that differ run short together. Memory
+ * that has no number can not go into a balloon.
+ *
+ * Context: process.
+ * Return: the node.
+ */
+int balloon_sparest_node(void)
+{
+	u64 spare, size, best_spare = 0, best_size = 1;
+	int nid, i, best = numa_mem_id();
+	struct zone *zone;
+
+	if (nr_online_nodes == 1)
+		return best;
+	for_each_online_node(nid) {
+		spare = 0;
+		size = node_present_pages(nid);
+		if (!size || !balloon_pfn_has_number(node_start_pfn(nid)))
+			continue;
+		for (i = 0; i < MAX_NR_ZONES; i++) {
+			zone = &NODE_DATA(nid)->node_zones[i];
+			if (populated_zone(zone))
+				spare += balloon_zone_spare(zone, WMARK_LOW);
+		}
+		if (spare * best_size > best_spare * size) {
+			best = nid;
+			best_spare = spare;
+			best_size = size;
+		}
+	}
+	return best;
 }
 
 static void balloon_signals_read_events(struct balloon_signals *signals)
@@ -394,6 +432,7 @@ void balloon_forget_signals(struct balloon_device *bd)
 /**
  * balloon_hold_off - pages went back under pressure: take none for a while
  * @bd: the balloon
+ * @reason: what the pressure was
  *
  * A first time is followed by BALLOON_HOLD_OFF_MIN_MS without inflation, those
  * soon after it by longer ones. So the balloon turns round a bounded number of
@@ -401,7 +440,7 @@ void balloon_forget_signals(struct balloon_device *bd)
  *
  * Context: the kthread.
  */
-void balloon_hold_off(struct balloon_device *bd)
+void balloon_hold_off(struct balloon_device *bd, enum balloon_hold reason)
 {
 	struct balloon_restraint *restraint = &bd->restraint;
 
@@ -410,6 +449,7 @@ void balloon_hold_off(struct balloon_device *bd)
 	else if (!restraint->holds_off)
 		restraint->hold_off_ms = min(2 * restraint->hold_off_ms,
 					     BALLOON_HOLD_OFF_MAX_MS);
+	restraint->hold_off_reason = reason;
 	restraint->gave = true;
 	restraint->gave_at = jiffies;
 	restraint->holds_off = true;
@@ -568,9 +608,76 @@ bool balloon_guest_is_fragmented(struct balloon_device *bd)
 	       balloon_default_floor(balloon_guest_total(bd)) / 2;
 }
 
+/* Can the task that runs out of memory have pages of this node? */
+static bool balloon_task_may_use(int nid)
+{
+#ifdef CONFIG_NUMA
+	const struct mempolicy *policy = current->mempolicy;
+
+	if (policy && policy->mode == MPOL_BIND &&
+	    !node_isset(nid, policy->nodes))
+		return false;
+#endif
+	return node_isset(nid, cpuset_current_mems_allowed);
+}
+
+static unsigned int balloon_zone_bit(int nid, unsigned int zone)
+{
+	return nid * MAX_NR_ZONES + zone;
+}
+
+/*
+ * The allocation has failed at the high watermark of each zone that it may use. So a
+ * zone above that is none of them, be it for a policy that is not the task's but of
+ * a part of its memory. If all zones are above, it was for a large block.
+ */
+static void balloon_find_starved_zones(struct balloon_device *bd)
+{
+	unsigned long *starved = bd->restraint.starved;
+	struct zone *zone;
+	bool any = false;
+	int nid, i;
+
+	bitmap_zero(starved, MAX_NUMNODES * MAX_NR_ZONES);
+	for_each_online_node(nid) {
+		for (i = 0; i < MAX_NR_ZONES; i++) {
+			zone = &NODE_DATA(nid)->node_zones[i];
+			if (!populated_zone(zone) || !balloon_task_may_use(nid) ||
+			    balloon_zone_spare(zone, WMARK_HIGH))
+				continue;
+			any = true;
+			__set_bit(balloon_zone_bit(nid, i), starved);
+		}
+	}
+	if (any)
+		return;
+	for_each_online_node(nid)
+		if (balloon_task_may_use(nid))
+			bitmap_set(starved, balloon_zone_bit(nid, 0),
+				   MAX_NR_ZONES);
+}
+
+/**
+ * balloon_zone_is_starved - is this page of use to the task that has no memory?
+ * @bd: the balloon
+ * @page: the page
+ *
+ * Context: the out-of-memory notifier.
+ */
+bool balloon_zone_is_starved(struct balloon_device *bd, const struct page *page)
+{
+	KUNIT_STATIC_STUB_REDIRECT(balloon_zone_is_starved, bd, page);
+
+	return test_bit(balloon_zone_bit(page_to_nid(page), page_zonenum(page)),
+			bd->restraint.starved);
+}
+
 /*
  * Runs under oom_lock, in the task that found no memory: allocates nothing and
  * takes no lock that an allocation could be made under.
+ *
+ * What the host has not been told of goes first, then what it has only been shown.
+ * If more is needed mm calls again.
  */
 static int balloon_oom_notify(struct notifier_block *nb, unsigned long unused,
 			      void *freed)
@@ -578,10 +685,16 @@ static int balloon_oom_notify(struct notifier_block *nb, unsigned long unused,
 	struct balloon_device *bd = container_of(nb, struct balloon_device,
 						 restraint.oom_notifier);
 
-	*(unsigned long *)freed += balloon_trial_recall_now(bd);
-	if (bd->deflates_on_oom || READ_ONCE(bd->broken))
-		*(unsigned long *)freed +=
-			balloon_give_at_oom(bd, BALLOON_PAGES_PER_OOM);
+	unsigned long given;
+
+	given = balloon_trial_recall_now(bd);
+	if (!given)
+		given = balloon_hinting_give(bd, BALLOON_PAGES_PER_OOM);
+	if (!given && (bd->deflates_on_oom || READ_ONCE(bd->broken))) {
+		balloon_find_starved_zones(bd);
+		given = balloon_give_at_oom(bd, BALLOON_PAGES_PER_OOM);
+	}
+	*(unsigned long *)freed += given;
 	return NOTIFY_OK;
 }
 
@@ -594,7 +707,9 @@ static unsigned long balloon_reclaim_begins(struct shrinker *shrinker,
 {
 	struct balloon_device *bd = shrinker->private_data;
 
-	if (balloon_size_roughly(bd) && !xchg(&bd->restraint.reclaims, true))
+	/* Look before writing: the line is shared by all that reclaim. */
+	if (balloon_size_roughly(bd) && !READ_ONCE(bd->restraint.reclaims) &&
+	    !xchg(&bd->restraint.reclaims, true))
 		balloon_event(bd);
 	return SHRINK_EMPTY;
 }

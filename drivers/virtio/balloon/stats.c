@@ -77,6 +77,26 @@ static void balloon_stats_events(struct balloon_stats_fill *fill)
 #endif
 }
 
+/* What is on trial, or lent as hints, goes back to who needs it. */
+static u64 balloon_stats_at_hand(struct balloon_device *bd)
+{
+	return balloon_trial_size_roughly(bd) + balloon_hinting_lent(bd);
+}
+
+/*
+ * What can be reclaimed without I/O (virtio 1.2, 5.5.6.4). Shared memory is no such
+ * thing, although the kernel counts it with files.
+ */
+static u64 balloon_stats_caches(void)
+{
+	unsigned long files = global_node_page_state(NR_ACTIVE_FILE) +
+			      global_node_page_state(NR_INACTIVE_FILE);
+	unsigned long dirty = global_node_page_state(NR_FILE_DIRTY) +
+			      global_node_page_state(NR_WRITEBACK);
+
+	return files - min(files, dirty);
+}
+
 /* Returns how many bytes of the buffer are in use. */
 static size_t balloon_stats_update(struct balloon_device *bd)
 {
@@ -84,18 +104,19 @@ static size_t balloon_stats_update(struct balloon_device *bd)
 		.vdev = bd->vdev,
 		.next = bd->stats.buffer,
 	};
+	u64 at_hand = balloon_stats_at_hand(bd);
 	struct sysinfo info;
 
 	si_meminfo(&info);
 	balloon_stats_events(&fill);
 	balloon_stat(&fill, VIRTIO_BALLOON_S_MEMFREE,
-		     pages_to_bytes(info.freeram));
+		     pages_to_bytes(info.freeram + at_hand));
 	balloon_stat(&fill, VIRTIO_BALLOON_S_MEMTOT,
 		     pages_to_bytes(info.totalram));
 	balloon_stat(&fill, VIRTIO_BALLOON_S_AVAIL,
-		     pages_to_bytes(si_mem_available()));
+		     pages_to_bytes(si_mem_available() + at_hand));
 	balloon_stat(&fill, VIRTIO_BALLOON_S_CACHES,
-		     pages_to_bytes(global_node_page_state(NR_FILE_PAGES)));
+		     pages_to_bytes(balloon_stats_caches()));
 	return (void *)fill.next - (void *)bd->stats.buffer;
 }
 

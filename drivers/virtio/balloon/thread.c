@@ -137,7 +137,7 @@ static void balloon_back_off(struct balloon_device *bd, bool progress,
 static void balloon_back_off_far(struct balloon_device *bd,
 				 enum balloon_hold reason)
 {
-	balloon_hold_off(bd);
+	balloon_hold_off(bd, reason);
 	balloon_tell_holding(bd);
 	balloon_retry_in(bd, bd->restraint.hold_off_ms, reason);
 }
@@ -149,7 +149,7 @@ static long balloon_held_back(struct balloon_device *bd)
 
 	if (left && !bd->retry_delay_ms)	/* a new target does not end it */
 		balloon_retry_in(bd, jiffies_to_msecs(left),
-				 BALLOON_HOLD_STALL);
+				 bd->restraint.hold_off_reason);
 	until_retry = bd->retry_at - jiffies;
 	return bd->retry_delay_ms ? max3(left, until_retry, 0L) : 0;
 }
@@ -162,7 +162,8 @@ static int balloon_hand_over(struct balloon_device *bd, unsigned long want)
 
 	WRITE_ONCE(bd->state, BALLOON_INFLATING);
 	err = balloon_inflate(bd, min(want, balloon_trial_passed(bd)), &got);
-	if (got)
+	/* A page or two say nothing. */
+	if (got > bd->restraint.now.total >> BALLOON_TRIAL_MIN_SHIFT)
 		balloon_not_missed(bd);
 	return err;
 }
@@ -350,7 +351,10 @@ static long balloon_thread_pass(struct balloon_device *bd)
 		balloon_go_on(bd);
 	}
 	/* First: what goes back is counted for who waits for it. */
-	balloon_trial_answer(bd);
+	if (balloon_trial_answer(bd)) {
+		balloon_tell_holding(bd);
+		balloon_retry_in(bd, balloon_missed(bd), BALLOON_HOLD_STALL);
+	}
 	/* The guest needed its memory a moment ago: it may do so again. */
 	if (xchg(&bd->gave_at_oom, false)) {
 		balloon_trial_end(bd);

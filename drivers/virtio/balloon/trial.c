@@ -15,19 +15,94 @@
  * once something was missed, the guest has to do without more than the host gets,
  * and keeps that when it is missed again: the margin.
  *
- * All of this is the kthread's own, and teardown's after it. Others can only
- * ask for the end, balloon_trial_recall(), and wait for it.
+ * The pages are in a balloon mapping of their own, so that mm moves them: nobody has
+ * to be told. Which of them is how old does not matter, only how many are. The
+ * counts by age are the kthread's own, and teardown's after it. Others can only ask
+ * for the end, balloon_trial_recall(), and wait for it.
  */
 
 #include <linux/gfp.h>
-#include <linux/list.h>
+#include <linux/migrate.h>
 #include <linux/mm.h>
 #include <linux/sched.h>
+#include <linux/string.h>
 
 #include "virtio_balloon.h"
 
 /* How many pages are taken between two looks at what is left. */
 #define BALLOON_TRIAL_LOOK	32
+/* ... and are given back at once. */
+#define BALLOON_TRIAL_GIVE	32
+
+static struct balloon_device *balloon_of_trial(struct address_space *mapping)
+{
+	return container_of(to_balloon_mapping(mapping), struct balloon_device,
+			    trial.bm);
+}
+
+static bool balloon_trial_isolate(struct address_space *mapping,
+				  struct page *page)
+{
+	struct balloon_device *bd = balloon_of_trial(mapping);
+	struct balloon_mapping *bm = &bd->trial.bm;
+	bool isolated;
+
+	spin_lock(&bm->pages_lock);
+	isolated = balloon_mapping_isolate(bm, page);
+	if (isolated)
+		balloon_device_get(bd);
+	spin_unlock(&bm->pages_lock);
+	return isolated;
+}
+
+/* The kthread may wait for the page. */
+static void balloon_trial_returned(struct balloon_device *bd, bool wanted)
+{
+	if (wanted)
+		balloon_event(bd);
+	balloon_device_put(bd);
+}
+
+static void balloon_trial_putback(struct address_space *mapping,
+				  struct page *page)
+{
+	struct balloon_device *bd = balloon_of_trial(mapping);
+	struct balloon_mapping *bm = &bd->trial.bm;
+	bool wanted;
+
+	spin_lock(&bm->pages_lock);
+	balloon_mapping_putback(bm, page);
+	wanted = bd->trial.wants_isolated;
+	spin_unlock(&bm->pages_lock);
+	balloon_trial_returned(bd, wanted);
+}
+
+/* The host knows of neither page. */
+static int balloon_trial_migrate(struct address_space *mapping,
+				 struct folio *dst, struct folio *src,
+				 enum migrate_mode mode)
+{
+	struct balloon_device *bd = balloon_of_trial(mapping);
+	struct page *new = folio_page(dst, 0), *old = folio_page(src, 0);
+	struct balloon_mapping *bm = &bd->trial.bm;
+	bool wanted;
+
+	get_page(new);
+	spin_lock(&bm->pages_lock);
+	balloon_mapping_forget(bm, old);
+	balloon_mapping_insert(bm, new);
+	wanted = bd->trial.wants_isolated;
+	spin_unlock(&bm->pages_lock);
+	put_page(old);
+	balloon_trial_returned(bd, wanted);
+	return MIGRATEPAGE_SUCCESS;
+}
+
+static const struct balloon_aops balloon_trial_ops = {
+	.aops.migrate_folio = balloon_trial_migrate,
+	.isolate_page = balloon_trial_isolate,
+	.putback_page = balloon_trial_putback,
+};
 
 /**
  * balloon_trial_init - nothing is on trial
@@ -37,10 +112,7 @@
  */
 void balloon_trial_init(struct balloon_device *bd)
 {
-	unsigned int age;
-
-	for (age = 0; age < BALLOON_TRIAL_AGES; age++)
-		INIT_LIST_HEAD(&bd->trial.pages[age]);
+	balloon_mapping_init(&bd->trial.bm, &balloon_trial_ops);
 	bd->trial.limit = BALLOON_TRIAL_NO_LIMIT;
 }
 
@@ -59,6 +131,20 @@ unsigned long balloon_trial_size(struct balloon_device *bd)
 	for (age = 0; age < BALLOON_TRIAL_AGES; age++)
 		size += bd->trial.nr[age];
 	return size;
+}
+
+/**
+ * balloon_trial_size_roughly - the same for display
+ * @bd: the balloon
+ *
+ * Context: any.
+ * Return: guest pages, off by what moves meanwhile.
+ */
+unsigned long balloon_trial_size_roughly(struct balloon_device *bd)
+{
+	struct balloon_mapping *bm = &bd->trial.bm;
+
+	return data_race(bm->nr_resident + bm->nr_isolated);
 }
 
 /**
@@ -88,12 +174,14 @@ static unsigned long balloon_trial_beyond_margin(struct balloon_device *bd,
  * @bd: the balloon
  *
  * Context: the kthread; takes pages_lock.
- * Return: guest pages.
+ * Return: guest pages, those that mm has isolated not among them.
  */
 unsigned long balloon_trial_passed(struct balloon_device *bd)
 {
-	return balloon_trial_beyond_margin(bd,
-					   bd->trial.nr[BALLOON_TRIAL_PASSED]);
+	unsigned long nr = bd->trial.nr[BALLOON_TRIAL_PASSED];
+
+	return min(balloon_trial_beyond_margin(bd, nr),
+		   READ_ONCE(bd->trial.bm.nr_resident));
 }
 
 /**
@@ -135,7 +223,6 @@ static void balloon_trial_promote(struct balloon_device *bd,
 {
 	struct balloon_trial *trial = &bd->trial;
 
-	list_splice_tail_init(&trial->pages[age], &trial->pages[age + 1]);
 	trial->nr[age + 1] += trial->nr[age];
 	trial->nr[age] = 0;
 }
@@ -188,13 +275,15 @@ int balloon_trial_take(struct balloon_device *bd, unsigned long want,
 
 	if (!balloon_trial_size(bd))
 		balloon_trial_begin_period(trial);
+	balloon_choose_node(bd);
 	*got = 0;
 	while (*got < want) {
 		page = balloon_alloc_block(bd, 0);
 		if (!page)
 			return -ENOMEM;
-		list_add_tail(&page->lru,
-			      &trial->pages[BALLOON_TRIAL_YOUNG]);
+		spin_lock(&trial->bm.pages_lock);
+		balloon_mapping_insert_new(&trial->bm, &page, 1);
+		spin_unlock(&trial->bm.pages_lock);
 		trial->nr[BALLOON_TRIAL_YOUNG]++;
 		if ((*got)++ % BALLOON_TRIAL_LOOK == 0 &&
 		    !balloon_spare(bd, WMARK_LOW))
@@ -203,71 +292,98 @@ int balloon_trial_take(struct balloon_device *bd, unsigned long want,
 	return 0;
 }
 
-static struct page *balloon_trial_remove(struct balloon_device *bd,
-					 enum balloon_trial_age age)
+/*
+ * Takes up to @max pages out of the mapping, and waits for the lock of one if it
+ * finds no other. Returns how many; mm has isolated what is left if it is 0.
+ */
+static unsigned int balloon_trial_remove(struct balloon_trial *trial,
+					 struct page **pages, unsigned int max)
 {
-	struct balloon_trial *trial = &bd->trial;
-	struct page *page;
+	struct balloon_mapping *bm = &trial->bm;
+	unsigned int nr = 0;
 
-	page = list_first_entry_or_null(&trial->pages[age], struct page, lru);
-	if (page) {
-		list_del(&page->lru);
-		trial->nr[age]--;
+	spin_lock(&bm->pages_lock);
+	while (!nr && bm->nr_resident) {
+		nr = balloon_mapping_take(bm, pages, max);
+		if (!nr)
+			nr = balloon_mapping_take_locked(bm, pages);
 	}
-	return page;
+	trial->wants_isolated = !nr && bm->nr_isolated;
+	spin_unlock(&bm->pages_lock);
+	return nr;
 }
 
 /**
  * balloon_trial_next - take a page that has passed its trial
  * @bd: the balloon
  *
- * Context: the kthread.
+ * Context: the kthread; may wait for a page lock.
  * Return: the page, or NULL if there is none.
  */
 struct page *balloon_trial_next(struct balloon_device *bd)
 {
-	return balloon_trial_remove(bd, BALLOON_TRIAL_PASSED);
+	struct balloon_trial *trial = &bd->trial;
+	struct page *page;
+
+	if (!trial->nr[BALLOON_TRIAL_PASSED] ||
+	    !balloon_trial_remove(trial, &page, 1))
+		return NULL;
+	trial->nr[BALLOON_TRIAL_PASSED]--;
+	return page;
 }
 
 /**
  * balloon_trial_end - give everything on trial back to the guest
  * @bd: the balloon
  *
- * Context: the kthread, or teardown after it.
+ * Pages that mm has isolated stay on trial, as young ones. The caller comes again,
+ * as each that returns is an event.
+ *
+ * Context: the kthread, or teardown after it; may wait for page locks.
  */
 void balloon_trial_end(struct balloon_device *bd)
 {
-	struct page *page;
-	unsigned int age;
+	struct balloon_trial *trial = &bd->trial;
+	struct page *pages[BALLOON_TRIAL_GIVE];
+	unsigned long left = balloon_trial_size(bd);
+	unsigned int nr;
 
-	for (age = 0; age < BALLOON_TRIAL_AGES; age++) {
-		while ((page = balloon_trial_remove(bd, age))) {
-			__free_page(page);
-			cond_resched();
-		}
+	while (left && (nr = balloon_trial_remove(trial, pages,
+						  ARRAY_SIZE(pages)))) {
+		release_pages(pages, nr);
+		left -= nr;
+		cond_resched();
 	}
+	memset(trial->nr, 0, sizeof(trial->nr));
+	trial->nr[BALLOON_TRIAL_YOUNG] = left;
 }
 
 /**
  * balloon_trial_answer - do what balloon_trial_recall() asks for
  * @bd: the balloon
  *
- * Context: the kthread.
+ * Memory that the guest asks for is memory that it misses.
+ *
+ * Context: the kthread; takes pages_lock.
+ * Return: whether anything was on trial.
  */
-void balloon_trial_answer(struct balloon_device *bd)
+bool balloon_trial_answer(struct balloon_device *bd)
 {
 	struct balloon_trial *trial = &bd->trial;
 	unsigned long size = balloon_trial_size(bd);
 
 	if (!READ_ONCE(trial->recalled))
-		return;
-	/* First: who asks from now on is not who is answered. */
+		return false;
+	/* Clear the request first: a later recall needs an answer of its own. */
 	WRITE_ONCE(trial->recalled, false);
-	balloon_trial_end(bd);
-	WRITE_ONCE(trial->nr_recalled, trial->nr_recalled + size);
+	if (size)
+		balloon_trial_missed(bd);
+	WRITE_ONCE(trial->nr_recalled,
+		   trial->nr_recalled + size - balloon_trial_size(bd));
 	/* Pairs with balloon_trial_answered(): those pages are counted by then. */
 	smp_store_release(&trial->answers, trial->answers + 1);
 	wake_up(&bd->wait);
+	return size;
 }
 
 /**
@@ -280,18 +396,6 @@ void balloon_trial_recall(struct balloon_device *bd)
 {
 	WRITE_ONCE(bd->trial.recalled, true);
 	balloon_event(bd);
-}
-
-/* A page on its way from one age to the next is on both lists, or on the latter. */
-static bool balloon_trial_has_any(const struct balloon_trial *trial)
-{
-	unsigned int age;
-
-	for (age = 0; age < BALLOON_TRIAL_AGES; age++) {
-		if (!list_empty(&trial->pages[age]))
-			return true;
-	}
-	return false;
 }
 
 static bool balloon_trial_answered(const struct balloon_trial *trial,
@@ -313,7 +417,7 @@ unsigned long balloon_trial_recall_now(struct balloon_device *bd)
 	struct balloon_trial *trial = &bd->trial;
 	unsigned long before = READ_ONCE(trial->nr_recalled);
 	unsigned int answers = READ_ONCE(trial->answers);
-	bool any = balloon_trial_has_any(trial);
+	bool any = READ_ONCE(trial->bm.nr_resident);
 
 	balloon_trial_recall(bd);
 	if (any)

@@ -17,8 +17,8 @@
  *	LEAVING		taken off, not yet given back to the guest; with
  *			MUST_TELL_HOST until its deflate is acknowledged
  *
- * Before PRIVATE, a page that had to be reclaimed may be on trial: held by the
- * kthread alone, in no batch, and given back if it is missed (trial.c). That
+ * Before PRIVATE, a page that had to be reclaimed may be on trial: in a balloon
+ * mapping of its own, in no batch, and given back if it is missed (trial.c). That
  * is none of the five states, and not counted with them, nor in actual.
  *
  * From PRIVATE on page->index is the order of the block that a page was allocated
@@ -65,6 +65,7 @@
 #define _DRIVERS_VIRTIO_BALLOON_H
 
 #include <linux/atomic.h>
+#include <linux/bitmap.h>
 #include <linux/balloon_compaction.h>
 #include <linux/jiffies.h>
 #include <linux/kref.h>
@@ -100,10 +101,15 @@ static inline u32 guest_to_balloon_pages(unsigned long guest_pages)
 }
 
 /* Numbers have 32 bits: memory from 16 TiB on can not go into a balloon. */
+static inline bool balloon_pfn_has_number(unsigned long pfn)
+{
+	return (u64)pfn * BALLOON_PER_GUEST_PAGE +
+	       BALLOON_PER_GUEST_PAGE - 1 <= U32_MAX;
+}
+
 static inline bool balloon_page_has_number(struct page *page)
 {
-	return (u64)page_to_pfn(page) * BALLOON_PER_GUEST_PAGE +
-	       BALLOON_PER_GUEST_PAGE - 1 <= U32_MAX;
+	return balloon_pfn_has_number(page_to_pfn(page));
 }
 
 static inline unsigned long guest_pages_to_kib(unsigned long guest_pages)
@@ -322,6 +328,9 @@ struct balloon_stats {
  * @blocks: blocks that the host has acknowledged, by page->lru, their order in
  *          page->private
  * @nr_lent: guest pages on @blocks
+ * @nr_out: guest pages in blocks, those included that are not acknowledged
+ * @nr_hinted: blocks posted so far
+ * @nr_returned: blocks of those that were acknowledged
  */
 struct balloon_hinting {
 	struct virtqueue *vq;
@@ -338,6 +347,9 @@ struct balloon_hinting {
 	spinlock_t lock;	/* innermost */
 	struct list_head blocks;
 	unsigned long nr_lent;
+	unsigned long nr_out;
+	unsigned long nr_hinted;
+	unsigned long nr_returned;
 };
 
 /**
@@ -460,6 +472,8 @@ struct balloon_plan {
  * @floor_changed: the kthread should look at it; lockless
  * @reclaims: the guest has begun to reclaim memory; lockless
  * @oom_notifier: has what is on trial given back, and what may be of the balloon
+ * @starved: zones that the task which ran out of memory can use and that are short,
+ *           by node and index; under oom_lock
  * @shrinker: sets @reclaims; NULL without VIRTIO_BALLOON_F_DEFLATE_ON_OOM
  *
  * The kthread's own:
@@ -471,6 +485,7 @@ struct balloon_plan {
  * @holds_off: nothing is taken before @hold_off_end, whatever the target
  * @hold_off_end: in jiffies
  * @hold_off_ms: how long the last such time was, or is
+ * @hold_off_reason: why
  * @gave: pages went back under pressure at @gave_at, less than BALLOON_WARY ago
  * @gave_at: in jiffies
  * @missed: a trial had to be ended, at @missed_at, less than BALLOON_WARY ago
@@ -491,6 +506,7 @@ struct balloon_restraint {
 	unsigned int floor_changed;
 	unsigned int reclaims;
 	struct notifier_block oom_notifier;
+	DECLARE_BITMAP(starved, MAX_NUMNODES * MAX_NR_ZONES);
 	struct shrinker *shrinker;
 
 	struct balloon_signals earlier;
@@ -501,6 +517,7 @@ struct balloon_restraint {
 	bool holds_off;
 	unsigned long hold_off_end;
 	unsigned int hold_off_ms;
+	enum balloon_hold hold_off_reason;
 	bool gave;
 	unsigned long gave_at;
 	bool missed;
@@ -524,8 +541,9 @@ enum balloon_trial_age {
 
 /**
  * struct balloon_trial - pages that the guest gets back if it misses them
- * @pages: by age, linked by page->lru; not counted as the balloon's
- * @nr: guest pages on each of those
+ * @bm: the pages, which mm can move; not counted as the balloon's
+ * @wants_isolated: the kthread waits for isolated ones; under @bm.pages_lock
+ * @nr: guest pages by age, those that mm has isolated included
  * @watched: how much of the present period has passed, in jiffies
  * @looked_at: when that was last added to, in jiffies
  * @limit: guest pages that may be on trial at a time, the margin not included
@@ -534,7 +552,8 @@ enum balloon_trial_age {
  * @nr_recalled: guest pages that have gone back by that
  */
 struct balloon_trial {
-	struct list_head pages[BALLOON_TRIAL_AGES];
+	struct balloon_mapping bm;
+	bool wants_isolated;
 	unsigned long nr[BALLOON_TRIAL_AGES];
 	unsigned long watched;
 	unsigned long looked_at;
@@ -609,6 +628,7 @@ struct balloon_recovery {
  * @migrators: how long tasks that migrate pages have waited
  *
  * The kthread's own; others read single values of them for display:
+ * @nid: the node that pages are taken from
  * @looked_acked: what @nr_acked was when the host last made progress, or was idle
  * @looked_at: when that was, or the device's status was last read, in jiffies
  * @target: guest pages that the host wants
@@ -671,6 +691,7 @@ struct balloon_device {
 	unsigned int nr_put_waiters;
 	struct balloon_migrator migrators[BALLOON_MIGRATORS];
 
+	int nid;
 	unsigned long looked_acked;
 	unsigned long looked_at;
 	unsigned long target;
@@ -749,7 +770,9 @@ unsigned long balloon_size(struct balloon_device *bd);
 unsigned long balloon_actual(struct balloon_device *bd);
 void balloon_adjust_managed(struct balloon_device *bd, struct page *page,
 			    long nr);
+void balloon_choose_node(struct balloon_device *bd);
 struct page *balloon_alloc_block(struct balloon_device *bd, unsigned int order);
+struct page *balloon_alloc_canary(struct balloon_device *bd);
 void balloon_free_block(struct page *block, unsigned int order);
 int balloon_inflate(struct balloon_device *bd, unsigned long want,
 		    unsigned long *got);
@@ -816,11 +839,14 @@ void balloon_restraint_init(struct balloon_device *bd);
 unsigned long balloon_available(struct balloon_device *bd);
 unsigned long balloon_spare(struct balloon_device *bd,
 			    enum zone_watermarks mark);
+int balloon_sparest_node(void);
+bool balloon_zone_is_starved(struct balloon_device *bd,
+			     const struct page *page);
 void balloon_signals_read(struct balloon_device *bd,
 			  struct balloon_signals *signals);
 struct balloon_plan balloon_plan(struct balloon_device *bd);
 void balloon_forget_signals(struct balloon_device *bd);
-void balloon_hold_off(struct balloon_device *bd);
+void balloon_hold_off(struct balloon_device *bd, enum balloon_hold reason);
 void balloon_end_hold_off(struct balloon_device *bd);
 unsigned int balloon_missed(struct balloon_device *bd);
 void balloon_not_missed(struct balloon_device *bd);
@@ -847,6 +873,7 @@ struct balloon_plan balloon_decide(const struct balloon_signals *earlier,
 /* trial.c: pages that the guest gets back if it misses them */
 void balloon_trial_init(struct balloon_device *bd);
 unsigned long balloon_trial_size(struct balloon_device *bd);
+unsigned long balloon_trial_size_roughly(struct balloon_device *bd);
 unsigned long balloon_trial_margin(struct balloon_device *bd);
 unsigned long balloon_trial_passed(struct balloon_device *bd);
 unsigned long balloon_trial_room(struct balloon_device *bd);
@@ -855,7 +882,7 @@ int balloon_trial_take(struct balloon_device *bd, unsigned long want,
 		       unsigned long *got);
 struct page *balloon_trial_next(struct balloon_device *bd);
 void balloon_trial_end(struct balloon_device *bd);
-void balloon_trial_answer(struct balloon_device *bd);
+bool balloon_trial_answer(struct balloon_device *bd);
 void balloon_trial_recall(struct balloon_device *bd);
 unsigned long balloon_trial_recall_now(struct balloon_device *bd);
 void balloon_trial_missed(struct balloon_device *bd);
@@ -877,6 +904,9 @@ int balloon_hinting_alloc(struct balloon_device *bd);
 void balloon_hinting_free(struct balloon_device *bd);
 void balloon_hinting_changed(struct balloon_device *bd);
 void balloon_hinting_recall(struct balloon_device *bd);
+unsigned long balloon_hinting_give(struct balloon_device *bd,
+				   unsigned long want);
+unsigned long balloon_hinting_lent(struct balloon_device *bd);
 int balloon_hinting_start(struct balloon_device *bd);
 void balloon_hinting_stop(struct balloon_device *bd);
 void balloon_hinting_abandon(struct balloon_device *bd);

@@ -871,6 +871,21 @@ static struct page *fake_host_alloc_block(struct balloon_device *bd,
 	return block;
 }
 
+/* Stands in for balloon_alloc_canary(). */
+static struct page *fake_host_alloc_canary(struct balloon_device *bd)
+{
+	return fake_host_alloc_block(bd, 0);
+}
+
+/* Stands in for balloon_zone_is_starved(): this guest has plenty, in truth. */
+static bool fake_host_is_starved(struct balloon_device *bd,
+				 const struct page *page)
+{
+	struct fake_host *host = to_fake_host(bd->vdev);
+
+	return !host->is_starved || host->is_starved(page);
+}
+
 /* Stands in for balloon_guest_is_fragmented(). */
 static bool fake_host_is_fragmented(struct balloon_device *bd)
 {
@@ -1093,6 +1108,11 @@ bool fake_host_plug(struct fake_host *host)
 	if (!host->lends_nothing)
 		kunit_activate_static_stub(test, balloon_alloc_block,
 					   fake_host_alloc_block);
+	if (!host->lends_nothing)
+		kunit_activate_static_stub(test, balloon_alloc_canary,
+					   fake_host_alloc_canary);
+	kunit_activate_static_stub(test, balloon_zone_is_starved,
+				   fake_host_is_starved);
 	kunit_activate_static_stub(test, balloon_guest_is_fragmented,
 				   fake_host_is_fragmented);
 	kunit_activate_static_stub(test, balloon_available,
@@ -1232,11 +1252,18 @@ void fake_host_reach(struct fake_host *host, unsigned long guest_pages)
 	fake_host_check(host);
 }
 
-/* Has @page the marks, and if so, do they lead to its balloon? */
+/*
+ * Has @page the marks, and if so, do they lead to its balloon? A hinted block is marked
+ * by half: mm can not move it.
+ */
 static bool fake_host_marked(struct fake_host *host, struct page *page)
 {
 	struct balloon_device *bd = host->bd;
 
+	if (PageOffline(page) && !__PageMovable(page)) {
+		KUNIT_EXPECT_TRUE(host->test, balloon_hinting_lent(bd));
+		return false;
+	}
 	if (!PageOffline(page)) {
 		KUNIT_EXPECT_TRUE(host->test, !__PageMovable(page) ||
 				  !page_movable_ops(page));
@@ -1244,7 +1271,8 @@ static bool fake_host_marked(struct fake_host *host, struct page *page)
 	}
 	KUNIT_EXPECT_TRUE(host->test, __PageMovable(page) &&
 			  page_movable_ops(page));
-	KUNIT_EXPECT_PTR_EQ(host->test, balloon_page_mapping(page), &bd->bm);
+	KUNIT_EXPECT_TRUE(host->test, balloon_page_mapping(page) == &bd->bm ||
+			  balloon_page_mapping(page) == &bd->trial.bm);
 	return true;
 }
 
@@ -1267,7 +1295,8 @@ void fake_host_check(struct fake_host *host)
 	adds_up = balloon_counts_add_up(bd);
 	list_for_each_entry(page, &bd->bm.pages, lru)
 		listed++;
-	held = bd->bm.nr_resident + bd->bm.nr_isolated;
+	held = bd->bm.nr_resident + bd->bm.nr_isolated +
+	       balloon_trial_size_roughly(bd);
 	spin_unlock(&bd->bm.pages_lock);
 
 	xa_for_each(&host->taken, pfn, page)

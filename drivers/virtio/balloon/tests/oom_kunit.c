@@ -138,6 +138,58 @@ static void oom_does_not_wait_for_locked_replacement(struct kunit *test)
 	fake_host_check(host);
 }
 
+static struct page *useful_page;
+
+static bool is_useful(const struct page *page)
+{
+	return page_to_pfn(page) % 3 == page_to_pfn(useful_page) % 3;
+}
+
+/* A task that is bound to a part of memory is given pages of that part only. */
+static void oom_gives_what_task_can_use(struct kunit *test)
+{
+	struct fake_host *host = fake_host_start(test, DEFLATE_ON_OOM);
+	unsigned long left, pfn;
+	struct page *page;
+
+	fake_host_reach(host, 3000);
+	useful_page = balloon_resident_page(host->bd);
+	host->is_starved = is_useful;
+	left = 3000 - run_out_of_memory(host);
+	KUNIT_EXPECT_GE(test, left, 1800);
+	KUNIT_EXPECT_LE(test, left, 2200);
+	xa_for_each(&host->taken, pfn, page)
+		KUNIT_EXPECT_FALSE(test, PageOffline(page) && is_useful(page));
+	KUNIT_EXPECT_EQ(test, run_out_of_memory(host), 0);
+	KUNIT_EXPECT_EQ(test, balloon_size(host->bd), left);
+	host->is_starved = NULL;
+	KUNIT_EXPECT_EQ(test, run_out_of_memory(host), left);
+}
+
+/* Lent blocks, which a host has only been shown, go before pages that it has. */
+static void oom_gives_hints_first(struct kunit *test)
+{
+	struct fake_host *host = fake_host_start(test, DEFLATE_ON_OOM |
+				BIT_ULL(VIRTIO_BALLOON_F_FREE_PAGE_HINT));
+	unsigned long lent;
+
+	fake_host_reach(host, 500);
+	fake_host_set_command(host, 7);
+	fake_host_await(host, READ_ONCE(host->bd->hinting.nr_hinted) &&
+			READ_ONCE(host->bd->hinting.nr_hinted) ==
+			READ_ONCE(host->bd->hinting.nr_returned));
+	flush_delayed_work(&host->bd->hinting.work);
+	lent = balloon_hinting_lent(host->bd);
+	KUNIT_EXPECT_GT(test, lent, 0);
+	KUNIT_EXPECT_GT(test, run_out_of_memory(host), 0);
+	KUNIT_EXPECT_LT(test, balloon_hinting_lent(host->bd), lent);
+	KUNIT_EXPECT_EQ(test, balloon_size(host->bd), 500);
+	while (balloon_hinting_lent(host->bd))
+		KUNIT_ASSERT_GT(test, run_out_of_memory(host), 0);
+	KUNIT_EXPECT_EQ(test, balloon_size(host->bd), 500);
+	KUNIT_EXPECT_EQ(test, run_out_of_memory(host), 500);
+}
+
 static void oom_not_offered(struct kunit *test)
 {
 	struct fake_host *host = fake_host_start(test, 0);
@@ -253,6 +305,8 @@ static struct kunit_case oom_cases[] = {
 	KUNIT_CASE(oom_interrupts_inflation),
 	KUNIT_CASE(oom_leaves_managed_pages_alone),
 	KUNIT_CASE(oom_does_not_wait_for_locked_replacement),
+	KUNIT_CASE(oom_gives_what_task_can_use),
+	KUNIT_CASE(oom_gives_hints_first),
 	KUNIT_CASE(oom_not_offered),
 	KUNIT_CASE(oom_must_tell_host),
 	KUNIT_CASE(oom_must_tell_slow_host),

@@ -5,6 +5,7 @@
 
 #include <kunit/static_stub.h>
 #include <kunit/test.h>
+#include <linux/migrate.h>
 #include <linux/memory.h>
 #include <linux/mm.h>
 #include <linux/sizes.h>
@@ -244,7 +245,7 @@ static const struct decision decisions[] = {
 	{ "wary", {}, NOW(.available = 1500), BOUNDS(.wary = true),
 	  HOLDS(FLOOR) },
 	{ "wary, enough available", {}, NOW(.available = 1501),
-	  BOUNDS(.wary = true), TAKES(501) },
+	  BOUNDS(.wary = true), TAKES(1) },
 	/* Stalls. */
 	{ "some stalls", {}, NOW(.stalls = 100), BOUNDS(), TAKES(50000) },
 	{ "stalls", {}, NOW(.stalls = 101), BOUNDS(), HOLDS(STALL) },
@@ -789,36 +790,84 @@ static void restraint_ends_trial_with_target(struct kunit *test)
 	fake_host_put_on_trial(host, 500);
 }
 
-/* All of it comes back, and the next trial begins. */
-static void expect_recall(struct fake_host *host, unsigned long got)
+static struct folio *trial_migration_target(struct folio *src,
+					    unsigned long private)
 {
-	fake_host_await(host, host->nr_inflated == 500);
-	KUNIT_EXPECT_EQ(host->test, fake_host_got(host), got + 500);
+	struct page *page = fake_host_new_page((struct fake_host *)private);
+
+	return page ? page_folio(page) : NULL;
 }
 
-static void restraint_ends_trial_when_memory_goes_offline(struct kunit *test)
+static struct page *isolate_from_trial(struct fake_host *host)
+{
+	struct page *page = list_first_entry(&host->bd->trial.bm.pages,
+					     struct page, lru);
+
+	KUNIT_ASSERT_TRUE(host->test,
+			  isolate_movable_page(page, ISOLATE_UNEVICTABLE));
+	list_add_tail(&page->lru, &host->isolated);
+	return page;
+}
+
+/* mm moves a page on trial, and nobody has to be told. */
+static void restraint_has_pages_on_trial_moved(struct kunit *test)
 {
 	struct fake_host *host = fake_host_start(test, 0);
-	unsigned long got;
+	struct page *page;
+	unsigned int i;
 
 	fake_host_put_on_trial(host, 500);
-	got = fake_host_got(host);
-	fake_host_take_offline(host, MEM_GOING_OFFLINE, pfn_to_page(0), 1);
-	expect_recall(host, got);
-	fake_host_take_offline(host, MEM_CANCEL_OFFLINE, pfn_to_page(0), 1);
+	for (i = 0; i < 20; i++) {
+		page = isolate_from_trial(host);
+		KUNIT_EXPECT_EQ(test, 0,
+				migrate_pages(&host->isolated,
+					      trial_migration_target, NULL,
+					      (unsigned long)host, MIGRATE_ASYNC,
+					      MR_MEMORY_HOTPLUG, NULL));
+		KUNIT_EXPECT_EQ(test, page_ref_count(page), 1);
+		KUNIT_EXPECT_EQ(test, balloon_trial_size(host->bd), 500);
+		fake_host_check(host);
+	}
+	KUNIT_EXPECT_EQ(test, host->queues[FAKE_INFLATE].nr_messages, 0);
+	fake_host_await(host, fake_host_arrived(host, 500));
+	KUNIT_EXPECT_EQ(test, host->queues[FAKE_DEFLATE].nr_messages, 0);
 }
 
-/* Of an empty balloon, which has nothing else to give. */
+/* What mm has isolated comes back after the end of the trial, to the guest. */
+static void restraint_ends_trial_of_isolated_page(struct kunit *test)
+{
+	struct fake_host *host = fake_host_start(test, 0);
+	struct page *page;
+
+	fake_host_put_on_trial(host, 500);
+	page = isolate_from_trial(host);
+	fake_host_set_target(host, 0);
+	fake_host_await(host, balloon_trial_size(host->bd) == 1);
+	fake_host_await(host, fake_host_asleep(host));
+	putback_movable_pages(&host->isolated);
+	fake_host_await(host, !balloon_trial_size(host->bd));
+	KUNIT_EXPECT_EQ(test, page_ref_count(page), 1);
+	KUNIT_EXPECT_EQ(test, host->nr_inflated, 0);
+}
+
+/* Of an empty balloon, which has nothing else to give. It is not tried again at once. */
 static void expect_recall_near_the_killer(struct fake_host *host)
 {
 	struct notifier_block *nb = &host->bd->restraint.oom_notifier;
-	unsigned long got, freed = 0;
+	unsigned long got, freed = 0, since;
+	struct kunit *test = host->test;
 
 	fake_host_put_on_trial(host, 500);
 	got = fake_host_got(host);
+	since = jiffies;
 	nb->notifier_call(nb, 0, &freed);
-	KUNIT_EXPECT_EQ(host->test, freed, 500);
-	expect_recall(host, got);
+	KUNIT_EXPECT_EQ(test, freed, 500);
+	KUNIT_EXPECT_TRUE(test, host->bd->restraint.missed);
+	KUNIT_EXPECT_LT(test, host->bd->trial.limit, 500);
+	fake_host_await(host, fake_host_got(host) != got);
+	KUNIT_EXPECT_GE(test, jiffies - since + 1,
+			msecs_to_jiffies(BALLOON_MISSED_MIN_MS));
+	fake_host_await(host, fake_host_arrived(host, 500));
 }
 
 static void restraint_ends_trial_near_the_killer(struct kunit *test)
@@ -1060,7 +1109,8 @@ static struct kunit_case restraint_cases[] = {
 	KUNIT_CASE(restraint_tries_seldom),
 	KUNIT_CASE(restraint_lets_cgroups_thrash),
 	KUNIT_CASE(restraint_ends_trial_with_target),
-	KUNIT_CASE(restraint_ends_trial_when_memory_goes_offline),
+	KUNIT_CASE(restraint_has_pages_on_trial_moved),
+	KUNIT_CASE(restraint_ends_trial_of_isolated_page),
 	KUNIT_CASE(restraint_ends_trial_near_the_killer),
 	KUNIT_CASE(restraint_ends_trial_without_reserve),
 	KUNIT_CASE(restraint_looks_again_while_it_tries),

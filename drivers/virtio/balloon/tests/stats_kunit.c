@@ -189,6 +189,32 @@ static void stats_removed_while_asked(struct kunit *test)
 	fake_host_unplug(host);
 }
 
+static void stats_with_wrong_id(struct kunit *test)
+{
+	struct fake_host *host = fake_host_start(test, STATS_VQ);
+	unsigned int nr;
+
+	fake_host_reach(host, 100);
+	nr = nr_stats(host);
+	fake_host_answer_wrong_id(host, FAKE_STATS, U16_MAX);
+	fake_host_await(host, fake_host_recovered(host, 1, 100));
+	fake_host_await(host, nr_stats(host) > nr);
+	ask(host);
+}
+
+/* What is on trial is as good as free. */
+static void stats_contain_what_is_on_trial(struct kunit *test)
+{
+	struct fake_host *host = fake_host_start(test, STATS_VQ);
+	u64 free, without, size = 5000 * PAGE_SIZE;
+
+	fake_host_await(host, nr_stats(host) == 1);
+	free = stat_of_tag(host, ask(host), VIRTIO_BALLOON_S_MEMFREE);
+	fake_host_put_on_trial(host, 5000);
+	without = free - stat_of_tag(host, ask(host), VIRTIO_BALLOON_S_MEMFREE);
+	KUNIT_EXPECT_LT(test, without + size / 2, size);
+}
+
 static void stats_of_broken_host(struct kunit *test)
 {
 	struct fake_host *host = fake_host_start(test, STATS_VQ);
@@ -211,6 +237,8 @@ static struct kunit_case stats_cases[] = {
 	KUNIT_CASE(stats_of_legacy_host),
 	KUNIT_CASE(stats_not_offered),
 	KUNIT_CASE(stats_removed_while_asked),
+	KUNIT_CASE(stats_with_wrong_id),
+	KUNIT_CASE(stats_contain_what_is_on_trial),
 	KUNIT_CASE(stats_of_broken_host),
 	{}
 };
