@@ -70,6 +70,7 @@ static int balloon_probe(struct virtio_device *vdev)
 	bd->deflates_on_oom =
 		virtio_has_feature(vdev, VIRTIO_BALLOON_F_DEFLATE_ON_OOM);
 
+	balloon_wakeup_start(bd);
 	balloon_poison_tell_costs(bd);
 	err = balloon_device_ready(bd);
 	if (err) {
@@ -109,6 +110,7 @@ err_stop:
 err_shut_down:
 	balloon_shut_down(bd);
 err_put:
+	balloon_wakeup_stop(bd);
 	vdev->priv = NULL;
 	balloon_device_put(bd);
 	return err;
@@ -129,6 +131,7 @@ static void balloon_remove(struct virtio_device *vdev)
 	balloon_hotplug_stop(bd);
 	balloon_restraint_stop(bd);
 	balloon_shut_down(bd);
+	balloon_wakeup_stop(bd);
 	vdev->priv = NULL;
 	balloon_device_put(bd);
 }
@@ -138,8 +141,21 @@ static void balloon_changed(struct virtio_device *vdev)
 	struct balloon_device *bd = vdev->priv;
 
 	WRITE_ONCE(bd->config_changed, true);
+	balloon_stay_awake(bd, BALLOON_AWAKE_TARGET);
 	balloon_event(bd);
 	balloon_hinting_changed(bd);
+}
+
+/*
+ * The machine goes down, or another kernel takes over. Nobody needs the pages back;
+ * the device must not act on what the guest leaves behind, nor the kthread go on.
+ */
+static void balloon_shutdown(struct device *dev)
+{
+	struct balloon_device *bd = dev_to_virtio(dev)->priv;
+
+	balloon_quiesce(bd);
+	balloon_device_reset(bd);
 }
 
 #ifdef CONFIG_PM_SLEEP
@@ -196,6 +212,7 @@ static const unsigned int balloon_features[] = {
 static struct virtio_driver balloon_driver = {
 	.driver.name = KBUILD_MODNAME,
 	.driver.dev_groups = balloon_groups,
+	.driver.shutdown = balloon_shutdown,
 	.id_table = balloon_ids,
 	.feature_table = balloon_features,
 	.feature_table_size = ARRAY_SIZE(balloon_features),

@@ -137,6 +137,8 @@ static void balloon_stats_work(struct work_struct *work)
 						 stats.work);
 	unsigned int unused_length;
 
+	/* First: the host may ask again as soon as they are posted. */
+	balloon_may_sleep(bd, BALLOON_AWAKE_STATS);
 	if (!bd->stats.posted || virtqueue_get_buf(bd->stats.vq, &unused_length))
 		balloon_stats_post(bd);
 	if (virtqueue_is_broken(bd->stats.vq))
@@ -148,6 +150,7 @@ void balloon_stats_requested(struct virtqueue *vq)
 {
 	struct balloon_device *bd = vq->vdev->priv;
 
+	balloon_stay_awake(bd, BALLOON_AWAKE_STATS);
 	queue_work(system_freezable_wq, &bd->stats.work);
 }
 

@@ -326,8 +326,10 @@ static void balloon_look_after_device(struct balloon_device *bd, bool busy)
 	if (!busy || acked != bd->looked_acked) {
 		bd->looked_acked = acked;
 		bd->looked_at = jiffies;
+		bd->host_silent = false;
 	} else if (time_after_eq(jiffies, bd->looked_at + BALLOON_LOOK_AGAIN)) {
 		bd->looked_at = jiffies;
+		bd->host_silent = true;
 		if (!balloon_device_works(bd))
 			balloon_device_fail(bd);
 	}
@@ -377,6 +379,15 @@ static long balloon_thread_pass(struct balloon_device *bd)
 	return min(timeout, balloon_report_in_time(bd));
 }
 
+/* It has gone as far as it can for now. A silent host keeps no guest awake. */
+static void balloon_thread_rests(struct balloon_device *bd)
+{
+	if (READ_ONCE(bd->config_changed) && !READ_ONCE(bd->dying))
+		return;
+	if (!balloon_moving(bd) || bd->host_silent || READ_ONCE(bd->dying))
+		balloon_may_sleep(bd, BALLOON_AWAKE_TARGET);
+}
+
 /*
  * A kthread that is dying reaps nothing. It must not ask the queues: an
  * acknowledgment that stays there would keep it from its sleep.
@@ -401,8 +412,10 @@ static int balloon_thread(void *data)
 	while (!kthread_should_stop()) {
 		seen = atomic_read(&bd->events);
 		timeout = balloon_thread_pass(bd);
-		if (timeout)
+		if (timeout) {
+			balloon_thread_rests(bd);
 			balloon_thread_sleep(bd, seen, timeout);
+		}
 		/* On every turn: a kernel may not preempt. */
 		cond_resched();
 		try_to_freeze();

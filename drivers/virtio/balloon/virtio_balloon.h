@@ -573,6 +573,22 @@ struct balloon_patience {
 	unsigned long looked_at;
 };
 
+/* Why the guest has to stay awake for a moment. */
+enum balloon_awake {
+	BALLOON_AWAKE_TARGET,
+	BALLOON_AWAKE_STATS,
+};
+
+/**
+ * struct balloon_wakeup - what the guest has to stay awake for
+ * @lock: innermost; taken in interrupts, too
+ * @reasons: a bit for each of enum balloon_awake
+ */
+struct balloon_wakeup {
+	spinlock_t lock;
+	unsigned int reasons;
+};
+
 /**
  * struct balloon_recovery - from a broken device to one that works
  * @down: the device is not set up
@@ -631,6 +647,7 @@ struct balloon_recovery {
  * @nid: the node that pages are taken from
  * @looked_acked: what @nr_acked was when the host last made progress, or was idle
  * @looked_at: when that was, or the device's status was last read, in jiffies
+ * @host_silent: it has made none for BALLOON_LOOK_AGAIN
  * @target: guest pages that the host wants
  * @reported: balloon pages last written to the device as `actual`
  * @reported_at: when, in jiffies
@@ -658,6 +675,7 @@ struct balloon_recovery {
  * @gave_at_oom: pages went back because the guest ran out of memory
  *
  * @restraint: see there
+ * @wakeup: see there
  * @hotplug: see there
  * @stats: see there
  * @hinting: see there
@@ -694,6 +712,7 @@ struct balloon_device {
 	int nid;
 	unsigned long looked_acked;
 	unsigned long looked_at;
+	bool host_silent;
 	unsigned long target;
 	u32 reported;
 	unsigned long reported_at;
@@ -717,6 +736,7 @@ struct balloon_device {
 	unsigned int gave_at_oom;
 
 	struct balloon_restraint restraint;
+	struct balloon_wakeup wakeup;
 	struct balloon_hotplug hotplug;
 	struct balloon_stats stats;
 	struct balloon_hinting hinting;
@@ -920,6 +940,12 @@ bool balloon_guest_poisons(void);
 void balloon_poison_validate(struct virtio_device *vdev);
 void balloon_poison_tell(struct balloon_device *bd);
 void balloon_poison_tell_costs(struct balloon_device *bd);
+
+/* wakeup.c: what the guest does before it sleeps */
+void balloon_wakeup_start(struct balloon_device *bd);
+void balloon_wakeup_stop(struct balloon_device *bd);
+void balloon_stay_awake(struct balloon_device *bd, enum balloon_awake reason);
+void balloon_may_sleep(struct balloon_device *bd, enum balloon_awake reason);
 
 /* sysfs.c: what an administrator sees */
 extern const struct attribute_group *balloon_groups[];

@@ -21,6 +21,8 @@
 #define MUST_TELL_HOST	BIT_ULL(VIRTIO_BALLOON_F_MUST_TELL_HOST)
 #define STATS_VQ	BIT_ULL(VIRTIO_BALLOON_F_STATS_VQ)
 #define DEFLATE_ON_OOM	BIT_ULL(VIRTIO_BALLOON_F_DEFLATE_ON_OOM)
+#define HINTING		BIT_ULL(VIRTIO_BALLOON_F_FREE_PAGE_HINT)
+#define REPORTING	BIT_ULL(VIRTIO_BALLOON_F_REPORTING)
 
 static struct balloon_device *probed;
 
@@ -241,6 +243,130 @@ static void thread_sleeps_while_dying(struct kunit *test)
 	WRITE_ONCE(bd->dying, false);
 	balloon_event(bd);
 	fake_host_await(host, fake_host_arrived(host, 100));
+}
+
+/* A machine that goes down needs no page back, and no kthread that goes on. */
+static void shut_down(struct kunit *test, unsigned long from, unsigned long to)
+{
+	struct fake_host *host = fake_host_start(test, STATS_VQ | HINTING);
+	unsigned int inflates, deflates;
+	unsigned long since;
+
+	fake_host_reach(host, from);
+	fake_host_set_command(host, 7);
+	host->holds[FAKE_INFLATE] = true;
+	host->holds[FAKE_DEFLATE] = true;
+	fake_host_set_target(host, to);
+	fake_host_await(host, fake_host_unanswered(host, from < to ?
+						   FAKE_INFLATE :
+						   FAKE_DEFLATE));
+	since = jiffies;
+	host->vdev.dev.driver->shutdown(&host->vdev.dev);
+	KUNIT_EXPECT_LT(test, jiffies - since, HZ / 10);
+	KUNIT_EXPECT_EQ(test, host->nr_resets, 2);
+	KUNIT_EXPECT_EQ(test, host->status, 0);
+	fake_host_await(host, !task_is_running(host->bd->thread));
+	inflates = host->queues[FAKE_INFLATE].nr_messages;
+	deflates = host->queues[FAKE_DEFLATE].nr_messages;
+	balloon_event(host->bd);
+	schedule_timeout_uninterruptible(5 * HZ);
+	KUNIT_EXPECT_EQ(test, host->queues[FAKE_INFLATE].nr_messages, inflates);
+	KUNIT_EXPECT_EQ(test, host->queues[FAKE_DEFLATE].nr_messages, deflates);
+	fake_host_unplug(host);
+}
+
+static void shut_down_while_inflating(struct kunit *test)
+{
+	shut_down(test, 500, 5000);
+}
+
+static void shut_down_while_deflating(struct kunit *test)
+{
+	shut_down(test, 5000, 500);
+}
+
+#ifdef CONFIG_PM_SLEEP
+/* The guest stays awake until the target is reached, and the statistics are posted. */
+static void host_keeps_guest_awake(struct kunit *test)
+{
+	struct fake_host *host = fake_host_start(test, STATS_VQ);
+	struct balloon_device *bd = host->bd;
+	struct device *dev = &host->vdev.dev;
+
+	KUNIT_EXPECT_TRUE(test, device_can_wakeup(dev));
+	KUNIT_EXPECT_FALSE(test, device_may_wakeup(dev));
+	KUNIT_ASSERT_EQ(test, device_wakeup_enable(dev), 0);
+	KUNIT_EXPECT_FALSE(test, dev->power.wakeup->active);
+	host->holds[FAKE_INFLATE] = true;
+	fake_host_set_target(host, 500);
+	KUNIT_EXPECT_TRUE(test, dev->power.wakeup->active);
+	fake_host_await(host, fake_host_unanswered(host, FAKE_INFLATE) &&
+			fake_host_asleep(host));
+	KUNIT_EXPECT_TRUE(test, dev->power.wakeup->active);
+	/* A host that is silent keeps it awake no longer. */
+	schedule_timeout_uninterruptible(3 * BALLOON_LOOK_AGAIN);
+	KUNIT_EXPECT_FALSE(test, dev->power.wakeup->active);
+	fake_host_set_target(host, 600);
+	KUNIT_EXPECT_TRUE(test, dev->power.wakeup->active);
+	fake_host_answer_all(host);
+	fake_host_await(host, fake_host_arrived(host, 600));
+	KUNIT_EXPECT_FALSE(test, dev->power.wakeup->active);
+
+	KUNIT_EXPECT_TRUE(test, fake_host_answer(host, FAKE_STATS));
+	KUNIT_EXPECT_TRUE(test, dev->power.wakeup->active);
+	flush_work(&bd->stats.work);
+	KUNIT_EXPECT_FALSE(test, dev->power.wakeup->active);
+	fake_host_unbind(host);
+	KUNIT_EXPECT_FALSE(test, device_can_wakeup(dev));
+	KUNIT_ASSERT_TRUE(test, fake_host_bind(host));
+}
+#else
+static void host_keeps_guest_awake(struct kunit *test)
+{
+	kunit_skip(test, "needs PM_SLEEP");
+}
+#endif
+
+/* As many queues as there are features, whichever those are. */
+static void probe_with_features(struct kunit *test, u64 features)
+{
+	struct fake_host *host = fake_host_create(test);
+	bool reports = features & REPORTING;
+
+	host->features |= features;
+	KUNIT_ASSERT_TRUE(test, fake_host_plug(host));
+	KUNIT_EXPECT_EQ(test, !!host->queues[FAKE_STATS].vq,
+			!!(features & STATS_VQ));
+	KUNIT_EXPECT_EQ(test, !!host->queues[FAKE_HINTING].vq,
+			!!(features & HINTING));
+	KUNIT_EXPECT_EQ(test, !!host->queues[FAKE_REPORTING].vq, reports);
+	KUNIT_EXPECT_EQ(test, host->bd->reporting.registered, reports);
+	fake_host_reach(host, 50);
+	fake_host_needs_reset(host);
+	fake_host_await(host, fake_host_recovered(host, 1, 50));
+	if (features & STATS_VQ)
+		fake_host_await(host,
+				host->queues[FAKE_STATS].nr_messages == 2);
+	fake_host_reach(host, 5);
+	fake_host_unplug(host);
+}
+
+static void probe_with_all_subsets_of_features(struct kunit *test)
+{
+	static const u64 features[] = {
+		MUST_TELL_HOST, STATS_VQ, DEFLATE_ON_OOM, HINTING, REPORTING,
+		BIT_ULL(VIRTIO_RING_F_EVENT_IDX),
+	};
+	unsigned int subset, i;
+	u64 some;
+
+	for (subset = 0; subset < 1U << ARRAY_SIZE(features); subset++) {
+		some = 0;
+		for (i = 0; i < ARRAY_SIZE(features); i++)
+			if (subset & BIT(i))
+				some |= features[i];
+		probe_with_features(test, some);
+	}
 }
 
 static void unbind_and_bind_again(struct kunit *test)
@@ -498,6 +624,10 @@ static struct kunit_case lifetime_cases[] = {
 	KUNIT_CASE(remove_while_deflating),
 	KUNIT_CASE(remove_with_private_pages),
 	KUNIT_CASE(thread_sleeps_while_dying),
+	KUNIT_CASE_SLOW(shut_down_while_inflating),
+	KUNIT_CASE_SLOW(shut_down_while_deflating),
+	KUNIT_CASE_SLOW(host_keeps_guest_awake),
+	KUNIT_CASE_SLOW(probe_with_all_subsets_of_features),
 	KUNIT_CASE(unbind_and_bind_again),
 	KUNIT_CASE(reference_outlives_device),
 	KUNIT_CASE(freeze_gives_all_back),

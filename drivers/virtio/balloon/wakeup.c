@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * What the host asks for while the guest is about to suspend, or does so to idle.
+ *
+ * The transport's interrupt wakes the guest. The driver keeps it awake until the
+ * kthread has gone as far as it can towards the target, or the statistics are posted.
+ * User space decides by power/wakeup whether that counts.
+ */
+
+#include <linux/bits.h>
+#include <linux/device.h>
+
+#include "virtio_balloon.h"
+
+/**
+ * balloon_wakeup_start - offer to keep the guest awake
+ * @bd: the balloon
+ *
+ * Context: probe.
+ */
+void balloon_wakeup_start(struct balloon_device *bd)
+{
+	spin_lock_init(&bd->wakeup.lock);
+	device_set_wakeup_capable(&bd->vdev->dev, true);
+}
+
+/**
+ * balloon_wakeup_stop - keep the guest awake no longer
+ * @bd: the balloon
+ *
+ * Context: remove.
+ */
+void balloon_wakeup_stop(struct balloon_device *bd)
+{
+	device_init_wakeup(&bd->vdev->dev, false);
+}
+
+/**
+ * balloon_stay_awake - something is to be done before the guest sleeps
+ * @bd: the balloon
+ * @reason: what
+ *
+ * Context: any, including interrupts.
+ */
+void balloon_stay_awake(struct balloon_device *bd, enum balloon_awake reason)
+{
+	unsigned long flags;
+
+	spin_lock_irqsave(&bd->wakeup.lock, flags);
+	if (!bd->wakeup.reasons)
+		pm_stay_awake(&bd->vdev->dev);
+	bd->wakeup.reasons |= BIT(reason);
+	spin_unlock_irqrestore(&bd->wakeup.lock, flags);
+}
+
+/**
+ * balloon_may_sleep - that has been done
+ * @bd: the balloon
+ * @reason: what
+ *
+ * Context: any.
+ */
+void balloon_may_sleep(struct balloon_device *bd, enum balloon_awake reason)
+{
+	unsigned long flags;
+
+	spin_lock_irqsave(&bd->wakeup.lock, flags);
+	if (bd->wakeup.reasons == BIT(reason))
+		pm_relax(&bd->vdev->dev);
+	bd->wakeup.reasons &= ~BIT(reason);
+	spin_unlock_irqrestore(&bd->wakeup.lock, flags);
+}
