@@ -54,7 +54,7 @@ static void balloon_hint_mark(struct balloon_hinting *hinting,
 
 	set_page_private(block, order);
 	for (i = 0; i < 1U << order; i++)
-		__SetPageOffline(block + i);
+		__folio_set_offline(page_folio(block + i));
 	spin_lock(&hinting->lock);
 	WRITE_ONCE(hinting->nr_out, hinting->nr_out + (1UL << order));
 	spin_unlock(&hinting->lock);
@@ -69,7 +69,7 @@ static void balloon_hint_free(struct balloon_hinting *hinting,
 	WRITE_ONCE(hinting->nr_out, hinting->nr_out - (1UL << order));
 	spin_unlock(&hinting->lock);
 	for (i = 0; i < 1U << order; i++)
-		__ClearPageOffline(block + i);
+		__folio_clear_offline(page_folio(block + i));
 	set_page_private(block, 0);
 	__free_pages(block, order);
 }

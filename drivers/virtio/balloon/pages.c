@@ -739,17 +739,33 @@ unsigned long balloon_leaving(struct balloon_device *bd)
 	return leaving;
 }
 
+/**
+ * balloon_held - guest pages that the balloon has a reference on
+ * @bd: the balloon
+ *
+ * Context: process, takes pages_lock.
+ */
+unsigned long balloon_held(struct balloon_device *bd)
+{
+	unsigned long held;
+
+	spin_lock(&bd->bm.pages_lock);
+	held = bd->nr_held;
+	spin_unlock(&bd->bm.pages_lock);
+	return held;
+}
+
 /*
  * A device that is broken has no claim to the pages: the kthread is about to release
  * them all, or has done so. Returns how many came back meanwhile.
  */
 static unsigned long balloon_await_all_back(struct balloon_device *bd)
 {
-	unsigned long before = data_race(READ_ONCE(bd->nr_held)), left;
+	unsigned long before = balloon_held(bd), left;
 
-	wait_event_timeout(bd->wait, !data_race(READ_ONCE(bd->nr_held)) ||
+	wait_event_timeout(bd->wait, !balloon_held(bd) ||
 			   READ_ONCE(bd->dying), BALLOON_LOOK_AGAIN);
-	left = data_race(READ_ONCE(bd->nr_held));
+	left = balloon_held(bd);
 	return before - min(before, left);
 }
 

@@ -144,6 +144,7 @@ unsigned long balloon_trial_size_roughly(struct balloon_device *bd)
 {
 	struct balloon_mapping *bm = &bd->trial.bm;
 
+	/* For display, and for a decision that is made again soon. */
 	return data_race(bm->nr_resident + bm->nr_isolated);
 }
 

@@ -585,7 +585,7 @@ enum balloon_awake {
  * @reasons: a bit for each of enum balloon_awake
  */
 struct balloon_wakeup {
-	spinlock_t lock;
+	spinlock_t lock;	/* innermost */
 	unsigned int reasons;
 };
 
@@ -788,6 +788,7 @@ bool balloon_counts_add_up(struct balloon_device *bd)
 	__must_hold(&bd->bm.pages_lock);
 unsigned long balloon_size(struct balloon_device *bd);
 unsigned long balloon_actual(struct balloon_device *bd);
+unsigned long balloon_held(struct balloon_device *bd);
 void balloon_adjust_managed(struct balloon_device *bd, struct page *page,
 			    long nr);
 void balloon_choose_node(struct balloon_device *bd);

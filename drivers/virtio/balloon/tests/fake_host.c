@@ -1336,17 +1336,6 @@ unsigned long balloon_state_pages(struct balloon_device *bd,
 	return nr;
 }
 
-/* Guest pages that the balloon has a reference on. */
-unsigned long balloon_held(struct balloon_device *bd)
-{
-	unsigned long nr;
-
-	spin_lock(&bd->bm.pages_lock);
-	nr = bd->nr_held;
-	spin_unlock(&bd->bm.pages_lock);
-	return nr;
-}
-
 /* The page that has been resident for the longest time. */
 struct page *balloon_resident_page(struct balloon_device *bd)
 {

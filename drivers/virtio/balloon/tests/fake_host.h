@@ -290,7 +290,6 @@ struct page *fake_message_page(struct fake_message *message,
 
 unsigned long balloon_state_pages(struct balloon_device *bd,
 				  enum balloon_page_state state);
-unsigned long balloon_held(struct balloon_device *bd);
 struct page *balloon_resident_page(struct balloon_device *bd);
 
 #endif /* _DRIVERS_VIRTIO_BALLOON_TESTS_FAKE_HOST_H */
