@@ -34,8 +34,10 @@
 /* After so long without an answer it is notified again, and naps double. */
 #define BALLOON_HINTS_NUDGE	(HZ / 10)
 #define BALLOON_HINTS_LONGEST_NAP_US	(20 * USEC_PER_MSEC)
-/* A host that was found silent is looked at this often. */
+/* A host that was found silent is looked at this often, ... */
 #define BALLOON_HINTS_LOOK	HZ
+/* ... and a guest that has lent blocks. */
+#define BALLOON_HINTS_WATCH	(HZ / 10)
 
 static unsigned int hint_order(const struct page *block)
 {
@@ -478,6 +480,21 @@ static bool balloon_hints_go_on(struct balloon_device *bd)
 	return true;
 }
 
+/*
+ * mm calls a shrinker that knows no memory cgroups on the root's turn only, which may
+ * come late where there are many. So the driver also looks by itself while blocks are
+ * lent: a guest in which kswapd has to run gets a part of them.
+ */
+static void balloon_hints_watch_guest(struct balloon_device *bd)
+{
+	if (!READ_ONCE(bd->hinting.nr_lent))
+		return;
+	if (!balloon_spare(bd, WMARK_LOW))
+		balloon_hints_give_back(bd, max(balloon_floor(bd), 1UL));
+	queue_delayed_work(system_freezable_wq, &bd->hinting.work,
+			   BALLOON_HINTS_WATCH);
+}
+
 static void balloon_hinting_work(struct work_struct *work)
 {
 	struct balloon_device *bd = container_of(to_delayed_work(work),
@@ -498,6 +515,8 @@ static void balloon_hinting_work(struct work_struct *work)
 		else if (id != VIRTIO_BALLOON_CMD_ID_STOP && id != answered)
 			balloon_hints_answer(bd, id);
 	}
+	if (!hinting->silent && !balloon_hints_stopped(bd))
+		balloon_hints_watch_guest(bd);
 }
 
 /**

@@ -133,6 +133,7 @@ struct fake_queue {
  * @nr_samples: how often those were read
  * @pause: jiffies that the guest stands still for whenever they are
  * @nr_looks: how often somebody looked at what is available
+ * @guest_work: what a test has a worker do as a task of its own
  * @on_alloc: called before each allocation, from the kthread
  * @is_starved: is a page of use to the task that ran out of memory? All are if NULL
  * @nr_allocs: successful allocations by order
@@ -197,6 +198,7 @@ struct fake_host {
 	unsigned int nr_samples;
 	unsigned int pause;
 	unsigned int nr_looks;
+	struct work_struct guest_work;
 	void (*on_alloc)(struct fake_host *host, unsigned int order);
 	bool (*is_starved)(const struct page *page);
 	unsigned long nr_allocs[NR_PAGE_ORDERS];

@@ -459,6 +459,48 @@ static void hints_return_from_silent_host(struct kunit *test)
 	finish(host, VIRTIO_BALLOON_CMD_ID_DONE);
 }
 
+/* The stub is for tasks of the test; mm's workers are none. */
+static unsigned long guest_is_short(struct balloon_device *bd,
+				    enum zone_watermarks mark)
+{
+	return 0;
+}
+
+static void watch_guest(struct work_struct *work)
+{
+	struct fake_host *host = container_of(work, struct fake_host,
+					      guest_work);
+
+	current->kunit_test = host->test;
+	host->bd->hinting.work.work.func(&host->bd->hinting.work.work);
+	current->kunit_test = NULL;
+}
+
+/* No shrinker is called, and still lent blocks come back to a guest that is short. */
+static void hints_return_to_guest_that_is_short(struct kunit *test)
+{
+	struct fake_host *host = slow_host(test);
+	unsigned long lent;
+
+	ask_until_full(host, 7);
+	finish(host, VIRTIO_BALLOON_CMD_ID_STOP);
+	lent = nr_lent(host);
+	KUNIT_EXPECT_GT(test, lent, 0);
+	schedule_timeout_uninterruptible(HZ);
+	KUNIT_EXPECT_EQ(test, nr_lent(host), lent);
+
+	kunit_activate_static_stub(test, balloon_spare, guest_is_short);
+	INIT_WORK(&host->guest_work, watch_guest);
+	while (nr_lent(host)) {
+		schedule_work(&host->guest_work);
+		flush_work(&host->guest_work);
+		KUNIT_ASSERT_LT(test, nr_lent(host), lent);
+		lent = nr_lent(host);
+	}
+	fake_host_set_command(host, VIRTIO_BALLOON_CMD_ID_DONE);
+	flush_delayed_work(&host->bd->hinting.work);
+}
+
 static void hints_in_ring_of_one(struct kunit *test)
 {
 	struct fake_host *host = fake_host_create(test);
@@ -672,6 +714,7 @@ static struct kunit_case hinting_cases[] = {
 	KUNIT_CASE(hints_notified_in_vain),
 	KUNIT_CASE_SLOW(hints_of_silent_host),
 	KUNIT_CASE_SLOW(hints_return_from_silent_host),
+	KUNIT_CASE_SLOW(hints_return_to_guest_that_is_short),
 	KUNIT_CASE(hints_in_ring_of_one),
 	KUNIT_CASE(hints_of_broken_host),
 	KUNIT_CASE(hints_of_broken_balloon),
