@@ -35,7 +35,6 @@ def fixture_nodes(balloon):
     return [Node(balloon.guest, number) for number in (0, 1)]
 
 
-@pytest.mark.debug
 def test_each_node_keeps_some(balloon, nodes):
     """What is taken of a node depends on what the node can spare, not on its place in a list."""
     guest = balloon.guest
