@@ -232,7 +232,8 @@ def test_statistics_count_what_is_lent(hinting):
     hinting.statistics(0)
     wait_returned(guest, before["MemFree"])
     said = {name: stats[f"stat-{name}-memory"] for name in ("free", "available")}
-    print(f"{lent // MIB} MiB lent;", *(f"{name}: {size // MIB} MiB" for name, size in said.items()))
+    print(f"{lent // MIB} MiB lent; MiB said to be:",
+          {name: size // MIB for name, size in said.items()})
     assert said["free"] > before["MemFree"] - 32 * MIB
     assert said["available"] > before["MemAvailable"] - 32 * MIB
 
