@@ -3,6 +3,10 @@
 
 A DIMM's memory is online as ZONE_MOVABLE, from which the balloon takes its
 pages first.  What stays of the guest's zones is what it booted with.
+
+In the memory that the guest booted with, which is the kernel's, mm looks for
+pages that cannot move before it tells anybody.  One such page keeps its block
+online.  Tests take blocks there of which the kernel itself has nothing.
 """
 
 import contextlib
@@ -12,8 +16,10 @@ import time
 import pytest
 
 from conftest import CheckedBalloon
-from host.dimm import MEMORY, Dimm
+from host.dimm import MEMORY, Dimm, Refused, blocks, change
 from host.guest import HANG_SECONDS, PAGE_SIZE
+from host.held import Held
+from host.migration import crawling
 from host.paths import MIB
 
 BOOT_MEMORY = 1024 * MIB
@@ -21,6 +27,7 @@ DIMM = 512 * MIB
 LIVE = 96 * MIB  # of data that must stay intact
 LARGE = 400 * MIB  # of balloon: fits into either, the DIMM or what the guest booted with
 ROUNDS = 3
+LENT = 320 * MIB  # at least
 
 # What mm writes of a page that it does not get out of the way at once.  It tries
 # again, and again.
@@ -28,6 +35,8 @@ DUMP = (r"|^do_migrate_range: \d+ callbacks suppressed|^page: refcount:|^flags: 
         r"|^page_type: |^raw: |^page dumped because: ")
 # It is on its way to the host, or back.
 ISOLATION_FAILED = r"^failed to isolate pfn" + DUMP + "isolation failed"
+# It is the kernel's own.
+UNMOVABLE = r"^head: |^(anon|ksm) flags: |^aops:|^memcg:" + DUMP + "unmovable page"
 # The balloon is about to be removed.
 MIGRATION_FAILED = r"^migrating pfn" + DUMP + "migration failure|" + ISOLATION_FAILED
 
@@ -106,13 +115,26 @@ def fixture_machine_with_slots(boot):
         yield balloon
 
 
-@pytest.fixture(name="balloon")
-def fixture_balloon(machine_with_slots, request):
-    """Its balloon, empty, and a DIMM; in the end there is neither."""
+@pytest.fixture(name="boot_memory")
+def fixture_boot_memory(machine_with_slots, request):
+    """Its balloon, empty, and no DIMM; so it is in the end."""
     balloon, guest = machine_with_slots, machine_with_slots.guest
     since = len(guest.kernel_log())
     provoked = [mark.args[0] for mark in request.node.iter_markers("logs")]
     balloon.load()
+    yield balloon
+    balloon.load()
+    balloon.deflate()
+    balloon.check_accounts()
+    alarms = [alarm for alarm in guest.alarms(since)
+              if not any(re.search(pattern, alarm.text) for pattern in provoked)]
+    assert not alarms, "kernel log:\n" + "\n".join(map(str, alarms))
+
+
+@pytest.fixture(name="balloon")
+def fixture_balloon(boot_memory):
+    """The same balloon, and a DIMM; in the end there is none."""
+    balloon = boot_memory
     balloon.dimm.plug()
     yield balloon
     try:
@@ -121,10 +143,6 @@ def fixture_balloon(machine_with_slots, request):
     finally:
         if balloon.dimm.blocks:
             balloon.dimm.unplug()
-    balloon.check_accounts()
-    alarms = [alarm for alarm in guest.alarms(since)
-              if not any(re.search(pattern, alarm.text) for pattern in provoked)]
-    assert not alarms, "kernel log:\n" + "\n".join(map(str, alarms))
 
 
 @pytest.mark.debug
@@ -261,3 +279,54 @@ def test_remove_while_going_offline(balloon, data):
         balloon.check_accounts()
     print(f"{interrupted} of {len(dimm.blocks)} migrations were interrupted")
     assert interrupted
+
+
+@contextlib.contextmanager
+def resident(balloon):
+    """A balloon at rest."""
+    balloon.inflate_by(LARGE)
+    yield
+    assert balloon.size == LARGE
+
+
+@contextlib.contextmanager
+def lent(balloon):
+    """A migration that goes nowhere, and most of the free memory lent to it."""
+    held = Held(balloon.guest)
+    with crawling(balloon.guest):
+        print(f"{held.wait(LENT) // MIB} MiB are lent")
+        yield
+
+
+@pytest.fixture(name="free_of_kernel")
+def fixture_free_of_kernel(boot_memory):
+    """Blocks of boot memory that went offline and came back, as the kernel had nothing there."""
+    guest, found = boot_memory.guest, []
+    for block in blocks(guest):
+        with contextlib.suppress(Refused):
+            change(guest, block, "offline")
+            found.append(block)
+    for block in found:
+        change(guest, block, "online_kernel")
+    boot_memory.check_accounts()
+    print("without the kernel's pages:", *found)
+    assert len(found) > 1
+    return found
+
+
+@pytest.mark.ours
+@pytest.mark.logs(UNMOVABLE)
+@pytest.mark.parametrize("holds", [resident, lent], ids=lambda holds: holds.__name__)
+def test_kernel_memory_goes_offline(boot_memory, free_of_kernel, holds):
+    """What the driver holds does not keep a block online of which the kernel has nothing."""
+    guest, kept = boot_memory.guest, []
+    with holds(boot_memory):
+        for block in free_of_kernel:
+            try:
+                change(guest, block, "offline")
+            except Refused as refused:
+                kept.append(str(refused))
+            else:
+                change(guest, block, "online_kernel")
+    boot_memory.check_accounts()
+    assert not kept, kept

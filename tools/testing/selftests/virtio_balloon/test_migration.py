@@ -16,7 +16,7 @@ import pytest
 
 from host.balloon import Balloon
 from host.guest import HANG_SECONDS
-from host.migration import CRAWL, HINTING, HINTS, bandwidth, progress
+from host.migration import CRAWL, HINTING, HINTS, bandwidth, looks, progress
 from host.paths import MIB
 
 MEMORY = 1024 * MIB
@@ -64,11 +64,6 @@ def fixture_hinting(hinter):
     """The balloon of a guest that migrates with hints."""
     with journey(hinter) as balloon:
         yield balloon
-
-
-def looks(answer):
-    """How often QEMU has looked at what is dirty."""
-    return answer.get("ram", {}).get("dirty-sync-count", 0)
 
 
 def arrive(guest):
@@ -218,6 +213,29 @@ def test_lent_memory_comes_back_under_pressure(hinting):
         progress(guest, lambda answer: answer["status"] == "cancelled")
     guest.run("memtool verify /data/needed 500 3; rm /data/needed")
     assert guest.vmstat()["oom_kill"] == kills
+
+
+@pytest.mark.ours
+def test_statistics_count_what_is_lent(hinting):
+    """What is lent comes back when the guest needs it: to the host it is free and available."""
+    guest = hinting.guest
+    hinting.statistics(1)
+    last = hinting.next_second()
+    before = guest.meminfo()
+    with asking(guest):
+        wait_lent(guest)
+        hinting.ask()
+        stats = hinting.next_stats(last)["stats"]
+        lent = before["MemFree"] - guest.meminfo()["MemFree"]
+        guest.qmp.execute("migrate_cancel")
+        progress(guest, lambda answer: answer["status"] == "cancelled")
+    hinting.statistics(0)
+    wait_returned(guest, before["MemFree"])
+    said = {name: stats[f"stat-{name}-memory"] for name in ("free", "available")}
+    print(f"{lent // MIB} MiB lent; MiB said to be:",
+          {name: size // MIB for name, size in said.items()})
+    assert said["free"] > before["MemFree"] - 32 * MIB
+    assert said["available"] > before["MemAvailable"] - 32 * MIB
 
 
 def test_hints_while_inflating(hinting):

@@ -3,9 +3,13 @@
 
 import pytest
 
+from host.held import Held
+from host.migration import crawling
 from host.paths import MIB
 
 SMALL = 400 * MIB
+TARGET = 600 * MIB  # so that the guest has as much to lend as there is in the balloon
+LENT = 320 * MIB  # at least
 
 
 def test_memory_stays_the_guests(reserve):
@@ -46,3 +50,41 @@ def test_removal_after_giving(reserve):
     assert reserve.offline_pages() == 0
     reserve.load()
     reserve.wait(SMALL)
+
+
+@pytest.fixture(name="iothread")
+def fixture_iothread(guest):
+    """The name of a thread in which QEMU reads hints."""
+    guest.qmp.execute("object-add", **{"qom-type": "iothread"}, id="hints")
+    yield "hints"
+    guest.qmp.execute("object-del", id="hints")
+
+
+@pytest.fixture(name="lender")
+def fixture_lender(iothread, balloon, swap):
+    """A balloon that lets go under pressure, of a guest that also lends what is free."""
+    swap(f"virtio-balloon,deflate-on-oom=on,free-page-hint=on,iothread={iothread}")
+    yield balloon
+    balloon.set(balloon.guest.memory)
+    balloon.wait(balloon.guest.memory)
+
+
+@pytest.mark.ours
+@pytest.mark.any_transport
+def test_hints_go_back_before_the_balloon(lender):
+    """A process that needs less than what is lent gets that; no page leaves the balloon."""
+    guest = lender.guest
+    lender.set(TARGET)
+    lender.wait(TARGET)
+    lender.wait_state("idle")
+    held = Held(guest)
+    with crawling(guest):
+        lent = held.wait(LENT)
+        before = guest.vmstat()
+        guest.run(f"memtool fill /data/large {lent * 3 // 4 // MIB} 1")
+        after, left = guest.vmstat(), held.size()
+    guest.run(f"memtool verify /data/large {lent * 3 // 4 // MIB} 1; rm /data/large")
+    given = (after["balloon_deflate"] - before["balloon_deflate"]) * 4096
+    print(f"{lent // MIB} MiB lent, {left // MIB} afterwards, {given // MIB} MiB of balloon given")
+    assert after["oom_kill"] == before["oom_kill"]
+    assert given == 0

@@ -16,6 +16,7 @@ import pytest
 from conftest import PEER
 from host import memtool
 from host.guest import HANG_SECONDS
+from host.held import Held
 from host.initramfs import DISK_MODULE
 from host.paths import BUILD, MIB
 
@@ -27,6 +28,8 @@ HOT = 160  # MiB of it that are read in a loop
 CGROUP = "/sys/fs/cgroup/tight"
 LIMIT = 64  # MiB in there
 TRACING = "/sys/kernel/tracing"
+ON_TRIAL = 40 * MIB  # at least, where a test looks at what is on trial
+CLOSE = 8 * MIB  # two numbers of the guest that were read one after the other
 
 # What the kernel prints when it kills within a cgroup: the victim, why, and how that came about.
 OOM_REPORT = (r"oom|Memory cgroup|memory: usage|swap: usage|Tasks state|\[ *(pid|\d+)\]"
@@ -249,3 +252,76 @@ def test_cgroup_with_a_limit_of_its_own(balloon, swap, disk, swap_space, cgroup,
     if PEER == "ours":
         balloon.wait_state("idle")
         assert balloon.attribute("hold_reason") == "none"
+
+
+@pytest.fixture(name="stats")
+def fixture_stats(balloon):
+    """A balloon that is asked for statistics."""
+    balloon.statistics(1)
+    yield balloon
+    balloon.statistics(0)
+
+
+def answer(balloon):
+    """What the guest says now, by name."""
+    last = balloon.next_second()
+    balloon.ask()
+    return balloon.next_stats(last)["stats"]
+
+
+@pytest.mark.ours
+def test_statistics_count_what_is_on_trial(stats, disk):
+    """What is on trial goes back if it is missed: to the host it is free and available."""
+    guest = stats.guest
+    read_all(guest, disk)
+    held, last = Held(guest), stats.next_second()
+    stats.set(200 * MIB)
+    held.wait(ON_TRIAL)
+    before = guest.meminfo()
+    held_before = held.size(before)
+    stats.ask()
+    said = stats.next_stats(last)["stats"]
+    after = guest.meminfo()
+    sizes = held_before, held.size(after)
+    print("MiB on trial:", *(size // MIB for size in sizes))
+    for name, field in (("free", "MemFree"), ("available", "MemAvailable")):
+        least = min(before[field], after[field]) + min(sizes) - CLOSE
+        most = max(before[field], after[field]) + max(sizes) + CLOSE
+        size = said[f"stat-{name}-memory"]
+        print(f"{name}: {size // MIB} MiB, from {least // MIB} to {most // MIB} are right")
+        assert least <= size <= most
+
+
+@pytest.mark.ours
+def test_caches_are_what_needs_no_io(stats, disk):
+    """The host may count on clean pages of a disk's cache, not on dirty ones, nor on a tmpfs."""
+    guest = stats.guest
+    sizes = {}
+
+    def look(what):
+        sizes[what] = answer(stats)["stat-disk-caches"]
+    guest.write("/proc/sys/vm/drop_caches", "3")
+    look("none")
+    guest.run("memtool fill /data/shared 100 1")
+    look("shared")
+    guest.run("rm /data/shared")
+    with guest.job(f"memtool reread {disk} 0 {HOT}") as job:
+        Passes(job).next(2)
+    look("clean")
+    settings = {"dirty_writeback_centisecs": "0", "dirty_background_bytes": f"{HOT * MIB}"}
+    usual = {name: guest.read(f"/proc/sys/vm/{name}").strip() for name in settings}
+    usual["dirty_background_ratio"] = guest.read("/proc/sys/vm/dirty_background_ratio").strip()
+    for name, value in settings.items():
+        guest.write(f"/proc/sys/vm/{name}", value)
+    guest.run(f"dd if=/dev/zero of={disk} bs=1M count=32 conv=notrunc")
+    look("dirty")
+    del usual["dirty_background_bytes"]  # the ratio takes its place
+    for name, value in usual.items():
+        guest.write(f"/proc/sys/vm/{name}", value)
+    guest.run("sync")
+    look("synced")
+    print("caches, MiB:", {what: size // MIB for what, size in sizes.items()})
+    assert abs(sizes["shared"] - sizes["none"]) < CLOSE
+    assert abs(sizes["clean"] - sizes["none"] - HOT * MIB) < CLOSE
+    assert abs(sizes["dirty"] - sizes["clean"] + 32 * MIB) < CLOSE
+    assert abs(sizes["synced"] - sizes["clean"]) < CLOSE

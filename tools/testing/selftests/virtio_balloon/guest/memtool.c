@@ -4,6 +4,7 @@
  */
 #include <err.h>
 #include <fcntl.h>
+#include <linux/mempolicy.h>
 #include <linux/types.h>
 #include <signal.h>
 #include <stdio.h>
@@ -11,6 +12,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -38,7 +40,8 @@ static const char usage[] =
 	"                                     apart; say \"SECONDS MICROSECONDS KIB\": uptime,\n"
 	"                                     how long the command took, what is available\n"
 	"       memtool offline [START END]   count PG_offline pages of /proc/kpageflags,\n"
-	"                                     all or those from page START up to END\n";
+	"                                     all or those from page START up to END\n"
+	"       memtool bind NODE COMMAND...  run a command whose memory comes from NODE only\n";
 
 /* Of a file of lines "FIELD VALUE", in which FIELD stands as it is given. */
 static unsigned long field_value(const char *path, const char *field)
@@ -348,6 +351,20 @@ static int count_offline(unsigned long pfn, unsigned long end)
 	return 0;
 }
 
+/* A process keeps its policy across execve(). */
+static void bind_to_node(unsigned long node, char **command)
+{
+	unsigned long nodes = 1UL << node;
+
+	if (node >= 8 * sizeof(nodes))
+		errx(2, "node %lu: too large", node);
+	/* The kernel takes one bit less than it is told. */
+	if (syscall(SYS_set_mempolicy, MPOL_BIND, &nodes, 8 * sizeof(nodes) + 1))
+		err(1, "MPOL_BIND to node %lu", node);
+	execvp(*command, command);
+	err(127, "%s", *command);
+}
+
 int main(int argc, char **argv)
 {
 	const char *verb = argc > 1 ? argv[1] : "";
@@ -372,6 +389,8 @@ int main(int argc, char **argv)
 		return count_offline(0, ~0UL);
 	if (argc == 4 && !strcmp(verb, "offline"))
 		return count_offline(number(argv[2]), number(argv[3]));
+	if (argc >= 4 && !strcmp(verb, "bind"))
+		bind_to_node(number(argv[2]), argv + 3);
 	fputs(usage, stderr);
 	return 2;
 }

@@ -8,6 +8,7 @@ from .guest import BALLOON_ID, HANG_SECONDS, CommandFailed
 from .paths import BALLOON_PAGE
 
 DRIVER = "/sys/bus/virtio/drivers/virtio_balloon"
+NEVER = 1 << 20  # seconds between two questions for statistics
 
 
 class Stuck(Exception):
@@ -170,6 +171,18 @@ class Balloon:
         """The latest statistics: {"last-update": seconds, "stats": {...}}."""
         return self.guest.qmp.execute("qom-get", path=f"/machine/peripheral/{BALLOON_ID}",
                                       property="guest-stats")
+
+    def next_second(self):
+        """Wait until a new answer can be told from the last one, whose second it returns."""
+        last = self.next_stats(0)["last-update"]
+        while int(time.time()) <= last:
+            time.sleep(0.01)
+        return last
+
+    def ask(self):
+        """Ask now: QEMU does so when questions were switched off before."""
+        self.statistics(0)
+        self.statistics(NEVER)
 
     def next_stats(self, after):
         """The first statistics that arrived later than `after`, in seconds since the epoch."""

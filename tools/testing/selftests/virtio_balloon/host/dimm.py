@@ -15,6 +15,22 @@ class Refused(Exception):
     """The guest does not do with its memory what it was asked to do."""
 
 
+def change(guest, block, state):
+    """Take a memory block offline, or back ("online_kernel", "online_movable")."""
+    # A job of its own: init would not answer while this takes its time.
+    with guest.job(f"echo {state} > {MEMORY}/{block}/state") as job:
+        if not job.ended(HANG_SECONDS):
+            raise Refused(f"{block} is not {state} within {HANG_SECONDS} s")
+        if job.status:
+            raise Refused(f"{block} does not go {state}: {job.output.strip()}")
+
+
+def blocks(guest):
+    """Names of the memory blocks that the guest has now, by address."""
+    names = guest.run(f"cd {MEMORY}; echo memory[0-9]*").split()
+    return sorted(names, key=lambda name: int(name.removeprefix("memory")))
+
+
 class Dimm:
     """A DIMM; its memory goes where `auto_online_blocks` of the guest says."""
 
@@ -86,9 +102,4 @@ class Dimm:
 
     def change(self, block, state):
         """Take one of its blocks offline, or back ("online_movable")."""
-        # A job of its own: init would not answer while this takes its time.
-        with self.guest.job(f"echo {state} > {MEMORY}/{block}/state") as job:
-            if not job.ended(HANG_SECONDS):
-                raise Refused(f"{block} of {self.name} is not {state} within {HANG_SECONDS} s")
-            if job.status:
-                raise Refused(f"{block} of {self.name} does not go {state}: {job.output.strip()}")
+        change(self.guest, block, state)

@@ -483,14 +483,15 @@ class Guest:
         self.write(PER_CPU, PER_CPU_PART)
         most = self.memory // PAGE_SIZE // PER_CPU_PART
         deadline = time.monotonic() + HANG_SECONDS
-        while (cached := self._cached_pages()) > most:
+        while (cached := self.cached_pages()) > most:
             if time.monotonic() > deadline:
                 raise GuestDied(f"{cached} pages in per-CPU lists for {HANG_SECONDS} s")
             # Whoever reads it has those lists shrink by a step, as they do once a second.
             self.read("/proc/sys/vm/stat_refresh")
         self.write(PER_CPU, 0)  # as it was
 
-    def _cached_pages(self):
+    def cached_pages(self):
+        """Pages that the page allocator keeps at hand for each CPU."""
         lines = (line.split() for line in self.read("/proc/zoneinfo").splitlines())
         return sum(int(words[1]) for words in lines if words[:1] == ["count:"])
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 """A migration, as its source sees it."""
 
+import contextlib
 import time
 
 from .balloon import Stuck
@@ -29,6 +30,25 @@ def progress(guest, condition, watch=lambda: None):
             raise Stuck(f"the migration stands still for {HANG_SECONDS} s: {answer}")
         # Nothing tells how far a migration is.
         guest.qmp.wait_event("STOP", len(guest.qmp.events), 0.05)
+
+
+def looks(answer):
+    """How often QEMU has looked at what is dirty."""
+    return answer.get("ram", {}).get("dirty-sync-count", 0)
+
+
+@contextlib.contextmanager
+def crawling(guest):
+    """A migration to nowhere, at whose start QEMU asks for hints; it is cancelled in the end."""
+    bandwidth(guest, CRAWL)
+    guest.qmp.execute("migrate", uri="exec:cat > /dev/null")
+    try:
+        progress(guest, looks)
+        yield
+        assert guest.qmp.execute("query-migrate")["status"] == "active"
+    finally:
+        guest.qmp.execute("migrate_cancel")
+        progress(guest, lambda answer: answer["status"] == "cancelled")
 
 
 def bandwidth(guest, size):

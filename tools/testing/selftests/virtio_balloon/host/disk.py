@@ -1,0 +1,23 @@
+# SPDX-License-Identifier: GPL-2.0
+"""A disk of zeroes, for a guest that is to have something in its page cache."""
+
+import contextlib
+
+from .initramfs import DISK_MODULE
+from .paths import MIB
+
+DISK = "/dev/vda"
+
+
+def zeroes(size):
+    """QEMU's arguments for a disk of so many MiB that has no file on the host."""
+    return ("-blockdev", f"null-co,node-name=zeroes,size={size * MIB},read-zeroes=on",
+            "-device", "virtio-blk-pci,drive=zeroes")
+
+
+@contextlib.contextmanager
+def opened(guest):
+    """The disk; somebody has it open all the time, else its cache would go."""
+    guest.run(f"modprobe {DISK_MODULE}")
+    with guest.job(f"exec sleep 999999 <{DISK}"):
+        yield DISK

@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: GPL-2.0
+"""The NUMA nodes of a guest: QEMU's arguments, and what the guest says of each node."""
+
+import re
+
+from .guest import PAGE_SIZE
+
+NODES = "/sys/devices/system/node"
+
+
+def numa(sizes):
+    """QEMU's arguments for a guest with a node of so many MiB each; all CPUs are on the first."""
+    arguments = []
+    for number, size in enumerate(sizes):
+        cpus = ",cpus=0-1" if number == 0 else ""
+        arguments += ["-object", f"memory-backend-ram,id=node{number},size={size}M",
+                      "-numa", f"node,nodeid={number},memdev=node{number}{cpus}"]
+    return tuple(arguments)
+
+
+class Node:
+    """A node of a guest."""
+
+    def __init__(self, guest, number):
+        self.guest = guest
+        self.number = number
+
+    def free(self):
+        """Bytes that are free on it."""
+        text = self.guest.read(f"{NODES}/node{self.number}/meminfo")
+        return int(re.search(r"MemFree: +(\d+) kB", text)[1]) * 1024
+
+    def spans(self):
+        """Page frame numbers of its zones, a range for each that is populated."""
+        spans = []
+        for text in self.guest.read("/proc/zoneinfo").split("Node ")[1:]:
+            spanned, present = (int(re.search(rf"^ +{key} +(\d+)", text, re.MULTILINE)[1])
+                                for key in ("spanned", "present"))
+            if present and text.startswith(f"{self.number},"):
+                start = int(re.search(r"start_pfn: +(\d+)", text)[1])
+                spans.append(range(start, start + spanned))
+        return spans
+
+    def marked(self):
+        """Bytes of it that are marked PG_offline."""
+        return PAGE_SIZE * sum(
+            int(self.guest.run(f"memtool offline {span.start} {span.stop}"))
+            for span in self.spans())
+
+    def bound(self, command):
+        """A command whose memory comes from this node only."""
+        return f"exec memtool bind {self.number} {command}"
