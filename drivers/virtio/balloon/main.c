@@ -5,6 +5,7 @@
  */
 
 #include <linux/module.h>
+#include <linux/reboot.h>
 #include <linux/virtio_config.h>
 #include <linux/virtio_ring.h>
 
@@ -56,6 +57,22 @@ static void balloon_shut_down(struct balloon_device *bd)
 	balloon_release_resident(bd);
 }
 
+/*
+ * The machine goes down, or another kernel takes over. Nobody needs the pages back.
+ * The device must not act on what the guest leaves behind, nor the kthread go on: the
+ * virtio core breaks the device a moment later, and it would be set up again.
+ */
+static int balloon_reboots(struct notifier_block *nb, unsigned long action,
+			   void *data)
+{
+	struct balloon_device *bd = container_of(nb, struct balloon_device,
+						 reboot);
+
+	balloon_quiesce(bd);
+	balloon_device_reset(bd);
+	return NOTIFY_DONE;
+}
+
 static int balloon_probe(struct virtio_device *vdev)
 {
 	struct balloon_device *bd;
@@ -95,11 +112,17 @@ static int balloon_probe(struct virtio_device *vdev)
 			err);
 		goto err_restraint;
 	}
-	err = balloon_features_start(bd);
+	bd->reboot.notifier_call = balloon_reboots;
+	err = register_reboot_notifier(&bd->reboot);
 	if (err)
 		goto err_hotplug;
+	err = balloon_features_start(bd);
+	if (err)
+		goto err_reboot;
 	return 0;
 
+err_reboot:
+	unregister_reboot_notifier(&bd->reboot);
 err_hotplug:
 	balloon_quiesce(bd);
 	balloon_hotplug_stop(bd);
@@ -124,6 +147,7 @@ static void balloon_remove(struct virtio_device *vdev)
 {
 	struct balloon_device *bd = vdev->priv;
 
+	unregister_reboot_notifier(&bd->reboot);
 	/* The kthread first: it may be about to set a broken device up again. */
 	balloon_quiesce(bd);
 	balloon_thread_stop(bd);
@@ -144,18 +168,6 @@ static void balloon_changed(struct virtio_device *vdev)
 	balloon_stay_awake(bd, BALLOON_AWAKE_TARGET);
 	balloon_event(bd);
 	balloon_hinting_changed(bd);
-}
-
-/*
- * The machine goes down, or another kernel takes over. Nobody needs the pages back;
- * the device must not act on what the guest leaves behind, nor the kthread go on.
- */
-static void balloon_shutdown(struct device *dev)
-{
-	struct balloon_device *bd = dev_to_virtio(dev)->priv;
-
-	balloon_quiesce(bd);
-	balloon_device_reset(bd);
 }
 
 #ifdef CONFIG_PM_SLEEP
@@ -212,7 +224,6 @@ static const unsigned int balloon_features[] = {
 static struct virtio_driver balloon_driver = {
 	.driver.name = KBUILD_MODNAME,
 	.driver.dev_groups = balloon_groups,
-	.driver.shutdown = balloon_shutdown,
 	.id_table = balloon_ids,
 	.feature_table = balloon_features,
 	.feature_table_size = ARRAY_SIZE(balloon_features),

@@ -49,6 +49,24 @@ static ssize_t isolated_kib_show(struct device *dev,
 }
 static DEVICE_ATTR_RO(isolated_kib);
 
+static ssize_t on_trial_kib_show(struct device *dev,
+				 struct device_attribute *attr, char *buf)
+{
+	unsigned long nr = balloon_trial_size_roughly(dev_to_balloon(dev));
+
+	return sysfs_emit(buf, "%lu\n", guest_pages_to_kib(nr));
+}
+static DEVICE_ATTR_RO(on_trial_kib);
+
+static ssize_t lent_kib_show(struct device *dev, struct device_attribute *attr,
+			     char *buf)
+{
+	unsigned long nr = balloon_hinting_lent(dev_to_balloon(dev));
+
+	return sysfs_emit(buf, "%lu\n", guest_pages_to_kib(nr));
+}
+static DEVICE_ATTR_RO(lent_kib);
+
 static ssize_t state_show(struct device *dev, struct device_attribute *attr,
 			  char *buf)
 {
@@ -118,6 +136,8 @@ static struct attribute *balloon_attrs[] = {
 	&dev_attr_target_kib.attr,
 	&dev_attr_actual_kib.attr,
 	&dev_attr_isolated_kib.attr,
+	&dev_attr_on_trial_kib.attr,
+	&dev_attr_lent_kib.attr,
 	&dev_attr_state.attr,
 	&dev_attr_hold_reason.attr,
 	&dev_attr_retry_delay_ms.attr,

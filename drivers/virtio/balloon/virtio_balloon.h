@@ -619,6 +619,7 @@ struct balloon_recovery {
  * @must_tell_host: VIRTIO_BALLOON_F_MUST_TELL_HOST is negotiated
  * @deflates_on_oom: VIRTIO_BALLOON_F_DEFLATE_ON_OOM is negotiated; without it
  *                   the balloon's pages do not count as the guest's memory
+ * @reboot: how the kernel tells that the machine goes down
  *
  * Protected by @balloon_lock:
  * @balloon_lock: see above
@@ -687,6 +688,7 @@ struct balloon_device {
 	struct task_struct *thread;
 	bool must_tell_host;
 	bool deflates_on_oom;
+	struct notifier_block reboot;
 
 	struct mutex balloon_lock;	/* outside of page locks */
 	struct balloon_queue inflate;

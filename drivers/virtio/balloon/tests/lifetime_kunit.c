@@ -13,6 +13,7 @@
 #include <linux/freezer.h>
 #include <linux/migrate.h>
 #include <linux/mm.h>
+#include <linux/reboot.h>
 #include <linux/sysfs.h>
 #include <linux/virtio_ring.h>
 
@@ -261,7 +262,7 @@ static void shut_down(struct kunit *test, unsigned long from, unsigned long to)
 						   FAKE_INFLATE :
 						   FAKE_DEFLATE));
 	since = jiffies;
-	host->vdev.dev.driver->shutdown(&host->vdev.dev);
+	host->bd->reboot.notifier_call(&host->bd->reboot, SYS_POWER_OFF, NULL);
 	KUNIT_EXPECT_LT(test, jiffies - since, HZ / 10);
 	KUNIT_EXPECT_EQ(test, host->nr_resets, 2);
 	KUNIT_EXPECT_EQ(test, host->status, 0);

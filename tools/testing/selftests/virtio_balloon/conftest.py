@@ -221,7 +221,7 @@ class CheckedBalloon(Balloon):
         deadline = time.monotonic() + HANG_SECONDS
         while True:
             actual, marked, missing = self.unmoved(lambda: (
-                self.actual(), self.marked_pages() * 4096,
+                self.actual(), self.marked_pages() * 4096 - self.at_hand(),
                 self.guest.whole - self.guest.meminfo()["MemTotal"]), self.rests)
             ballooned = self.guest.memory - actual
             if marked >= ballooned or time.monotonic() > deadline:
@@ -231,6 +231,10 @@ class CheckedBalloon(Balloon):
         gone = 0 if stays else ballooned
         assert (marked, missing) == (ballooned, gone), \
             f"bytes: {ballooned} in the balloon, {marked} PG_offline, {missing} gone from MemTotal"
+
+    def at_hand(self):
+        """What is marked and not in the balloon, as the guest has it back when it needs it."""
+        return sum(int(self.attribute(name) or 0) for name in ("on_trial_kib", "lent_kib")) * 1024
 
     def check_nothing_kept(self):
         """With no driver every page is the guest's again."""
