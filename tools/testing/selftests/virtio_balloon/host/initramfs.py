@@ -13,7 +13,7 @@ from .paths import BUILD, GUEST_SOURCES, Unusable, alone
 
 MODULE = "virtio_balloon"
 DISK_MODULE = "virtio_blk"
-PROGRAMS = ("init", "memtool", "attrreader", "failnth")
+PROGRAMS = ("init", "memtool", "attrreader", "failnth", "breakdev", "unloadhalf")
 KMOD_NAMES = ("modprobe", "modinfo", "insmod", "rmmod", "lsmod", "depmod")
 
 
