@@ -27,15 +27,17 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "midmove.h"
+
 static const char usage[] =
-	"usage: breakdev DEVICE rings         queue 0 is where no memory is: breaks at once\n"
-	"       breakdev DEVICE index AVOID   queue 0 has an available index that is far from\n"
-	"                                     AVOID: breaks at the next notification\n"
-	"       breakdev DEVICE reset         device_status becomes 0\n"
-	"       breakdev DEVICE storm SECONDS breaks it as soon as a driver has set it up, again\n"
-	"                                     and again, and says at how many seconds\n"
-	"       breakdev DEVICE deaf          the device does not look at its queues\n"
-	"       breakdev DEVICE hear          ... looks at all of them again\n"
+	"usage: breakdev DEVICE [after KIB] HOW: once MemTotal has changed by KIB, or at once\n"
+	"  rings          queue 0 is where no memory is: the device breaks at once\n"
+	"  index QUEUE N  the queue's available index is far from N: breaks when notified\n"
+	"  reset          device_status becomes 0\n"
+	"  storm SECONDS  breaks it as soon as a driver has set it up, again and again, and\n"
+	"                 says at how many seconds\n"
+	"  deaf           the device does not look at its queues\n"
+	"  hear           ... looks at all of them again\n"
 	"DEVICE is the PCI device's directory below /sys\n";
 
 /* The last bytes below 4 GiB are the firmware's; nothing comes after them. */
@@ -171,11 +173,9 @@ static __u64 find_index(__u16 avoid)
 	errx(1, "the firmware has no number that is far from %u", avoid);
 }
 
-static void break_index(__u16 avoid)
+static void break_index(__u16 queue, __u64 ring)
 {
-	__u64 ring = find_index(avoid);
-
-	write16(VIRTIO_PCI_COMMON_Q_SELECT, 0);
+	write16(VIRTIO_PCI_COMMON_Q_SELECT, queue);
 	write64(VIRTIO_PCI_COMMON_Q_AVAILLO, ring);
 	write16(VIRTIO_PCI_COMMON_Q_ENABLE, 1);
 }
@@ -242,23 +242,38 @@ static void hear(void)
 
 int main(int argc, char **argv)
 {
-	const char *verb = argc > 2 ? argv[2] : "";
+	const char *how = "";
+	__u64 ring = 0;
+	long kib = 0;
 
 	if (argc > 2) {
 		snprintf(directory, sizeof(directory), "%s", argv[1]);
 		find_registers();
+		argv += 2;
+		argc -= 2;
+		if (argc > 2 && !strcmp(argv[0], "after")) {
+			kib = strtol(argv[1], NULL, 10);
+			argv += 2;
+			argc -= 2;
+		}
+		how = argv[0];
 	}
-	if (argc == 3 && !strcmp(verb, "rings"))
+	if (argc == 3 && !strcmp(how, "index"))
+		ring = find_index(atoi(argv[2]));
+	if (kib)
+		await_middle(kib);
+
+	if (argc == 1 && !strcmp(how, "rings"))
 		break_rings();
-	else if (argc == 4 && !strcmp(verb, "index"))
-		break_index(atoi(argv[3]));
-	else if (argc == 3 && !strcmp(verb, "reset"))
+	else if (argc == 3 && !strcmp(how, "index"))
+		break_index(atoi(argv[1]), ring);
+	else if (argc == 1 && !strcmp(how, "reset"))
 		set_status(0);
-	else if (argc == 4 && !strcmp(verb, "storm"))
-		storm(atof(argv[3]));
-	else if (argc == 3 && !strcmp(verb, "deaf"))
+	else if (argc == 2 && !strcmp(how, "storm"))
+		storm(atof(argv[1]));
+	else if (argc == 1 && !strcmp(how, "deaf"))
 		deaf();
-	else if (argc == 3 && !strcmp(verb, "hear"))
+	else if (argc == 1 && !strcmp(how, "hear"))
 		hear();
 	else
 		return fputs(usage, stderr), 2;
