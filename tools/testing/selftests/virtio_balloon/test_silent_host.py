@@ -194,6 +194,7 @@ def test_report(balloon, silence, seconds):
 
     silence(balloon, REPORT_DELAY + seconds, lambda: guest.run("rm /data/used"),
             lambda: guest.wait_rss_below(full - 16 * MIB))
+    alive(balloon)
     guest.wait_rss_below(full - REPORTED * MIB * 8 // 10)
     check_all(balloon)
 
