@@ -3,12 +3,16 @@
  * Remove the balloon's module in the middle of a move
  *
  * One process waits and removes: to start modprobe takes as long as a move does.
+ * It may be bound to the CPU on which the balloon moves, so that it sees each step;
+ * the removal itself may run on any.
  *
  * At the end it says "SECONDS KIB": how long the removal took, and by how much
  * MemTotal had changed when it began.  In the trace "removal begins" says when.
  */
+#define _GNU_SOURCE
 #include <err.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -33,6 +37,7 @@ static double seconds(void)
 int main(int argc, char **argv)
 {
 	int marker = open(TRACE_MARKER, O_WRONLY);
+	cpu_set_t any;
 	double begin;
 	long moved;
 
@@ -41,6 +46,9 @@ int main(int argc, char **argv)
 	if (marker < 0)
 		err(1, TRACE_MARKER);
 	moved = await_middle(strtol(argv[1], NULL, 10));
+	memset(&any, 0xff, sizeof(any));
+	if (sched_setaffinity(0, sizeof(any), &any))
+		err(1, "sched_setaffinity");
 	if (write(marker, MARK, strlen(MARK)) < 0)
 		err(1, TRACE_MARKER);
 	begin = seconds();
