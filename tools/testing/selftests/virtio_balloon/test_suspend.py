@@ -350,7 +350,8 @@ def keeps_power():
 
 @pytest.mark.long
 @pytest.mark.any_transport
-@pytest.mark.skipif(not keeps_power(), reason="QEMU= is older than 9.1")
+@pytest.mark.skipif(not keeps_power(),
+                    reason="QEMU is older than 9.1: set QEMU= to what newer_qemu.sh says")
 def test_idle_sleep_without_reset(boot):
     """The balloon keeps its pages in the sleep where its device keeps its state."""
     with boot("lasting", device="virtio-balloon,x-pcie-pm-no-soft-reset=on",
