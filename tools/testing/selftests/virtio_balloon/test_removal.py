@@ -63,7 +63,7 @@ def remove_in_move(balloon, target):
     guest = balloon.guest
     guest.run(f"echo >{TRACING}/trace")
     # QEMU's CPUs take turns that are longer than a move may be.
-    guest.run("for pid in $(pgrep -x vballoon); do taskset -p 1 $pid; done")
+    guest.run("for pid in $(pidof vballoon); do taskset -p 1 $pid; done")
     job = guest.spawn(f"taskset 1 unloadhalf {PART // 1024}")
     job.wait_output("watching\n")
     balloon.set(target)

@@ -6,7 +6,8 @@ There are three ways to be silent:
 stopped: QEMU gets SIGSTOP.  The guest does not run either, but its clock does.
 paused: QEMU stops the guest, and its clock, by QMP.
 deaf: the guest runs, and QEMU does not look at its queues.  So a host behaves whose
-main loop waits for a disk.  QEMU still answers who reads or writes its registers.
+main loop waits for a disk.  QEMU still answers who reads or writes its registers,
+and raises no interrupt; it raises the next one when it tells the target again.
 """
 
 import contextlib
@@ -139,19 +140,21 @@ def check_all(balloon):
 def fixture_silence(request):
     """A function that has the host miss something.
 
-    begin: something that needs the host.  begun: returns when the host has begun with
-    it; a deaf host never does, so that is waited for only with the others.
+    target: told once more after the silence.  begin: something that needs the host.
+    begun: returns when the host has begun with it.  unheard: a deaf host does not
+    even hear of it.
     """
-    def silence(balloon, seconds, begin, begun=lambda: None):
-        if request.param is deaf:
-            with deaf(balloon):
+    def silence(balloon, seconds, target, begin, begun=lambda: None, unheard=False):
+        with contextlib.ExitStack() as silent:
+            if request.param is deaf and unheard:
+                silent.enter_context(deaf(balloon))
                 begin()
-                time.sleep(seconds)
-            return
-        begin()
-        begun()
-        with request.param(balloon):
+            else:
+                begin()
+                begun()
+                silent.enter_context(request.param(balloon))
             time.sleep(seconds)
+        balloon.set(target)
     return silence
 
 
@@ -168,7 +171,7 @@ def fixture_reload(balloon):
 def test_moving(balloon, silence, seconds, start, target):
     """A move goes on when the host does."""
     balloon.reach(start)
-    silence(balloon, seconds, lambda: balloon.set(target), lambda: balloon.start(target))
+    silence(balloon, seconds, target, lambda: balloon.set(target), lambda: balloon.start(target))
     arrive(balloon, target)
     check_all(balloon)
 
@@ -180,7 +183,7 @@ def test_statistics(balloon, silence, seconds):
     balloon.reach(SMALL)
     balloon.statistics(0)
     asked = int(time.time())
-    silence(balloon, seconds, lambda: balloon.statistics(NEVER))
+    silence(balloon, seconds, SMALL, lambda: balloon.statistics(NEVER))
     balloon.next_stats(asked - 1)
     check_all(balloon)
 
@@ -192,8 +195,8 @@ def test_report(balloon, silence, seconds):
     guest.run(f"memtool fill /data/used {REPORTED} 1")
     full = guest.rss()
 
-    silence(balloon, REPORT_DELAY + seconds, lambda: guest.run("rm /data/used"),
-            lambda: guest.wait_rss_below(full - 16 * MIB))
+    silence(balloon, REPORT_DELAY + seconds, AFTERWARDS, lambda: guest.run("rm /data/used"),
+            lambda: guest.wait_rss_below(full - 16 * MIB), unheard=True)
     alive(balloon)
     guest.wait_rss_below(full - REPORTED * MIB * 8 // 10)
     check_all(balloon)
@@ -205,7 +208,7 @@ def test_hints(balloon, silence, seconds):
     balloon.reach(AFTERWARDS)
     free = guest.meminfo()["MemFree"]
     with contextlib.ExitStack() as migration:
-        silence(balloon, seconds, lambda: migration.enter_context(migrating(guest)),
+        silence(balloon, seconds, AFTERWARDS, lambda: migration.enter_context(migrating(guest)),
                 lambda: wait_free(guest, lambda now: now < free - 16 * MIB))
         alive(balloon)
     wait_free(guest, lambda now: now > free - 32 * MIB)
