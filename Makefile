@@ -21,10 +21,10 @@ KDIR ?= /lib/modules/$(KERNEL)/build
 
 # No byte code beside the sources.
 export PYTHONDONTWRITEBYTECODE := 1
-export BUILD KERNEL KDIR MEM TARGETS DEVICE PEER K S ROUNDS SEED TRANSPORT QEMU MINUTES SANITIZER
+export BUILD KERNEL KDIR MEM TARGETS DEVICE PEER K S ROUNDS SEED TRANSPORT QEMU MINUTES SANITIZER LONG
 
-.PHONY: help run bench bench-restraint soak guest check check-style check-kunit check-guest kernel series series-check \
-	modules modules_install clean
+.PHONY: help run bench bench-restraint soak guest check check-style check-kunit check-guest check-long kernel \
+	series series-check modules modules_install clean
 
 help:
 	@echo 'make run              boot a Debian kernel in QEMU and drive the balloon, live'
@@ -45,6 +45,9 @@ help:
 	@echo '    KERNEL=debug      in the kernel of the series that looks for mistakes meanwhile;'
 	@echo '                      or another installed kernel'
 	@echo '    PEER=stock        those that are about the kernel'\''s own driver, too, with it'
+	@echo '    LONG=1            with the tests that make check-long runs'
+	@echo 'make check-long       the guest tests that make check leaves out: minutes of a silent host,'
+	@echo '                      and what needs a newer QEMU, if there is one; K= as above'
 	@echo 'make kernel           that kernel, below $(BUILD)/kernel/; or KERNEL=kcsan'
 	@echo 'make series           patches to mail, below $(BUILD)/series/'
 	@echo 'make series-check     each of them applies, builds and is clean; some minutes'
@@ -105,6 +108,10 @@ check-kunit:
 check-guest:
 	@sh $(SELFTEST)/prepare.sh check
 	@$(PYTHON) $(SELFTEST)/check.py guest
+
+check-long:
+	@sh $(SELFTEST)/prepare.sh check
+	@$(PYTHON) $(SELFTEST)/check.py long
 
 kernel:
 	@sh $(SELFTEST)/prepare.sh check

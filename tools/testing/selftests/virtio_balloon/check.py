@@ -31,6 +31,7 @@ KERNELS = ("kunit", "debug")  # the second is made from the first
 # Guests at a time.
 GUESTS = 3
 DEBUG_GUESTS = 1  # beside those
+LONG_GUESTS = 2
 
 SUMMARY = re.compile(r"(\d+) passed, (\d+) failed(?:, (\d+) skipped)?")
 
@@ -174,6 +175,12 @@ def check_guest_debug():
     return check_guest("guest-debug", DEBUG_GUESTS, ("-m", "debug"))
 
 
+def check_long():
+    """The guest tests that take too long for every day."""
+    os.environ["LONG"] = "1"
+    return check_guest("guest-long", LONG_GUESTS, ("-m", "long"))
+
+
 def run_groups(names):
     """Run groups, the first in this process, the others in one of their own, one by one."""
     print(f"== {names[0]}", flush=True)
@@ -202,7 +209,7 @@ def run_groups(names):
 
 GROUPS = {"style": check_style, "compile": check_compile, "series": check_series,
           "kunit": check_kunit, "kunit-debug": check_kunit_debug, "kernel": check_kernel,
-          "guest": check_guest, "guest-debug": check_guest_debug}
+          "guest": check_guest, "guest-debug": check_guest_debug, "long": check_long}
 
 
 def main():

@@ -46,6 +46,7 @@ def pytest_configure(config):
     config.addinivalue_line("markers", "debug(only): run in the debug kernel, too, by make check; "
                             "with the word \"only\" in no other")
     config.addinivalue_line("markers", "any_transport: says nothing new on another transport")
+    config.addinivalue_line("markers", "long: takes minutes, or another QEMU; only with LONG=1")
 
 
 def pytest_report_header():
@@ -59,6 +60,8 @@ def pytest_collection_modifyitems(config, items):
     elsewhere = []
     if TRANSPORT is not transport.MODERN:
         elsewhere += [item for item in items if item.get_closest_marker("any_transport")]
+    if not os.environ.get("LONG"):
+        elsewhere += [item for item in items if item.get_closest_marker("long")]
     if KERNEL != "debug":
         elsewhere += [item for item in items
                       if any("only" in mark.args for mark in item.iter_markers("debug"))]
@@ -249,15 +252,6 @@ class CheckedBalloon(Balloon):
             self.wait_state("idle")
             self.wait(target)
         self.check_accounts()
-
-    def start(self, target):
-        """Set the target; wait until the balloon has left its size, or is there already."""
-        before = self.actual()
-        self.set(target)
-        deadline = time.monotonic() + HANG_SECONDS
-        while self.actual() == before != self.settled(target):
-            assert time.monotonic() < deadline, f"no move to {target} for {HANG_SECONDS} s"
-            self.guest.qmp.wait_event("BALLOON_CHANGE", len(self.guest.qmp.events), 0.01)
 
 
 @pytest.fixture(name="balloon")

@@ -8,17 +8,20 @@ is resumed in a new QEMU, which has no target until the host sets one.
 import contextlib
 import os
 import re
+import subprocess
 import tempfile
 import threading
 import time
 
 import pytest
 
+from host.balloon import Balloon
 from host.device import Device
 from host.guest import HANG_SECONDS, CommandFailed
 from host.initramfs import DISK_MODULE
-from host.paths import BALLOON_PAGE, BUILD, MIB
+from host.paths import BALLOON_PAGE, BUILD, MIB, QEMU
 from host.qmp import Disconnected
+from host.transport import Q35
 
 MEMORY = 1024 * MIB
 SMALL = 450 * MIB  # what the guest can afford beside its data, without its driver holding back
@@ -264,3 +267,99 @@ def test_hibernation_fails(balloon, data):
     balloon.check_accounts()
     assert pages_moved(balloon.guest) == \
         (inflated + pages(600 * MIB), deflated + pages(600 * MIB))
+
+
+def power(balloon, name):
+    """A file of the driver core's about the device's part in power management."""
+    return balloon.guest.read(f"/sys/bus/virtio/devices/{balloon.device()}/power/{name}").strip()
+
+
+@pytest.fixture(name="waking")
+def fixture_waking(balloon):
+    """A balloon whose events may keep the guest awake; there is no such file if they can not."""
+    path = f"/sys/bus/virtio/devices/{balloon.device()}/power/wakeup"
+    before = balloon.guest.read(path).strip()
+    balloon.guest.write(path, "enabled")
+    yield balloon
+    balloon.guest.write(path, before)
+
+
+@FULL
+def test_can_wake_up(balloon):
+    """An administrator chooses whether the balloon's events keep the guest awake."""
+    assert power(balloon, "wakeup") in ("enabled", "disabled")
+
+
+@FULL
+def test_events_keep_awake(waking):
+    """A target, and a question, keep the guest awake until they have been dealt with."""
+    def wait_relaxed():
+        deadline = time.monotonic() + HANG_SECONDS
+        while power(waking, "wakeup_active") != "0":
+            assert time.monotonic() < deadline, "the balloon rests, and keeps the guest awake"
+            time.sleep(0.01)
+    count = int(power(waking, "wakeup_active_count"))
+    waking.start(SMALL)
+    assert power(waking, "wakeup_active") == "1"
+    waking.reach(SMALL)
+    wait_relaxed()
+    moved = int(power(waking, "wakeup_active_count"))
+    assert moved > count
+    waking.statistics(1)
+    try:
+        answer = waking.next_stats(int(time.time()))
+        waking.next_stats(answer["last-update"])
+    finally:
+        waking.statistics(0)
+    wait_relaxed()
+    assert int(power(waking, "wakeup_active_count")) > moved
+
+
+def check_idle_sleep(balloon):
+    """What the host wants while the guest is suspended to idle, it gets after that."""
+    balloon.reach(600 * MIB)
+    balloon.statistics(0)
+    with balloon.guest.idle_asleep():
+        balloon.set(SMALL)
+        balloon.statistics(1)
+        asked = int(time.time())
+    balloon.wait(SMALL)
+    try:
+        balloon.next_stats(asked)
+    finally:
+        balloon.statistics(0)
+    balloon.reach(SMALL)
+    balloon.reach(700 * MIB)
+
+
+@FULL
+def test_idle_sleep(balloon, data):
+    """A device that is reset before the sleep: the balloon is empty meanwhile."""
+    data.fill(64 * MIB)
+    inflated, _ = pages_moved(balloon.guest)
+    check_idle_sleep(balloon)
+    assert pages_moved(balloon.guest)[0] == inflated + pages(600 * MIB) + pages(SMALL)
+
+
+def keeps_power():
+    """Can QEMU's device say that it keeps its state in the sleep?  That came with QEMU 9.1."""
+    answer = subprocess.run([QEMU, "-device", f"{Q35.balloon},help"], check=True,
+                            capture_output=True, text=True)
+    return "x-pcie-pm-no-soft-reset=" in answer.stdout
+
+
+@pytest.mark.long
+@pytest.mark.any_transport
+@pytest.mark.skipif(not keeps_power(),
+                    reason="QEMU is older than 9.1: set QEMU= to what newer_qemu.sh says")
+def test_idle_sleep_without_reset(boot):
+    """The balloon keeps its pages in the sleep where its device keeps its state."""
+    with boot("lasting", device="virtio-balloon,x-pcie-pm-no-soft-reset=on",
+              cpus="in turn") as guest:
+        since = len(guest.kernel_log())
+        balloon = Balloon(guest)
+        balloon.load()
+        check_idle_sleep(balloon)
+        assert pages_moved(guest)[0] == pages(SMALL)
+        assert balloon.offline_pages() == pages(700 * MIB)
+        assert not guest.alarms(since)

@@ -14,6 +14,7 @@
  *   write ID PATH TEXT  write TEXT to a file, likewise
  *   sync ID           answered when all earlier kernel messages were sent
  *   poweroff
+ *   reboot
  *
  * Answers:
  *
@@ -406,6 +407,9 @@ static void handle_request(char *line)
 	} else if (!strcmp(verb, "poweroff")) {
 		sync();
 		reboot(RB_POWER_OFF);
+	} else if (!strcmp(verb, "reboot")) {
+		sync();
+		reboot(RB_AUTOBOOT);
 	} else {
 		errno = EINVAL;
 		die("request");

@@ -82,6 +82,16 @@ class Balloon:
                             f"for {HANG_SECONDS} s")
             _, position = self.guest.qmp.wait_event("BALLOON_CHANGE", position, tick)
 
+    def start(self, target):
+        """Set the target; wait until the balloon has left its size, or is there already."""
+        before, qmp = self.actual(), self.guest.qmp
+        self.set(target)
+        deadline = time.monotonic() + HANG_SECONDS
+        while self.actual() == before != self.settled(target):
+            if time.monotonic() > deadline:
+                raise Stuck(f"no move to {target} for {HANG_SECONDS} s")
+            qmp.wait_event("BALLOON_CHANGE", len(qmp.events), 0.01)
+
     def wait_below(self, size):
         """Wait until the guest is smaller than that; return the seconds it took."""
         begin, qmp = time.monotonic(), self.guest.qmp

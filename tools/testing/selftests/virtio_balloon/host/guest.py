@@ -23,6 +23,9 @@ PAGE_SIZE = os.sysconf("SC_PAGE_SIZE")
 BALLOON_ID = "balloon0"
 PER_CPU = "/proc/sys/vm/percpu_pagelist_high_fraction"
 PER_CPU_PART = 1024  # one of so many parts of memory, for all CPUs together
+KEYBOARD = "/sys/devices/platform/i8042/serio0"
+FROZEN = "Freezing remaining freezable tasks completed"
+HALTED_LOOKS = 20
 CHIPSET = "/sys/bus/pci/devices/0000:00:1f.0"  # q35's ICH9
 
 
@@ -384,6 +387,41 @@ class Guest:
             # q35 wakes up without PMBASE (64) and ACPI_CNTL (68) of its chipset, and QEMU 7.2's
             # firmware does not set them: no other sleep, nor power-off, would work.
             self.run(f"dd if=/tmp/chipset of={CHIPSET}/config bs=8 seek=8 conv=notrunc")
+
+    @contextlib.contextmanager
+    def idle_asleep(self):
+        """Suspended to idle in the block, awake after it: a key wakes the guest up.
+
+        Devices have power, and QEMU is not told.
+        """
+        self.write(f"{KEYBOARD}/power/wakeup", "enabled")
+        frozen = self.console().count(FROZEN)
+        job = self.channel.request("write", "/sys/power/state freeze")
+        try:
+            self._wait_cpus_halted(job, frozen)
+            yield
+        finally:
+            self.qmp.execute("send-key", keys=[{"type": "qcode", "data": "ret"}])
+            job.wait()
+
+    def _wait_cpus_halted(self, job, frozen):
+        """Wait until all tasks are frozen once more, and CPUs do nothing at many looks in a row.
+
+        Nothing tells when the devices sleep, too.  Meanwhile a CPU is halted for
+        milliseconds only.
+        """
+        deadline = time.monotonic() + HANG_SECONDS
+        halted = 0
+        while halted < HALTED_LOOKS:
+            if job.status is not None:
+                raise CommandFailed(job.command, job.status, "no sleep")
+            if time.monotonic() > deadline:
+                raise GuestDied(f"the guest does not suspend for {HANG_SECONDS} s")
+            registers = self.qmp.execute("human-monitor-command",
+                                         **{"command-line": "info registers -a"})
+            rest = self.console().count(FROZEN) > frozen and "HLT=0" not in registers
+            halted = halted + 1 if rest else 0
+            time.sleep(0.05)
 
     @contextlib.contextmanager
     def hibernated(self, disk, modules=()):

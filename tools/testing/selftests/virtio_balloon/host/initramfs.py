@@ -13,7 +13,7 @@ from .paths import BUILD, GUEST_SOURCES, Unusable, alone
 
 MODULE = "virtio_balloon"
 DISK_MODULE = "virtio_blk"
-PROGRAMS = ("init", "memtool", "attrreader", "failnth")
+PROGRAMS = ("init", "memtool", "attrreader", "failnth", "breakdev", "unloadhalf")
 KMOD_NAMES = ("modprobe", "modinfo", "insmod", "rmmod", "lsmod", "depmod")
 
 
@@ -21,9 +21,11 @@ def compile_programs():
     """Compile the guest's programs where they are out of date; return their directory."""
     target = BUILD / "guest" / "bin"
     target.mkdir(parents=True, exist_ok=True)
+    headers = list(GUEST_SOURCES.glob("*.h"))
     for name in PROGRAMS:
         source, program = GUEST_SOURCES / f"{name}.c", target / name
-        if program.exists() and program.stat().st_mtime > source.stat().st_mtime:
+        newest = max(path.stat().st_mtime for path in (source, *headers))
+        if program.exists() and program.stat().st_mtime > newest:
             continue
         subprocess.run(["gcc", "-O2", "-Wall", "-Wextra", "-Werror", "-static",
                         "-o", program, source], check=True)
