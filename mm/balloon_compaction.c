@@ -166,14 +166,13 @@ EXPORT_SYMBOL_GPL(balloon_mapping_insert);
 /**
  * balloon_mapping_insert_new - make pages resident that come from the allocator
  * @bm: the mapping
- * @pages: pages that are on no list, carry no marks, and have had no other
- *         owner since they were allocated
+ * @pages: pages that are on no list, carry no marks, and that nobody else uses
  * @nr: how many
  *
- * Nobody can have locked one of them: that takes marks, or another owner. Who
- * finds the marks before this is done waits for pages_lock in the hook. So no
- * page is locked here. And they are linked by hand, as list_add_tail() is a call
- * for each where lists are checked.
+ * A page lock is of no use here. mm may hold one for a moment, to find that the
+ * page is not movable; if mm finds the marks instead, it waits for pages_lock in the
+ * hook. The pages are linked by hand: list_add_tail() is a call for each if lists
+ * are checked.
  *
  * Context: pages_lock held.
  */
@@ -187,8 +186,7 @@ void balloon_mapping_insert_new(struct balloon_mapping *bm,
 	lockdep_assert_held(&bm->pages_lock);
 	for (i = 0; i < nr; i++) {
 		page = pages[i];
-		VM_WARN_ON_ONCE_PAGE(PageLocked(page) || PageOffline(page),
-				     page);
+		VM_WARN_ON_ONCE_PAGE(PageOffline(page), page);
 		balloon_page_mark(bm, page);
 		page->lru.prev = last;
 		WRITE_ONCE(last->next, &page->lru);

@@ -175,8 +175,41 @@ bool balloon_device_gone(struct balloon_device *bd)
 
 static void __balloon_device_reset(struct balloon_device *bd)
 {
-	if (!balloon_device_gone(bd))
-		virtio_reset_device(bd->vdev);
+	if (balloon_device_gone(bd))
+		return;
+	virtio_reset_device(bd->vdev);
+	/* Not every transport waits for its interrupt handler by itself. */
+	virtio_synchronize_cbs(bd->vdev);
+}
+
+/**
+ * balloon_kick - notify the device, unless it is broken or about to be reset
+ * @bd: the balloon
+ * @vq: one of its queues; not those of page frame numbers, which queue.c notifies
+ *
+ * Context: process; sleeps as long as a notification takes.
+ */
+void balloon_kick(struct balloon_device *bd, struct virtqueue *vq)
+{
+	down_read(&bd->notifying);
+	if (!READ_ONCE(bd->broken))
+		virtqueue_kick(vq);
+	up_read(&bd->notifying);
+}
+
+/**
+ * balloon_nudge - notify the device of what it may have overlooked
+ * @bd: the balloon
+ * @vq: as for balloon_kick()
+ *
+ * Context: as for balloon_kick().
+ */
+void balloon_nudge(struct balloon_device *bd, struct virtqueue *vq)
+{
+	down_read(&bd->notifying);
+	if (!READ_ONCE(bd->broken))
+		virtqueue_notify(vq);
+	up_read(&bd->notifying);
 }
 
 /**
@@ -338,6 +371,8 @@ void balloon_features_stop(struct balloon_device *bd)
 void balloon_device_take_down(struct balloon_device *bd)
 {
 	balloon_device_reset(bd);
+	/* A question that came while the statistics were stopped has no answer. */
+	balloon_may_sleep(bd, BALLOON_AWAKE_STATS);
 	if (!bd->inflate.vq)
 		return;
 	balloon_queues_abandon(bd);
@@ -378,6 +413,8 @@ int balloon_device_negotiate(struct balloon_device *bd)
 
 	if (balloon_device_gone(bd))
 		return -ENODEV;
+	/* Others may have set bits since, as the core does after a failure. */
+	__balloon_device_reset(bd);
 	err = __balloon_device_negotiate(bd->vdev);
 	if (err)
 		__balloon_device_reset(bd);

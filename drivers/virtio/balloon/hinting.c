@@ -58,10 +58,12 @@ static void balloon_hint_mark(struct balloon_hinting *hinting,
 	for (i = 0; i < 1U << order; i++)
 		__folio_set_offline(page_folio(block + i));
 	spin_lock(&hinting->lock);
+	list_add_tail(&block->lru, &hinting->in_flight);
 	WRITE_ONCE(hinting->nr_out, hinting->nr_out + (1UL << order));
 	spin_unlock(&hinting->lock);
 }
 
+/* The block is on no list any more. */
 static void balloon_hint_free(struct balloon_hinting *hinting,
 			      struct page *block)
 {
@@ -74,6 +76,16 @@ static void balloon_hint_free(struct balloon_hinting *hinting,
 		__folio_clear_offline(page_folio(block + i));
 	set_page_private(block, 0);
 	__free_pages(block, order);
+}
+
+/* The same for a block that is in flight, or was to be. */
+static void balloon_hint_drop(struct balloon_hinting *hinting,
+			      struct page *block)
+{
+	spin_lock(&hinting->lock);
+	list_del_init(&block->lru);
+	spin_unlock(&hinting->lock);
+	balloon_hint_free(hinting, block);
 }
 
 /* Under the lock; the shrinker counts without it. */
@@ -109,11 +121,18 @@ static unsigned long balloon_hints_give_back(struct balloon_device *bd,
 	return given;
 }
 
-/* Were so many blocks acknowledged? Blocks are so in the order of their posting. */
-static bool balloon_hints_returned(const struct balloon_hinting *hinting,
-				   unsigned long hinted)
+/* Has the host yet to acknowledge a block in memory that goes offline? */
+static bool balloon_hints_stay_offline(struct balloon_device *bd)
 {
-	return (long)(READ_ONCE(hinting->nr_returned) - hinted) >= 0;
+	struct balloon_hinting *hinting = &bd->hinting;
+	struct page *block;
+	bool stay = false;
+
+	spin_lock(&hinting->lock);
+	list_for_each_entry(block, &hinting->in_flight, lru)
+		stay |= balloon_goes_offline(bd, block);
+	spin_unlock(&hinting->lock);
+	return stay;
 }
 
 /**
@@ -129,7 +148,6 @@ void balloon_hinting_recall(struct balloon_device *bd)
 {
 	struct balloon_hinting *hinting = &bd->hinting;
 	struct page *block, *next;
-	unsigned long hinted;
 	LIST_HEAD(recalled);
 
 	spin_lock(&hinting->lock);
@@ -144,8 +162,7 @@ void balloon_hinting_recall(struct balloon_device *bd)
 	list_for_each_entry_safe(block, next, &recalled, lru)
 		balloon_hint_free(hinting, block);
 
-	hinted = READ_ONCE(hinting->nr_hinted);
-	wait_event_timeout(bd->wait, balloon_hints_returned(hinting, hinted),
+	wait_event_timeout(bd->wait, !balloon_hints_stay_offline(bd),
 			   BALLOON_LOOK_AGAIN);
 }
 
@@ -208,6 +225,7 @@ static void balloon_hints_reap(struct balloon_device *bd)
 		block = token;
 		spin_lock(&hinting->lock);
 		keep = !balloon_goes_offline(bd, block);
+		list_del_init(&block->lru);
 		if (keep) {
 			list_add_tail(&block->lru, &hinting->blocks);
 			balloon_hints_account(hinting,
@@ -216,7 +234,6 @@ static void balloon_hints_reap(struct balloon_device *bd)
 		spin_unlock(&hinting->lock);
 		if (!keep)
 			balloon_hint_free(hinting, block);
-		WRITE_ONCE(hinting->nr_returned, hinting->nr_returned + 1);
 	}
 	if (READ_ONCE(bd->hotplug.nr))
 		wake_up(&bd->wait);
@@ -253,7 +270,7 @@ static enum balloon_hints_wait balloon_hints_wait(struct balloon_device *bd,
 	struct balloon_patience patience;
 
 	balloon_patience_begin(&patience);
-	virtqueue_kick(hinting->vq);
+	balloon_kick(bd, hinting->vq);
 	for (;;) {
 		before = hinting->posted;
 		balloon_hints_reap(bd);
@@ -270,7 +287,7 @@ static enum balloon_hints_wait balloon_hints_wait(struct balloon_device *bd,
 			return BALLOON_HINTS_SILENT;
 		}
 		if (time_after(jiffies, notified + BALLOON_HINTS_NUDGE)) {
-			virtqueue_notify(hinting->vq);
+			balloon_nudge(bd, hinting->vq);
 			notified = jiffies;
 			nap = min(2 * nap, BALLOON_HINTS_LONGEST_NAP_US);
 		}
@@ -318,17 +335,34 @@ static int balloon_hint_command(struct balloon_device *bd, unsigned int which,
 	return err;
 }
 
-static struct page *balloon_hint_alloc_from(gfp_t gfp)
+static struct page *balloon_hint_alloc_from(int nid, gfp_t gfp)
 {
 	int order = MAX_PAGE_ORDER;
 	struct page *block = NULL;
 
 	for (; !block && order >= (int)pageblock_order; order--) {
-		block = alloc_pages(gfp, order);
+		block = alloc_pages_node(nid, gfp, order);
 		if (block)
 			set_page_private(block, order);
 	}
 	return block;
+}
+
+/* On each node, what mm finds after ZONE_MOVABLE may be a CMA area. */
+static struct page *balloon_hint_alloc_movable(gfp_t gfp)
+{
+	struct page *block;
+	int nid;
+
+	gfp |= __GFP_MOVABLE | __GFP_THISNODE;
+	for_each_online_node(nid) {
+		block = balloon_hint_alloc_from(nid, gfp);
+		if (block && page_zonenum(block) == ZONE_MOVABLE)
+			return block;
+		if (block)
+			__free_pages(block, hint_order(block));
+	}
+	return NULL;
 }
 
 /* Free memory counts here, and not what could be made free: a hint takes no other. */
@@ -346,14 +380,9 @@ static struct page *balloon_hint_alloc(struct balloon_device *bd)
 
 	if (!balloon_can_hint(bd))
 		return NULL;
-	block = balloon_hint_alloc_from(gfp);
-	if (!block) {
-		block = balloon_hint_alloc_from(gfp | __GFP_MOVABLE);
-		if (block && page_zonenum(block) != ZONE_MOVABLE) {
-			__free_pages(block, hint_order(block));
-			return NULL;
-		}
-	}
+	block = balloon_hint_alloc_from(numa_mem_id(), gfp);
+	if (!block)
+		block = balloon_hint_alloc_movable(gfp);
 	if (block)
 		balloon_hint_mark(&bd->hinting, block, hint_order(block));
 	return block;
@@ -370,9 +399,8 @@ static int balloon_hint_block(struct balloon_device *bd, struct page *block)
 	err = virtqueue_add_inbuf(hinting->vq, &sg, 1, block, GFP_KERNEL);
 	if (err)
 		return err;
-	WRITE_ONCE(hinting->nr_hinted, hinting->nr_hinted + 1);
 	if (!(++hinting->posted % BALLOON_HINTS_PER_KICK))
-		virtqueue_kick(hinting->vq);
+		balloon_kick(bd, hinting->vq);
 	return 0;
 }
 
@@ -406,7 +434,7 @@ static enum balloon_hints_wait balloon_hint_blocks(struct balloon_device *bd)
 		if (!block)
 			break;
 		if (balloon_hint_block(bd, block)) {
-			balloon_hint_free(&bd->hinting, block);
+			balloon_hint_drop(&bd->hinting, block);
 			break;
 		}
 	}
@@ -470,7 +498,7 @@ static bool balloon_hints_go_on(struct balloon_device *bd)
 		/* What it has acknowledged is not bound to what it has not. */
 		if (balloon_hints_wanted(bd) == VIRTIO_BALLOON_CMD_ID_DONE)
 			balloon_hints_give_back(bd, ULONG_MAX);
-		virtqueue_notify(hinting->vq);
+		balloon_nudge(bd, hinting->vq);
 		balloon_hints_are_silent(bd);
 		return false;
 	}
@@ -548,6 +576,7 @@ int balloon_hinting_alloc(struct balloon_device *bd)
 
 	spin_lock_init(&hinting->lock);
 	INIT_LIST_HEAD(&hinting->blocks);
+	INIT_LIST_HEAD(&hinting->in_flight);
 	INIT_DELAYED_WORK(&hinting->work, balloon_hinting_work);
 	disable_delayed_work(&hinting->work);
 	hinting->commands = kcalloc(2, sizeof(*hinting->commands), GFP_KERNEL);
@@ -630,8 +659,7 @@ void balloon_hinting_abandon(struct balloon_device *bd)
 		return;
 	while ((token = virtqueue_detach_unused_buf(hinting->vq)))
 		if (token != hinting->commands)
-			balloon_hint_free(hinting, token);
+			balloon_hint_drop(hinting, token);
 	hinting->posted = 0;
-	WRITE_ONCE(hinting->nr_returned, hinting->nr_hinted);
 	balloon_hints_give_back(bd, ULONG_MAX);
 }

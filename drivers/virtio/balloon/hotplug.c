@@ -2,9 +2,9 @@
 /*
  * Memory that goes offline.
  *
- * mm moves the balloon's pages out of such memory by itself, and tries without
- * an end to have the rest freed. What it has no means to get at is the driver's
- * to bring back, or its user waits for ever: blocks that are lent as hints.
+ * mm moves the balloon's pages out of such memory by itself, and those on trial. It
+ * can not reach blocks that are lent as hints. The driver frees them when mm tells it,
+ * or offlining fails.
  */
 
 #include <linux/memory.h>

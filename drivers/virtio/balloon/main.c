@@ -95,16 +95,11 @@ static int balloon_probe(struct virtio_device *vdev)
 		goto err_put;
 	}
 
-	err = balloon_thread_start(bd);
-	if (err) {
-		dev_err(&vdev->dev, "can not start vballoon: %d\n", err);
-		goto err_shut_down;
-	}
 	err = balloon_restraint_start(bd);
 	if (err) {
 		dev_err(&vdev->dev,
 			"can not watch for out-of-memory: %d\n", err);
-		goto err_stop;
+		goto err_shut_down;
 	}
 	err = balloon_hotplug_start(bd);
 	if (err) {
@@ -119,17 +114,23 @@ static int balloon_probe(struct virtio_device *vdev)
 	err = balloon_features_start(bd);
 	if (err)
 		goto err_reboot;
+	/* Last: it sets a broken device up again, features included. */
+	err = balloon_thread_start(bd);
+	if (err) {
+		dev_err(&vdev->dev, "can not start vballoon: %d\n", err);
+		goto err_features;
+	}
 	return 0;
 
+err_features:
+	balloon_quiesce(bd);
+	balloon_features_stop(bd);
 err_reboot:
 	unregister_reboot_notifier(&bd->reboot);
 err_hotplug:
-	balloon_quiesce(bd);
 	balloon_hotplug_stop(bd);
 err_restraint:
 	balloon_restraint_stop(bd);
-err_stop:
-	balloon_thread_stop(bd);
 err_shut_down:
 	balloon_shut_down(bd);
 err_put:
@@ -187,7 +188,8 @@ static int balloon_freeze(struct virtio_device *vdev)
 
 /*
  * The kthread is still frozen and goes on once it is thawed. What fails here it
- * tries again, as for a device that is broken.
+ * tries again, as for a device that is broken. The core must not hear of that: it
+ * would have configuration changes turned off for good.
  */
 static int balloon_restore(struct virtio_device *vdev)
 {
@@ -202,7 +204,7 @@ static int balloon_restore(struct virtio_device *vdev)
 		err = balloon_features_start(bd);
 	WRITE_ONCE(bd->broken, err);
 	balloon_changed(vdev);
-	return err;
+	return 0;
 }
 #endif
 

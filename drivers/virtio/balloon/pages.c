@@ -616,6 +616,7 @@ static void balloon_batch_take_at_oom(struct balloon_device *bd,
 {
 	struct balloon_mapping *bm = &bd->bm;
 	unsigned long left = READ_ONCE(bm->nr_resident);
+	unsigned long end = jiffies + BALLOON_LOOK_AGAIN;
 	unsigned int nr;
 
 	do {
@@ -626,7 +627,8 @@ static void balloon_batch_take_at_oom(struct balloon_device *bd,
 		bd->nr_pages[BALLOON_PAGE_LEAVING] += nr;
 		balloon_counts_unlock(bd);
 		left -= min(left, BALLOON_LOOKS_AT_OOM);
-	} while (!nr && left);
+		cond_resched();
+	} while (!nr && left && time_before(jiffies, end));
 	balloon_batch_taken(bd, batch, nr);
 }
 
@@ -718,6 +720,8 @@ static unsigned long balloon_deflate_at_oom(struct balloon_device *bd,
 		balloon_batch_put(bd, batch);
 		return 0;
 	}
+	/* Before they are free: inflation must not take them back. */
+	WRITE_ONCE(bd->gave_at_oom, true);
 	balloon_queue_deflate(bd, batch);
 	return nr;
 }
@@ -790,16 +794,12 @@ unsigned long balloon_give_at_oom(struct balloon_device *bd, unsigned long want)
 		return balloon_await_all_back(bd);
 	if (!balloon_lock_in_time(bd))
 		return 0;
-	/* Before the first page: inflation must not take it back. */
-	WRITE_ONCE(bd->gave_at_oom, true);
 	while (queued < want && !READ_ONCE(bd->dying) && !READ_ONCE(bd->broken)) {
 		nr = balloon_deflate_at_oom(bd, want - queued);
 		if (!nr)
 			break;
 		queued += nr;
 	}
-	if (!queued)
-		WRITE_ONCE(bd->gave_at_oom, false);
 	mutex_unlock(&bd->balloon_lock);
 	if (!queued)
 		return 0;

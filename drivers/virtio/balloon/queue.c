@@ -281,7 +281,7 @@ struct balloon_batch *balloon_queue_open(struct balloon_device *bd,
 	return q->open;
 }
 
-/* Callback of both queues, in interrupt context. */
+/* Callback of the queues whose messages a task waits for, in interrupt context. */
 void balloon_queue_acked(struct virtqueue *vq)
 {
 	balloon_event(vq->vdev->priv);
@@ -333,7 +333,7 @@ static void balloon_queue_kick(struct balloon_queue *q)
 	q->unkicked = 0;
 }
 
-/* A dead device may not even have queues any more. */
+/* A broken device may not even have queues any more. */
 static void balloon_queues_kick(struct balloon_device *bd)
 {
 	if (READ_ONCE(bd->broken))
@@ -574,7 +574,7 @@ bool balloon_queues_arm(struct balloon_device *bd)
 	bool deflate, inflate;
 
 	lockdep_assert_held(&bd->balloon_lock);
-	/* What a dead device still acknowledges is not reaped, nor waited for. */
+	/* What a broken device still acknowledges is not reaped, nor waited for. */
 	if (READ_ONCE(bd->broken))
 		return true;
 	balloon_queues_kick(bd);
@@ -621,7 +621,7 @@ void balloon_queues_await_notified(struct balloon_device *bd)
 
 /**
  * balloon_queues_stop - have both queues left alone from here on
- * @bd: the balloon, which is dead then
+ * @bd: the balloon, which is broken then
  *
  * Context: process, balloon_lock not held; as balloon_queues_await_notified().
  */

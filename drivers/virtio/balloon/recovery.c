@@ -78,7 +78,8 @@ static int balloon_recovery_try(struct balloon_device *bd)
 	err = balloon_device_ready(bd);
 	if (err)
 		return err;
-	err = balloon_features_start(bd);
+	/* The machine may go down: what resets the device then found it reset. */
+	err = READ_ONCE(bd->dying) ? -ECANCELED : balloon_features_start(bd);
 	if (err) {
 		balloon_mapping_close(&bd->bm);
 		balloon_mapping_close(&bd->trial.bm);
@@ -93,6 +94,8 @@ static long balloon_recovery_failed(struct balloon_device *bd, int err)
 	struct balloon_recovery *recovery = &bd->recovery;
 
 	WRITE_ONCE(bd->broken, true);
+	if (err == -ECANCELED)
+		return MAX_SCHEDULE_TIMEOUT;
 	if (balloon_recovery_fails_for_good(bd, err)) {
 		dev_err(&bd->vdev->dev,
 			"the device can not be set up again (%d): the guest has all memory, bind the driver again once the device works\n",

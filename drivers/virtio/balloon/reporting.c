@@ -11,6 +11,7 @@
 #include <linux/mm.h>
 #include <linux/page_reporting.h>
 #include <linux/sizes.h>
+#include <linux/suspend.h>
 #include <linux/virtio_config.h>
 #include <kunit/static_stub.h>
 
@@ -55,6 +56,8 @@ static int balloon_report_await(struct balloon_device *bd)
 			balloon_device_reset(bd);
 			continue;
 		}
+		if (silent && READ_ONCE(bd->reporting.suspends))
+			balloon_device_fail(bd);
 		wait_event_timeout(bd->wait, atomic_read(&bd->events) != seen,
 				   BALLOON_LOOK_AGAIN);
 		if (!silent && balloon_patience_ends(&patience)) {
@@ -62,6 +65,24 @@ static int balloon_report_await(struct balloon_device *bd)
 			silent = true;
 		}
 	}
+}
+
+/*
+ * The worker that makes a report is frozen between reports only. A host that is silent
+ * would keep the guest from its sleep, so that the device is reset then.
+ */
+static int balloon_reporting_suspends(struct notifier_block *nb,
+				      unsigned long action, void *data)
+{
+	struct balloon_device *bd = container_of(nb, struct balloon_device,
+						 reporting.pm);
+	bool begins = action == PM_SUSPEND_PREPARE ||
+		      action == PM_HIBERNATION_PREPARE;
+
+	WRITE_ONCE(bd->reporting.suspends, begins);
+	if (begins)
+		balloon_event(bd);
+	return NOTIFY_OK;
 }
 
 /*
@@ -84,7 +105,7 @@ static int balloon_report_blocks(struct page_reporting_dev_info *info,
 			balloon_device_fail(bd);
 		return err;
 	}
-	virtqueue_kick(bd->reporting.vq);
+	balloon_kick(bd, bd->reporting.vq);
 	return balloon_report_await(bd);
 }
 
@@ -124,8 +145,13 @@ int balloon_reporting_start(struct balloon_device *bd)
 			 "no free page reporting: another device does it\n");
 		return 0;
 	}
-	bd->reporting.registered = !err;
-	return err;
+	if (err)
+		return err;
+	bd->reporting.registered = true;
+	bd->reporting.suspends = false;
+	bd->reporting.pm.notifier_call = balloon_reporting_suspends;
+	register_pm_notifier(&bd->reporting.pm);
+	return 0;
 }
 
 /**
@@ -138,7 +164,9 @@ void balloon_reporting_stop(struct balloon_device *bd)
 {
 	KUNIT_STATIC_STUB_REDIRECT(balloon_reporting_stop, bd);
 
-	if (bd->reporting.registered)
-		page_reporting_unregister(&bd->reporting.info);
+	if (!bd->reporting.registered)
+		return;
+	page_reporting_unregister(&bd->reporting.info);
+	unregister_pm_notifier(&bd->reporting.pm);
 	bd->reporting.registered = false;
 }

@@ -170,11 +170,15 @@ balloon_sum_zones(unsigned long (*count)(struct zone *zone, unsigned int what),
 	return sum;
 }
 
+static unsigned long balloon_zone_kept(struct zone *zone, unsigned int mark)
+{
+	return wmark_pages(zone, mark) + zone->lowmem_reserve[ZONE_MOVABLE];
+}
+
 /* What of a zone's free memory anybody may take before reclaim begins. */
 static unsigned long balloon_zone_spare(struct zone *zone, unsigned int mark)
 {
-	unsigned long kept = wmark_pages(zone, mark) +
-			     zone->lowmem_reserve[ZONE_MOVABLE];
+	unsigned long kept = balloon_zone_kept(zone, mark);
 	unsigned long free = zone_page_state(zone, NR_FREE_PAGES);
 
 	return free > kept ? free - kept : 0;
@@ -621,6 +625,13 @@ static bool balloon_task_may_use(int nid)
 	return node_isset(nid, cpuset_current_mems_allowed);
 }
 
+/* Memory of CMA areas is not free to those that need memory which stays. */
+static bool balloon_zone_is_short(struct zone *zone)
+{
+	return balloon_zone_spare(zone, WMARK_HIGH) <=
+	       zone_page_state(zone, NR_FREE_CMA_PAGES);
+}
+
 static unsigned int balloon_zone_bit(int nid, unsigned int zone)
 {
 	return nid * MAX_NR_ZONES + zone;
@@ -643,9 +654,11 @@ static void balloon_find_starved_zones(struct balloon_device *bd)
 		for (i = 0; i < MAX_NR_ZONES; i++) {
 			zone = &NODE_DATA(nid)->node_zones[i];
 			if (!populated_zone(zone) || !balloon_task_may_use(nid) ||
-			    balloon_zone_spare(zone, WMARK_HIGH))
+			    !balloon_zone_is_short(zone))
 				continue;
-			any = true;
+			/* A zone that is all reserve says nothing. */
+			any |= zone_managed_pages(zone) >
+			       balloon_zone_kept(zone, WMARK_HIGH);
 			__set_bit(balloon_zone_bit(nid, i), starved);
 		}
 	}

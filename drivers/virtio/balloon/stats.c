@@ -128,7 +128,7 @@ static void balloon_stats_post(struct balloon_device *bd)
 	bd->stats.posted = !virtqueue_add_outbuf(bd->stats.vq, &sg, 1, bd,
 						 GFP_KERNEL);
 	if (bd->stats.posted)
-		virtqueue_kick(bd->stats.vq);
+		balloon_kick(bd, bd->stats.vq);
 }
 
 static void balloon_stats_work(struct work_struct *work)
@@ -139,6 +139,8 @@ static void balloon_stats_work(struct work_struct *work)
 
 	/* First: the host may ask again as soon as they are posted. */
 	balloon_may_sleep(bd, BALLOON_AWAKE_STATS);
+	if (READ_ONCE(bd->dying) || READ_ONCE(bd->broken))
+		return;
 	if (!bd->stats.posted || virtqueue_get_buf(bd->stats.vq, &unused_length))
 		balloon_stats_post(bd);
 	if (virtqueue_is_broken(bd->stats.vq))
@@ -208,4 +210,5 @@ void balloon_stats_stop(struct balloon_device *bd)
 	if (bd->stats.started)
 		disable_work_sync(&bd->stats.work);
 	bd->stats.started = false;
+	balloon_may_sleep(bd, BALLOON_AWAKE_STATS);
 }

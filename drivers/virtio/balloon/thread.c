@@ -344,8 +344,10 @@ static long balloon_thread_pass(struct balloon_device *bd)
 
 	if (READ_ONCE(bd->dying))
 		return MAX_SCHEDULE_TIMEOUT;
-	if (READ_ONCE(bd->broken))
+	if (READ_ONCE(bd->broken)) {
+		bd->order = balloon_max_order();
 		return balloon_recover(bd);
+	}
 	if (xchg(&bd->config_changed, false))
 		balloon_read_target(bd);
 	if (xchg(&bd->restraint.floor_changed, false)) {
@@ -382,10 +384,12 @@ static long balloon_thread_pass(struct balloon_device *bd)
 /* It has gone as far as it can for now. A silent host keeps no guest awake. */
 static void balloon_thread_rests(struct balloon_device *bd)
 {
-	if (READ_ONCE(bd->config_changed) && !READ_ONCE(bd->dying))
+	if (balloon_moving(bd) && !bd->host_silent && !READ_ONCE(bd->dying))
 		return;
-	if (!balloon_moving(bd) || bd->host_silent || READ_ONCE(bd->dying))
-		balloon_may_sleep(bd, BALLOON_AWAKE_TARGET);
+	balloon_may_sleep(bd, BALLOON_AWAKE_TARGET);
+	/* A change that came before that has to be carried out yet. */
+	if (READ_ONCE(bd->config_changed) && !READ_ONCE(bd->dying))
+		balloon_stay_awake(bd, BALLOON_AWAKE_TARGET);
 }
 
 /*

@@ -42,8 +42,9 @@
  *			neither for a host nor for a page lock. Migration never
  *			takes it. The out-of-memory notifier only tries it.
  *	notifying	rwsem: read from before balloon_lock is dropped until
- *			the host has been notified, written to wait for that
- *			before the device is reset, or the virtqueues go
+ *			the host has been notified, and while other queues notify
+ *			it; written to wait for that before the device is reset,
+ *			or the virtqueues go
  *	page lock	with bm.pages_lock: the marks of a page, see
  *			<linux/balloon_compaction.h>; under balloon_lock it is
  *			only tried
@@ -328,9 +329,8 @@ struct balloon_stats {
  * @blocks: blocks that the host has acknowledged, by page->lru, their order in
  *          page->private
  * @nr_lent: guest pages on @blocks
- * @nr_out: guest pages in blocks, those included that are not acknowledged
- * @nr_hinted: blocks posted so far
- * @nr_returned: blocks of those that were acknowledged
+ * @in_flight: blocks that the host has not acknowledged, or is about to get
+ * @nr_out: guest pages on @blocks and on @in_flight
  */
 struct balloon_hinting {
 	struct virtqueue *vq;
@@ -346,10 +346,9 @@ struct balloon_hinting {
 
 	spinlock_t lock;	/* innermost */
 	struct list_head blocks;
+	struct list_head in_flight;
 	unsigned long nr_lent;
 	unsigned long nr_out;
-	unsigned long nr_hinted;
-	unsigned long nr_returned;
 };
 
 /**
@@ -371,12 +370,16 @@ struct balloon_hotplug {
  * @info: what mm knows of us
  * @registered: mm knows of us
  * @told_silent: the log says that the host is silent
+ * @pm: how the kernel tells that the guest is about to suspend
+ * @suspends: it is
  */
 struct balloon_reporting {
 	struct virtqueue *vq;
 	struct page_reporting_dev_info info;
 	bool registered;
 	bool told_silent;
+	struct notifier_block pm;
+	bool suspends;
 };
 
 /* A floor that follows from the guest's size. */
@@ -768,6 +771,8 @@ void balloon_patience_begin(struct balloon_patience *patience);
 bool balloon_patience_ends(struct balloon_patience *patience);
 bool balloon_device_works(struct balloon_device *bd);
 bool balloon_device_gone(struct balloon_device *bd);
+void balloon_kick(struct balloon_device *bd, struct virtqueue *vq);
+void balloon_nudge(struct balloon_device *bd, struct virtqueue *vq);
 void balloon_device_reset(struct balloon_device *bd);
 int balloon_device_ready(struct balloon_device *bd);
 int balloon_features_start(struct balloon_device *bd);

@@ -10,6 +10,7 @@
 #include <linux/mm.h>
 #include <linux/pageblock-flags.h>
 #include <linux/scatterlist.h>
+#include <linux/suspend.h>
 #include <linux/virtio_ring.h>
 
 #include "fake_host.h"
@@ -54,8 +55,10 @@ static struct report *report_of_test;
 /* As mm does, which makes no report any more once that has returned. */
 static void stop_report_of_test(struct balloon_device *bd)
 {
-	if (bd->reporting.registered)
+	if (bd->reporting.registered) {
 		page_reporting_unregister(&bd->reporting.info);
+		unregister_pm_notifier(&bd->reporting.pm);
+	}
 	bd->reporting.registered = false;
 	flush_work(&report_of_test->work);
 }
@@ -247,7 +250,7 @@ static void expect_reports_recover(struct fake_host *host,
 				   struct report *report)
 {
 	KUNIT_EXPECT_EQ(host->test, report_end(report), -EIO);
-	KUNIT_EXPECT_EQ(host->test, host->nr_resets, 2);
+	KUNIT_EXPECT_GE(host->test, host->nr_resets, 2);
 	fake_host_await(host, fake_host_recovered(host, 1, 0));
 	host->holds[FAKE_REPORTING] = false;
 	schedule_work(&report->work);
@@ -271,6 +274,20 @@ static void report_of_silent_host(struct kunit *test)
 	fake_host_answer(host, FAKE_REPORTING);
 	KUNIT_EXPECT_EQ(test, report_end(report), 0);
 	fake_host_reach(host, 10);
+}
+
+/* The guest suspends all the same: its device is reset, and set up again. */
+static void report_of_silent_host_at_suspend(struct kunit *test)
+{
+	struct fake_host *host = fake_host_start(test, REPORTING);
+	struct report *report = report_create(host);
+	struct notifier_block *nb = &host->bd->reporting.pm;
+
+	report_begin(report);
+	schedule_timeout_uninterruptible(30 * HZ);
+	KUNIT_EXPECT_FALSE(test, READ_ONCE(report->ended));
+	nb->notifier_call(nb, PM_SUSPEND_PREPARE, NULL);
+	expect_reports_recover(host, report);
 }
 
 /* Nobody but the report is there to notice it. */
@@ -408,6 +425,7 @@ static struct kunit_case reporting_cases[] = {
 	KUNIT_CASE(report_ends_with_ack),
 	KUNIT_CASE(report_with_wrong_length),
 	KUNIT_CASE_SLOW(report_of_silent_host),
+	KUNIT_CASE_SLOW(report_of_silent_host_at_suspend),
 	KUNIT_CASE_SLOW(report_of_host_that_forgets),
 	KUNIT_CASE_SLOW(report_removed_while_silent),
 	KUNIT_CASE(report_with_wrong_id),
