@@ -11,13 +11,18 @@ import pytest
 
 from host import klog
 from host.balloon import Balloon
+from host.device import Device
 from host.guest import HANG_SECONDS
 from host.paths import MIB
 from host.transport import MMIO, MODERN, TRANSPORTS, balloon_has_vectors, chosen
 from test_compaction import scatter_balloon
+from test_features import SUBSETS, fixture_thread  # pylint: disable=unused-import
 
 SMALL = 512 * MIB  # what the guest can afford beside its data
 NAMES = list(TRANSPORTS) if chosen() is MODERN else [chosen().name]
+# On some boards a device can be put in another's place, on the others it can not.
+SWAPS = [name for name in NAMES if "hotplug" not in TRANSPORTS[name].board.lacks]
+STAYS = [name for name in NAMES if name not in SWAPS]
 
 # Bits of the negotiated features (virtio 1.2, 6).
 EVENT_IDX = 29
@@ -149,3 +154,48 @@ def test_access_platform_is_refused_on_mmio(boot):
         since = len(guest.kernel_log())
         guest.run("modprobe virtio_balloon")
         check_refused(guest, since)
+
+
+def offering(subset):
+    """QEMU's -device argument for a balloon with these features."""
+    device = ",".join(["virtio-balloon", *(f"{name}=on" for name in subset)])
+    return device + (",iothread=hints" if "free-page-hint" in subset else "")
+
+
+def check_subset(balloon, subset):
+    """The device works with as many queues as it has, and so does the next driver."""
+    features = Device(balloon).features
+    assert {*subset} <= {*features}, features
+    balloon.reach(SMALL)
+    check_statistics(balloon)
+    balloon.unload()
+    assert balloon.actual() == balloon.guest.memory
+    balloon.load()
+    balloon.reach(900 * MIB)
+
+
+@pytest.mark.long
+@pytest.mark.ours
+@pytest.mark.parametrize("subset", SUBSETS, ids=lambda subset: "+".join(subset) or "none")
+@pytest.mark.parametrize("guest", SWAPS, indirect=True)
+def test_subset_of_features(balloon, thread, swap, subset):
+    """Every subset of the features on every transport; a table of queues may have holes."""
+    assert thread == "hints"
+    swap(offering(subset))
+    check_subset(balloon, subset)
+
+
+@pytest.mark.long
+@pytest.mark.ours
+@pytest.mark.parametrize("subset", SUBSETS, ids=lambda subset: "+".join(subset) or "none")
+@pytest.mark.parametrize("name", STAYS)
+def test_subset_of_features_from_boot(share, name, subset):
+    """The same where a device can not be swapped."""
+    with share(name="subset", transport=TRANSPORTS[name], device=offering(subset),
+               extra=("-object", "iothread,id=hints")) as machine:
+        guest = machine.guest(TRANSPORTS[name])
+        since = len(guest.kernel_log())
+        balloon = Balloon(guest)
+        balloon.load()
+        check_subset(balloon, subset)
+        assert not guest.alarms(since)
