@@ -818,7 +818,8 @@ unsigned long balloon_give_at_oom(struct balloon_device *bd, unsigned long want)
  * @bd: the balloon
  *
  * Context: the kthread or teardown, takes pages_lock.
- * Return: guest pages that are isolated, those on trial included; each that comes back is an event.
+ * Return: guest pages that are isolated, those on trial included. Each that comes
+ * back is an event.
  */
 unsigned long balloon_want_isolated(struct balloon_device *bd)
 {
