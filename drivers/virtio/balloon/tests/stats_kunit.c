@@ -215,18 +215,6 @@ static void stats_contain_what_is_on_trial(struct kunit *test)
 	KUNIT_EXPECT_LT(test, without, size / 2);
 }
 
-static void stats_of_broken_host(struct kunit *test)
-{
-	struct fake_host *host = fake_host_start(test, STATS_VQ);
-
-	fake_host_await(host, nr_stats(host) == 1);
-	fake_host_answer_wrong_id(host, FAKE_STATS, U16_MAX);
-	flush_work(&host->bd->stats.work);
-	KUNIT_EXPECT_EQ(test, nr_stats(host), 1);
-	fake_host_reach(host, 300);
-	fake_host_unplug(host);
-}
-
 static struct kunit_case stats_cases[] = {
 	KUNIT_CASE(stats_have_every_tag_once),
 	KUNIT_CASE(stats_are_of_this_guest),
@@ -239,7 +227,6 @@ static struct kunit_case stats_cases[] = {
 	KUNIT_CASE(stats_removed_while_asked),
 	KUNIT_CASE(stats_with_wrong_id),
 	KUNIT_CASE(stats_contain_what_is_on_trial),
-	KUNIT_CASE(stats_of_broken_host),
 	{}
 };
 
