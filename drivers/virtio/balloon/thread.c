@@ -261,6 +261,9 @@ static long balloon_ease(struct balloon_device *bd, struct balloon_plan plan)
 		balloon_trial_fails(bd, plan.hold);
 		return 0;
 	}
+	/* What the host has only been shown goes before what it has. */
+	if (balloon_hinting_give(bd, plan.give))
+		return 0;
 	WRITE_ONCE(bd->state, BALLOON_DEFLATING);
 	err = balloon_deflate(bd, plan.give, &given);
 	if (given)

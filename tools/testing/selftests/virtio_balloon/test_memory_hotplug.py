@@ -231,7 +231,7 @@ def lent_memory(balloon):
     qmp.execute("migrate", uri="exec:cat > /dev/null")
     try:
         deadline = time.monotonic() + HANG_SECONDS
-        while zones(guest)["Movable"][2] > balloon.dimm.online // PAGE_SIZE // 8:
+        while zones(guest)["Movable"][2] > balloon.dimm.online // PAGE_SIZE // 4:
             assert time.monotonic() < deadline, zones(guest)
             # There is no event for what the guest lends.
             time.sleep(0.1)
