@@ -78,6 +78,10 @@ class MovingBalloon(CheckedBalloon):
         """Balloon pages of the DIMM."""
         return self.marked(self.dimm.pages)
 
+    def lent(self):
+        """Bytes that the guest lends to a host that migrates it."""
+        return int(self.attribute("lent_kib")) * 1024
+
     def check_accounts(self):
         """Device, MemTotal, zones and page flags agree on size and place of the balloon."""
         expected = dict(self.boot_zones)
@@ -252,11 +256,12 @@ def test_offline_while_lent(balloon):
     """
     guest, dimm = balloon.guest, balloon.dimm
     with lent_memory(balloon):
+        elsewhere = balloon.lent() - dimm.online
         for block in dimm.blocks:
             dimm.change(block, "offline")
             balloon.check_accounts()
-        # Only what lay in those blocks has come back.
-        assert guest.meminfo()["MemFree"] < BOOT_MEMORY // 4, guest.meminfo()
+        # kswapd, which offlining may wake, gets some of the rest; most of it stays.
+        assert balloon.lent() > elsewhere // 2
     deadline = time.monotonic() + HANG_SECONDS
     while guest.meminfo()["MemFree"] < BOOT_MEMORY // 2:
         assert time.monotonic() < deadline, guest.meminfo()
