@@ -202,7 +202,9 @@ static int balloon_restore(struct virtio_device *vdev)
 	WRITE_ONCE(bd->dying, false);
 	if (!err)
 		err = balloon_features_start(bd);
-	WRITE_ONCE(bd->broken, err);
+	/* Never cleared here: a feature may have found the device broken by now. */
+	if (err)
+		balloon_device_fail(bd);
 	balloon_changed(vdev);
 	return 0;
 }

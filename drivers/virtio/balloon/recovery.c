@@ -135,10 +135,11 @@ long balloon_recover(struct balloon_device *bd)
 	/* Put back by mm since. */
 	balloon_trial_end(bd);
 	balloon_release_resident(bd);
-	if (recovery->lost)
-		return MAX_SCHEDULE_TIMEOUT;
+	/* What was just released may have ended the events of isolated pages. */
 	if (isolated)
 		return BALLOON_LOOK_AGAIN;
+	if (recovery->lost)
+		return MAX_SCHEDULE_TIMEOUT;
 	left = recovery->try_at - jiffies;
 	if (left > 0)
 		return left;
