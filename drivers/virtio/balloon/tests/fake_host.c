@@ -1365,6 +1365,31 @@ struct page *fake_host_isolate(struct fake_host *host)
 }
 
 /**
+ * fake_host_migration_target - what mm moves a page to
+ * @src: the page
+ * @private: the host
+ *
+ * For migrate_pages().
+ */
+struct folio *fake_host_migration_target(struct folio *src,
+					 unsigned long private)
+{
+	struct page *page = fake_host_new_page((struct fake_host *)private);
+
+	return page ? page_folio(page) : NULL;
+}
+
+/**
+ * fake_host_migration_unused - mm did not move a page to it
+ * @dst: the page
+ * @private: the host
+ */
+void fake_host_migration_unused(struct folio *dst, unsigned long private)
+{
+	folio_put(dst);
+}
+
+/**
  * fake_host_put_on_trial - have the driver take what has to be reclaimed
  * @host: the host, its balloon at the target; its guest is full from now on
  * @guest_pages: how many

@@ -264,6 +264,9 @@ unsigned long fake_host_actual(struct fake_host *host);
 unsigned long fake_host_got(struct fake_host *host);
 struct page *fake_host_new_page(struct fake_host *host);
 struct page *fake_host_isolate(struct fake_host *host);
+struct folio *fake_host_migration_target(struct folio *src,
+					 unsigned long private);
+void fake_host_migration_unused(struct folio *dst, unsigned long private);
 void fake_host_put_on_trial(struct fake_host *host, unsigned long guest_pages);
 void fake_host_take_offline(struct fake_host *host, unsigned long action,
 			    struct page *page, unsigned long guest_pages);

@@ -153,23 +153,10 @@ static void host_breaks_with_page_isolated(struct kunit *test)
 	expect_recovery(host, 1000);
 }
 
-static struct folio *broken_migration_target(struct folio *src,
-					     unsigned long private)
-{
-	struct page *page = fake_host_new_page((struct fake_host *)private);
-
-	return page ? page_folio(page) : NULL;
-}
-
-static void broken_migration_unused(struct folio *dst, unsigned long private)
-{
-	folio_put(dst);
-}
-
 static int migrate_on_broken(struct fake_host *host)
 {
-	return migrate_pages(&host->isolated, broken_migration_target,
-			     broken_migration_unused, (unsigned long)host,
+	return migrate_pages(&host->isolated, fake_host_migration_target,
+			     fake_host_migration_unused, (unsigned long)host,
 			     MIGRATE_SYNC, MR_COMPACTION, NULL);
 }
 

@@ -27,26 +27,14 @@ static void isolate_many(struct fake_host *host, unsigned int nr)
 		fake_host_isolate(host);
 }
 
-static struct folio *migration_target(struct folio *src, unsigned long private)
-{
-	struct page *page = fake_host_new_page((struct fake_host *)private);
-
-	return page ? page_folio(page) : NULL;
-}
-
-static void migration_target_unused(struct folio *dst, unsigned long private)
-{
-	folio_put(dst);
-}
-
 /* Returns how many isolated pages stay where they are, and isolated. */
 static int migrate(struct fake_host *host)
 {
 	int left;
 
 	host->migrator = current;
-	left = migrate_pages(&host->isolated, migration_target,
-			     migration_target_unused, (unsigned long)host,
+	left = migrate_pages(&host->isolated, fake_host_migration_target,
+			     fake_host_migration_unused, (unsigned long)host,
 			     MIGRATE_SYNC, MR_COMPACTION, NULL);
 	host->migrator = NULL;
 	return left;
@@ -192,7 +180,7 @@ static enum zone_type other_zone(struct page *page)
 static struct folio *migration_target_elsewhere(struct folio *src,
 						unsigned long private)
 {
-	struct folio *dst = migration_target(src, private);
+	struct folio *dst = fake_host_migration_target(src, private);
 
 	if (dst) {
 		displaced_page = folio_page(dst, 0);

@@ -94,14 +94,6 @@ static void oom_leaves_managed_pages_alone(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, totalram_pages(), managed);
 }
 
-static struct folio *oom_migration_target(struct folio *src,
-					  unsigned long private)
-{
-	struct page *page = fake_host_new_page((struct fake_host *)private);
-
-	return page ? page_folio(page) : NULL;
-}
-
 /*
  * A migration that has lost its CPU holds the lock of a replacement whose inflate is
  * acknowledged. That is nothing that the notifier has to wait for.
@@ -116,7 +108,7 @@ static void oom_does_not_wait_for_locked_replacement(struct kunit *test)
 	host->holds[FAKE_INFLATE] = true;
 	fake_host_isolate(host);
 	KUNIT_EXPECT_EQ(test, 0,
-			migrate_pages(&host->isolated, oom_migration_target,
+			migrate_pages(&host->isolated, fake_host_migration_target,
 				      NULL, (unsigned long)host, MIGRATE_ASYNC,
 				      MR_COMPACTION, NULL));
 	fake_host_await(host, fake_host_unanswered(host, FAKE_INFLATE) == 1 &&

@@ -790,14 +790,6 @@ static void restraint_ends_trial_with_target(struct kunit *test)
 	fake_host_put_on_trial(host, 500);
 }
 
-static struct folio *trial_migration_target(struct folio *src,
-					    unsigned long private)
-{
-	struct page *page = fake_host_new_page((struct fake_host *)private);
-
-	return page ? page_folio(page) : NULL;
-}
-
 static struct page *isolate_from_trial(struct fake_host *host)
 {
 	struct page *page = list_first_entry(&host->bd->trial.bm.pages,
@@ -821,7 +813,7 @@ static void restraint_has_pages_on_trial_moved(struct kunit *test)
 		page = isolate_from_trial(host);
 		KUNIT_EXPECT_EQ(test, 0,
 				migrate_pages(&host->isolated,
-					      trial_migration_target, NULL,
+					      fake_host_migration_target, NULL,
 					      (unsigned long)host, MIGRATE_ASYNC,
 					      MR_MEMORY_HOTPLUG, NULL));
 		KUNIT_EXPECT_EQ(test, page_ref_count(page), 1);
