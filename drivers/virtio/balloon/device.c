@@ -243,6 +243,13 @@ struct balloon_vq {
 
 #define BALLOON_VQ_ALWAYS	-1
 
+static bool balloon_has_vq(struct balloon_device *bd,
+			   const struct balloon_vq *vq)
+{
+	return vq->feature == BALLOON_VQ_ALWAYS ||
+	       virtio_has_feature(bd->vdev, vq->feature);
+}
+
 /*
  * Virtio 1.2, 5.5.2: a queue exists if its feature was negotiated. The table that
  * the transport gets has no entry for a queue that does not exist: some kernels
@@ -268,8 +275,7 @@ static int balloon_find_queues(struct balloon_device *bd)
 	int err;
 
 	for (i = 0; i < ARRAY_SIZE(vqs); i++) {
-		if (vqs[i].feature != BALLOON_VQ_ALWAYS &&
-		    !virtio_has_feature(bd->vdev, vqs[i].feature))
+		if (!balloon_has_vq(bd, &vqs[i]))
 			continue;
 		info[nr].name = vqs[i].name;
 		info[nr++].callback = vqs[i].callback;
@@ -278,8 +284,7 @@ static int balloon_find_queues(struct balloon_device *bd)
 	if (err)
 		return err;
 	for (i = 0, nr = 0; i < ARRAY_SIZE(vqs); i++) {
-		if (vqs[i].feature == BALLOON_VQ_ALWAYS ||
-		    virtio_has_feature(bd->vdev, vqs[i].feature))
+		if (balloon_has_vq(bd, &vqs[i]))
 			*vqs[i].vq = found[nr++];
 	}
 	return 0;
