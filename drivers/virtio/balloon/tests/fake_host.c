@@ -1210,15 +1210,36 @@ unsigned long fake_host_actual(struct fake_host *host)
 	return balloon_to_guest_pages(le32_to_cpu(host->config.actual));
 }
 
+/* Off its CPU, and not only preempted. */
+static bool fake_host_blocked(struct fake_host *host, unsigned int state)
+{
+	struct task_struct *thread = host->bd->thread;
+
+	return (!READ_ONCE(thread->on_rq) ||
+		READ_ONCE(thread->se.sched_delayed)) &&
+	       READ_ONCE(thread->__state) & state;
+}
+
 /**
  * fake_host_asleep - has the kthread done everything that it can do now?
  * @host: the host
  *
- * An event wakes it in the same moment, so that it does not sleep over one.
+ * An event wakes it in the same moment, so that it does not sleep over one. A
+ * kthread that waits for a lock or for RCU is not asleep.
  */
 bool fake_host_asleep(struct fake_host *host)
 {
-	return !task_is_running(host->bd->thread) &&
+	return fake_host_blocked(host, TASK_INTERRUPTIBLE) &&
+	       !READ_ONCE(host->bd->config_changed);
+}
+
+/**
+ * fake_host_waits_for_page - does the kthread wait for a page's lock?
+ * @host: the host
+ */
+bool fake_host_waits_for_page(struct fake_host *host)
+{
+	return fake_host_blocked(host, TASK_UNINTERRUPTIBLE) &&
 	       !READ_ONCE(host->bd->config_changed);
 }
 

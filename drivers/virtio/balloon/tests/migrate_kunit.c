@@ -773,7 +773,7 @@ static void deflate_passes_over_locked_page(struct kunit *test)
 	KUNIT_EXPECT_PTR_EQ(test, balloon_resident_page(bd), page);
 
 	fake_host_set_target(host, 0);
-	fake_host_await(host, fake_host_asleep(host));
+	fake_host_await(host, fake_host_waits_for_page(host));
 	KUNIT_EXPECT_EQ(test, balloon_size(bd), 1);
 	since = jiffies;
 	unlock_page(page);
@@ -792,7 +792,7 @@ static void deflate_loses_locked_page_to_isolation(struct kunit *test)
 	page = balloon_resident_page(bd);
 	lock_page(page);
 	fake_host_set_target(host, 0);
-	fake_host_await(host, bd->target == 0 && fake_host_asleep(host));
+	fake_host_await(host, bd->target == 0 && fake_host_waits_for_page(host));
 
 	/* What isolate_movable_page() does with the lock that we have. */
 	get_page(page);
