@@ -348,19 +348,37 @@ static struct page *balloon_hint_alloc_from(int nid, gfp_t gfp)
 	return block;
 }
 
-/* On each node, what mm finds after ZONE_MOVABLE may be a CMA area. */
-static struct page *balloon_hint_alloc_movable(gfp_t gfp)
+/*
+ * What mm finds in other zones than ZONE_MOVABLE for memory that can be moved may be
+ * a CMA area. A zone that is left less than its high watermark has kswapd take the
+ * blocks back.
+ */
+static bool balloon_hint_is_fair(struct page *block, gfp_t gfp)
 {
+	if (gfp & __GFP_MOVABLE && page_zonenum(block) != ZONE_MOVABLE)
+		return false;
+	return balloon_zone_spare(page_zone(block), WMARK_HIGH);
+}
+
+/* mm looks at a zone's low watermark, and goes on to the next zone below it. */
+static struct page *balloon_hint_alloc_fairly(gfp_t gfp)
+{
+	static const gfp_t zones[] = {
+		__GFP_HIGHMEM, __GFP_DMA32, __GFP_HIGHMEM | __GFP_MOVABLE,
+	};
 	struct page *block;
+	unsigned int i;
 	int nid;
 
-	gfp |= __GFP_MOVABLE | __GFP_THISNODE;
 	for_each_online_node(nid) {
-		block = balloon_hint_alloc_from(nid, gfp);
-		if (block && page_zonenum(block) == ZONE_MOVABLE)
-			return block;
-		if (block)
+		for (i = 0; i < ARRAY_SIZE(zones); i++) {
+			block = balloon_hint_alloc_from(nid, gfp | zones[i]);
+			if (!block)
+				continue;
+			if (balloon_hint_is_fair(block, zones[i]))
+				return block;
 			__free_pages(block, hint_order(block));
+		}
 	}
 	return NULL;
 }
@@ -374,15 +392,13 @@ static bool balloon_can_hint(struct balloon_device *bd)
 
 static struct page *balloon_hint_alloc(struct balloon_device *bd)
 {
-	gfp_t gfp = (GFP_HIGHUSER & ~__GFP_RECLAIM) | __GFP_NOWARN |
-		    __GFP_NORETRY | __GFP_NOMEMALLOC | __GFP_SKIP_ZERO;
+	gfp_t gfp = (GFP_USER & ~__GFP_RECLAIM) | __GFP_NOWARN | __GFP_NORETRY |
+		    __GFP_NOMEMALLOC | __GFP_SKIP_ZERO | __GFP_THISNODE;
 	struct page *block;
 
 	if (!balloon_can_hint(bd))
 		return NULL;
-	block = balloon_hint_alloc_from(numa_mem_id(), gfp);
-	if (!block)
-		block = balloon_hint_alloc_movable(gfp);
+	block = balloon_hint_alloc_fairly(gfp);
 	if (block)
 		balloon_hint_mark(&bd->hinting, block, hint_order(block));
 	return block;

@@ -151,22 +151,33 @@ unsigned long balloon_available(struct balloon_device *bd)
 	return max(si_mem_available(), 0L);
 }
 
-/* The sum over the guest's zones: mm's own iterator is not for modules. */
+/* The sum over a node's zones: mm's own iterator is not for modules. */
+static unsigned long
+balloon_sum_node(int nid,
+		 unsigned long (*count)(struct zone *zone, unsigned int what),
+		 unsigned int what)
+{
+	unsigned long sum = 0;
+	struct zone *zone;
+	int i;
+
+	for (i = 0; i < MAX_NR_ZONES; i++) {
+		zone = &NODE_DATA(nid)->node_zones[i];
+		if (populated_zone(zone))
+			sum += count(zone, what);
+	}
+	return sum;
+}
+
 static unsigned long
 balloon_sum_zones(unsigned long (*count)(struct zone *zone, unsigned int what),
 		  unsigned int what)
 {
 	unsigned long sum = 0;
-	struct zone *zone;
-	int nid, i;
+	int nid;
 
-	for_each_online_node(nid) {
-		for (i = 0; i < MAX_NR_ZONES; i++) {
-			zone = &NODE_DATA(nid)->node_zones[i];
-			if (populated_zone(zone))
-				sum += count(zone, what);
-		}
-	}
+	for_each_online_node(nid)
+		sum += balloon_sum_node(nid, count, what);
 	return sum;
 }
 
@@ -175,8 +186,17 @@ static unsigned long balloon_zone_kept(struct zone *zone, unsigned int mark)
 	return wmark_pages(zone, mark) + zone->lowmem_reserve[ZONE_MOVABLE];
 }
 
-/* What of a zone's free memory anybody may take before reclaim begins. */
-static unsigned long balloon_zone_spare(struct zone *zone, unsigned int mark)
+/**
+ * balloon_zone_spare - what is free in a zone beyond a watermark and its reserve
+ * @zone: the zone, populated
+ * @mark: an enum zone_watermarks, as for balloon_spare()
+ *
+ * Anybody may take so much before reclaim begins.
+ *
+ * Context: any.
+ * Return: guest pages.
+ */
+unsigned long balloon_zone_spare(struct zone *zone, unsigned int mark)
 {
 	unsigned long kept = balloon_zone_kept(zone, mark);
 	unsigned long free = zone_page_state(zone, NR_FREE_PAGES);
@@ -212,21 +232,15 @@ unsigned long balloon_spare(struct balloon_device *bd,
 int balloon_sparest_node(void)
 {
 	u64 spare, size, best_spare = 0, best_size = 1;
-	int nid, i, best = numa_mem_id();
-	struct zone *zone;
+	int nid, best = numa_mem_id();
 
 	if (nr_online_nodes == 1)
 		return best;
 	for_each_online_node(nid) {
-		spare = 0;
 		size = node_present_pages(nid);
 		if (!size || !balloon_pfn_has_number(node_start_pfn(nid)))
 			continue;
-		for (i = 0; i < MAX_NR_ZONES; i++) {
-			zone = &NODE_DATA(nid)->node_zones[i];
-			if (populated_zone(zone))
-				spare += balloon_zone_spare(zone, WMARK_LOW);
-		}
+		spare = balloon_sum_node(nid, balloon_zone_spare, WMARK_LOW);
 		if (spare * best_size > best_spare * size) {
 			best = nid;
 			best_spare = spare;
@@ -697,7 +711,6 @@ static int balloon_oom_notify(struct notifier_block *nb, unsigned long unused,
 {
 	struct balloon_device *bd = container_of(nb, struct balloon_device,
 						 restraint.oom_notifier);
-
 	unsigned long given;
 
 	given = balloon_trial_recall_now(bd);

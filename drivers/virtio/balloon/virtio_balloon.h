@@ -867,6 +867,7 @@ void balloon_restraint_init(struct balloon_device *bd);
 unsigned long balloon_available(struct balloon_device *bd);
 unsigned long balloon_spare(struct balloon_device *bd,
 			    enum zone_watermarks mark);
+unsigned long balloon_zone_spare(struct zone *zone, unsigned int mark);
 int balloon_sparest_node(void);
 bool balloon_zone_is_starved(struct balloon_device *bd,
 			     const struct page *page);

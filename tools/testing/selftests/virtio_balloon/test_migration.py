@@ -21,6 +21,8 @@ from host.paths import MIB
 
 MEMORY = 1024 * MIB
 LIVE = 100  # MiB that must arrive intact
+SHORT_LOOKS = 20  # while hints go on
+MOVABLE = 400  # MiB of the second guest that only movable pages may be in
 
 
 @pytest.fixture(scope="module", name="traveller")
@@ -33,8 +35,9 @@ def fixture_traveller(boot):
 
 @pytest.fixture(scope="module", name="hinter")
 def fixture_hinter(boot):
-    """Likewise, with a balloon that is asked for hints."""
-    with boot("hints", device=HINTING, extra=HINTS) as guest:
+    """Likewise, with a balloon that is asked for hints, and memory in ZONE_MOVABLE."""
+    with boot("hints", device=HINTING, extra=HINTS,
+              init_args=f"movablecore={MOVABLE}M") as guest:
         guest.run(f"memtool fill /data/live {LIVE} 7")
         yield guest
 
@@ -213,6 +216,19 @@ def test_lent_memory_comes_back_under_pressure(hinting):
         progress(guest, lambda answer: answer["status"] == "cancelled")
     guest.run("memtool verify /data/needed 500 3; rm /data/needed")
     assert guest.vmstat()["oom_kill"] == kills
+
+
+@pytest.mark.ours
+def test_hints_leave_each_zone_alone(hinting):
+    """No zone is left less than its high watermark: kswapd would take the blocks back."""
+    guest = hinting.guest
+    assert not guest.short_zones()
+    with asking(guest):
+        wait_lent(guest)
+        for _ in range(SHORT_LOOKS):
+            assert not guest.short_zones()
+        guest.qmp.execute("migrate_cancel")
+        progress(guest, lambda answer: answer["status"] == "cancelled")
 
 
 @pytest.mark.ours

@@ -3,6 +3,7 @@
 
 import contextlib
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -532,6 +533,16 @@ class Guest:
         """Pages that the page allocator keeps at hand for each CPU."""
         lines = (line.split() for line in self.read("/proc/zoneinfo").splitlines())
         return sum(int(words[1]) for words in lines if words[:1] == ["count:"])
+
+    def short_zones(self):
+        """Zones with less free than their high watermark: {name: (free, high)}, in pages."""
+        short = {}
+        for text in self.read("/proc/zoneinfo").split("Node ")[1:]:
+            free, high = (int(re.search(rf"^ +{key} +(\d+)", text, re.MULTILINE)[1])
+                          for key in ("pages free", "high"))
+            if free < high:
+                short[text.split("\n", 1)[0]] = free, high
+        return short
 
     def free_huge_blocks(self):
         """Number of free 2 MiB blocks, larger ones counted as what they hold."""
