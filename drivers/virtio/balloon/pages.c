@@ -383,6 +383,8 @@ int balloon_inflate(struct balloon_device *bd, unsigned long want,
 	unsigned int nr;
 	int err;
 
+	KUNIT_STATIC_STUB_REDIRECT(balloon_inflate, bd, want, got);
+
 	*got = 0;
 	batch = balloon_batch_get(bd, BALLOON_BATCHES_FOR_MIGRATION +
 				      BALLOON_BATCHES_FOR_DEFLATE);
@@ -662,6 +664,8 @@ int balloon_deflate(struct balloon_device *bd, unsigned long want,
 	struct balloon_batch *batch;
 	unsigned int nr;
 	int err;
+
+	KUNIT_STATIC_STUB_REDIRECT(balloon_deflate, bd, want, given);
 
 	*given = 0;
 	batch = balloon_batch_get(bd, BALLOON_BATCHES_FOR_MIGRATION);

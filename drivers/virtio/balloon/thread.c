@@ -282,8 +282,15 @@ static long balloon_rest(struct balloon_device *bd, bool busy)
 	return MAX_SCHEDULE_TIMEOUT;
 }
 
-/* One step towards the target, or away from it. */
-static long balloon_step(struct balloon_device *bd, bool busy)
+/**
+ * balloon_step - one step towards the target, or away from it
+ * @bd: the balloon
+ * @busy: the host has messages that it has not acknowledged
+ *
+ * Context: the kthread; no lock held.
+ * Return: for how many jiffies the kthread may sleep, 0 to go on.
+ */
+long balloon_step(struct balloon_device *bd, bool busy)
 {
 	unsigned long size = balloon_size(bd);
 	struct balloon_plan plan;

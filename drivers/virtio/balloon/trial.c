@@ -26,6 +26,7 @@
 #include <linux/mm.h>
 #include <linux/sched.h>
 #include <linux/string.h>
+#include <kunit/static_stub.h>
 
 #include "virtio_balloon.h"
 
@@ -274,6 +275,8 @@ int balloon_trial_take(struct balloon_device *bd, unsigned long want,
 	struct balloon_trial *trial = &bd->trial;
 	struct page *page;
 
+	KUNIT_STATIC_STUB_REDIRECT(balloon_trial_take, bd, want, got);
+
 	if (!balloon_trial_size(bd))
 		balloon_trial_begin_period(trial);
 	balloon_choose_node(bd);
@@ -348,6 +351,8 @@ void balloon_trial_end(struct balloon_device *bd)
 	struct page *pages[BALLOON_TRIAL_GIVE];
 	unsigned long left = balloon_trial_size(bd);
 	unsigned int nr;
+
+	KUNIT_STATIC_STUB_REDIRECT(balloon_trial_end, bd);
 
 	while (left && (nr = balloon_trial_remove(trial, pages,
 						  ARRAY_SIZE(pages)))) {

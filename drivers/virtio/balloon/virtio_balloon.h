@@ -787,6 +787,7 @@ void balloon_recovery_forget(struct balloon_device *bd);
 /* thread.c: reads the target, decides what to do about it and when */
 int balloon_thread_start(struct balloon_device *bd);
 void balloon_thread_stop(struct balloon_device *bd);
+long balloon_step(struct balloon_device *bd, bool busy);
 void balloon_report(struct balloon_device *bd, unsigned long pages);
 void balloon_report_start(struct balloon_device *bd);
 
