@@ -74,7 +74,7 @@ const struct model_case model_cases[MODEL_NR_CASES] = {
 	{ .name = "4 GiB, idle processes, swap on a disk", .mib = 4096,
 	  .iops = 3000, .hot = 300, .idle = 2000, .left = 1536,
 	  .swap = MODEL_SWAP_DISK, .swap_mib = 4096, .must_read = 90,
-	  .must_take = 10, .may_swap = 125 },
+	  .must_take = 20, .may_swap = 125 },
 	{ .name = "4 GiB, idle processes, zram", .mib = 4096,
 	  .iops = 3000, .hot = 300, .idle = 2000, .left = 1536,
 	  .swap = MODEL_SWAP_ZRAM, .swap_mib = 4096, .must_read = 90,

@@ -2,9 +2,11 @@
 /*
  * The driver's decisions in a model guest, closed loop: each case of model_cases.c.
  *
- * What decides is the kthread's own balloon_step() and all that it asks, on a balloon
- * of counts: below it the functions that move pages are replaced. The clock is the
- * model's; jiffies follow it.
+ * In model_today() the kthread's own balloon_step() decides, and all that it asks, on
+ * a balloon of counts: below it the functions that move pages are replaced. The clock
+ * is the model's; jiffies follow it.
+ *
+ * In model_experiment() balloon_experiment_step() decides, which has no clock.
  */
 
 #include <kunit/resource.h>
@@ -14,6 +16,7 @@
 #include <linux/mm.h>
 #include <linux/sched.h>
 
+#include "../experiment.h"
 #include "../virtio_balloon.h"
 #include "model_cases.h"
 
@@ -270,6 +273,149 @@ static struct today *today_create(struct kunit *test,
 	return today;
 }
 
+/**
+ * struct trial - the driver as it may be
+ * @ex: what is under test
+ * @wake_at: when it wants to look again
+ * @target: that it has seen
+ * @on_trial: guest pages
+ * @busy_until: what was done so far takes the kthread so long
+ */
+struct trial {
+	struct balloon_experiment ex;
+	u64 wake_at;
+	u32 target;
+	u32 on_trial;
+	u64 busy_until;
+};
+
+static void trial_sample_lists(const struct model_guest *guest,
+			       struct balloon_sample *sample)
+{
+	const u32 *size;
+	u32 i;
+
+	for (i = 0; i < MODEL_LRUVECS; i++) {
+		size = guest->lruvecs[i].size;
+		sample->inactive += size[MODEL_INACTIVE_FILE];
+		sample->active += size[MODEL_ACTIVE_FILE];
+		if (!guest->swap_free)
+			continue;
+		sample->inactive += size[MODEL_INACTIVE_ANON];
+		sample->active += size[MODEL_ACTIVE_ANON];
+	}
+}
+
+/* Node counters with what CPUs have not folded yet. */
+static void trial_sample(struct model_guest *guest,
+			 struct balloon_node_sample *nodes,
+			 struct balloon_sample *sample)
+{
+	struct trial *trial = guest->driver->private;
+	u64 *exact;
+	u32 nid;
+
+	*sample = (struct balloon_sample) {
+		.ms = div_u64(guest->now, MODEL_MS),
+		.stolen = guest->stolen,
+		.stalls = guest->stalls,
+		.free = model_guest_free(guest),
+		.available = model_guest_available(guest),
+		.floor = balloon_default_floor(guest->total),
+		.target = guest->driver->target,
+		.size = guest->driver->size,
+		.on_trial = trial->on_trial,
+		.may_give = guest->driver->deflates_on_oom,
+		.nodes = nodes,
+		.nr_nodes = guest->nr_nodes,
+	};
+	trial_sample_lists(guest, sample);
+	for (nid = 0; nid < guest->nr_nodes; nid++) {
+		exact = guest->nodes[nid].exact;
+		nodes[nid].spare = model_guest_spare(guest, nid, true);
+		nodes[nid].regrets = exact[MODEL_ACTIVATE_FILE] +
+				     exact[MODEL_REFAULT_ANON];
+		sample->regrets += nodes[nid].regrets;
+	}
+}
+
+/* Returns what that costs the kthread. */
+static u64 trial_act(struct model_guest *guest, struct balloon_action action)
+{
+	struct trial *trial = guest->driver->private;
+	u32 pages = action.pages;
+
+	switch (action.act) {
+	case BALLOON_ACT_TAKE:
+		pages = model_guest_take(guest, action.node, pages, false);
+		guest->driver->size += pages;
+		return pages * MODEL_HOST_NS;
+	case BALLOON_ACT_TRY:
+		pages = model_guest_take(guest, model_guest_sparest_node(guest),
+					 pages, true);
+		trial->on_trial += pages;
+		return pages * MODEL_TRIAL_NS;
+	case BALLOON_ACT_HAND_OVER:
+		trial->on_trial -= pages;
+		guest->driver->size += pages;
+		return pages * MODEL_HOST_NS;
+	case BALLOON_ACT_END:
+		model_guest_give(guest, trial->on_trial);
+		trial->on_trial = 0;
+		return 0;
+	case BALLOON_ACT_GIVE:
+		model_guest_give(guest, pages);
+		guest->driver->size -= pages;
+		return pages * MODEL_HOST_NS;
+	default:
+		return 0;
+	}
+}
+
+static void trial_run(struct model_guest *guest)
+{
+	struct balloon_node_sample nodes[MODEL_NODES];
+	struct trial *trial = guest->driver->private;
+	struct balloon_action action;
+	struct balloon_sample sample;
+
+	if (trial->target != guest->driver->target) {
+		trial->target = guest->driver->target;
+		trial->wake_at = 0;
+	}
+	while (trial->busy_until < guest->now && trial->wake_at <= guest->now) {
+		trial_sample(guest, nodes, &sample);
+		action = balloon_experiment_step(&trial->ex, &sample);
+		trial->busy_until = max(trial->busy_until,
+					guest->now - MODEL_STEP);
+		/* A look costs something, too. */
+		trial->busy_until += 20000 + trial_act(guest, action);
+		trial->wake_at = guest->now + action.look_in_ms * MODEL_MS;
+	}
+}
+
+static u32 trial_oom(struct model_guest *guest)
+{
+	struct balloon_node_sample nodes[MODEL_NODES];
+	struct trial *trial = guest->driver->private;
+	struct balloon_sample sample;
+	u32 given = trial->on_trial;
+
+	trial_sample(guest, nodes, &sample);
+	trial->wake_at = 0;
+	if (given) {
+		balloon_experiment_missed(&trial->ex, &sample);
+		model_guest_give(guest, given);
+		trial->on_trial = 0;
+	} else if (guest->driver->deflates_on_oom) {
+		given = min(guest->driver->size, MODEL_MIB(16));
+		model_guest_give(guest, given);
+		guest->driver->size -= given;
+		balloon_experiment_gave(&trial->ex, &sample);
+	}
+	return given;
+}
+
 static void model_tell(struct kunit *test, const struct model_case *row,
 		       const struct model_result *result)
 {
@@ -321,6 +467,36 @@ static void model_today(struct kunit *test)
 		kunit_skip(test, "known: %s", fails);
 }
 
+static void model_experiment(struct kunit *test)
+{
+	const struct model_case *row = test->param_value;
+	struct model_result result, unrestrained = {};
+	struct model_driver driver = {};
+	struct trial *trial;
+	const char *fails;
+	u64 busy_until;
+
+	if (IS_ENABLED(CONFIG_KASAN) || IS_ENABLED(CONFIG_KCSAN))
+		kunit_skip(test, "instrumented memory accesses take too long");
+	trial = kunit_kzalloc(test, sizeof(*trial), GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, trial);
+	if (row->pace) {
+		model_unrestrained_init(&driver, &busy_until);
+		model_run(row, &driver, &unrestrained);
+	}
+	balloon_experiment_init(&trial->ex);
+	driver = (struct model_driver) {
+		.run = trial_run,
+		.oom = trial_oom,
+		.private = trial,
+	};
+	model_run(row, &driver, &result);
+	model_tell(test, row, &result);
+	fails = model_case_fails(row, &result, &unrestrained);
+	if (fails)
+		KUNIT_FAIL(test, "%s", fails);
+}
+
 static void model_free(void)
 {
 	unsigned int i;
@@ -356,6 +532,8 @@ static void model_suite_exit(struct kunit_suite *suite)
 }
 
 static struct kunit_case model_kunit_cases[] = {
+	KUNIT_CASE_PARAM_ATTR(model_experiment, model_gen_params,
+			      { .speed = KUNIT_SPEED_SLOW }),
 	KUNIT_CASE_PARAM_ATTR(model_today, model_gen_params,
 			      { .speed = KUNIT_SPEED_SLOW }),
 	{}
