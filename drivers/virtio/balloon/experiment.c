@@ -51,12 +51,13 @@
  */
 #define REGRETS_PER_S	4U
 /*
- * ... and once, one of so many pages on trial: they are read again and stay. To take
- * 1 GiB costs 2048 misses at most.
+ * ... and once, one of so many pages on trial, as those are read again and stay. No
+ * more than a slow disk serves a second: its thrash must not pass for that.
  */
 #define REGRETS_SHIFT	7U
+#define REGRETS_ONCE	64UL
 /* A cgroup that reclaims from itself does so by batches, of each CPU's. */
-#define FOREIGN_BATCH	64U
+#define FOREIGN_BATCH	128U
 
 /* The least that is worth a trial: less than lies between two watermarks. */
 #define STEP_MIN	BYTES(SZ_1M)
@@ -146,8 +147,10 @@ static bool hurts(const struct balloon_experiment *ex,
 		  const struct balloon_sample *now, unsigned long on_trial)
 {
 	u64 length = max(now->ms - ex->from.ms, (u64)WINDOW_MS);
-	unsigned int base = baseline(ex), once = on_trial >> REGRETS_SHIFT;
+	unsigned int base = baseline(ex);
+	unsigned long once;
 
+	once = min(on_trial >> REGRETS_SHIFT, REGRETS_ONCE);
 	if (ex->foreign > REGRETS_PER_S)
 		once += FOREIGN_BATCH;
 	return missed(&ex->from, now) * 1000 >
@@ -220,9 +223,7 @@ static unsigned long affordable(const struct balloon_experiment *ex,
 void balloon_experiment_missed(struct balloon_experiment *ex,
 			       const struct balloon_sample *now)
 {
-	unsigned long unpassed = now->on_trial - min(now->on_trial, ex->hand);
-
-	ex->step = max((unpassed ?: ex->step) / 4, STEP_MIN);
+	ex->step = max(min(now->on_trial, ex->step) / 4, STEP_MIN);
 	ex->missed = true;
 	ex->missed_at = now->ms;
 	ex->wait_ms = min(2 * ex->wait_ms, WAIT_MAX_MS);
@@ -283,7 +284,7 @@ static unsigned long cold(const struct balloon_sample *now)
 /* More at a time where much is cold, so that not much that is not goes with it. */
 static unsigned long largest_step(const struct balloon_sample *now)
 {
-	return max3(cold(now) / 4, now->inactive / 64, 4 * STEP_MIN);
+	return max3(cold(now) / 3, now->inactive / 64, 4 * STEP_MIN);
 }
 
 static void begin_trial(struct balloon_experiment *ex,
@@ -298,19 +299,34 @@ static void begin_trial(struct balloon_experiment *ex,
 	enter(ex, BALLOON_PHASE_TRY, now);
 }
 
+/*
+ * What is on trial and has not passed. Between the high and the low watermark pages
+ * are had without reclaim, and tell nothing before kswapd has replaced them.
+ */
+static unsigned long unproven(const struct balloon_experiment *ex,
+			      const struct balloon_sample *now)
+{
+	unsigned long rest = now->on_trial - min(now->on_trial, ex->hand);
+
+	return rest - min(rest, now->lack);
+}
+
 /* What has been on trial for long enough is the host's, but for the margin. */
 static void pass_half(struct balloon_experiment *ex,
-		      const struct balloon_sample *now, unsigned long young)
+		      const struct balloon_sample *now)
 {
-	unsigned long passed = ex->missed ? ex->old / 2 : ex->old;
+	unsigned long unpassed = now->on_trial - min(now->on_trial, ex->hand);
+	unsigned long passed = min(ex->old, unproven(ex, now));
 	struct balloon_sample half = ex->half;
 
-	ex->hand += min(passed, wanted(ex, now));
+	passed = min(ex->missed ? passed / 2 : passed, wanted(ex, now));
+	ex->hand += passed;
 	if (passed) {
 		ex->step = 2 * ex->step;
 		ex->wait_ms = max(ex->wait_ms / 2, WAIT_MIN_MS);
 	}
-	ex->old = young;
+	ex->old = ex->missed ? unpassed - min(unpassed, ex->old) :
+			       unpassed - min(unpassed, passed);
 	ex->half = *now;
 	end_window(ex, now);
 	ex->from = half;
@@ -319,20 +335,18 @@ static void pass_half(struct balloon_experiment *ex,
 static struct balloon_action try(struct balloon_experiment *ex,
 				 const struct balloon_sample *now)
 {
-	unsigned long young, unpassed, most, quota;
+	unsigned long young, most, quota;
 	u64 passed = now->ms - ex->half.ms;
 	unsigned int half = ex->missed ? HALF_WARY_MS : HALF_MS;
 
-	unpassed = now->on_trial - min(now->on_trial, ex->hand);
-	young = unpassed - min(unpassed, ex->old);
-	if (hurts(ex, now, unpassed))
+	if (hurts(ex, now, now->on_trial))
 		return end_trial(ex, now);
 	if (passed >= half) {
-		pass_half(ex, now, young);
+		pass_half(ex, now);
 		passed = 0;
-		unpassed = now->on_trial - min(now->on_trial, ex->hand);
-		young = unpassed - min(unpassed, ex->old);
 	}
+	young = unproven(ex, now);
+	young -= min(young, ex->old);
 	/* After a miss one at a time, and twice what the host gets of it. */
 	ex->step = min(ex->step, largest_step(now));
 	most = ex->step * (ex->missed ? 2 : 1);
@@ -355,7 +369,7 @@ static struct balloon_action try(struct balloon_experiment *ex,
 		return act(BALLOON_ACT_HAND_OVER, quota, 0);
 	}
 	if (ex->missed ? ex->old || now->ms - ex->since < half :
-			 unpassed || young < quota)
+			 now->on_trial || young < quota)
 		return rest(most ? TAKE_MS : LOOK_MS);
 	/* The margin goes back, or kswapd finds nothing. */
 	enter(ex, BALLOON_PHASE_WAIT, now);

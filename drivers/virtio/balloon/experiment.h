@@ -49,6 +49,7 @@ struct balloon_node_sample {
  * @stolen: guest pages that reclaim got so far, a cgroup's own reclaim left out
  * @stalls: allocations so far that had to reclaim by themselves
  * @free: guest pages that nobody has
+ * @lack: guest pages that zones lack to their high watermarks
  * @available: guest pages that can be had without swapping
  * @inactive: guest pages on inactive lists, those of files only if there is no swap
  * @active: the same of active ones
@@ -68,6 +69,7 @@ struct balloon_sample {
 	u64 stolen;
 	u64 stalls;
 	unsigned long free;
+	unsigned long lack;
 	unsigned long available;
 	unsigned long inactive;
 	unsigned long active;

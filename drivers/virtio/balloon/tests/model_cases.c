@@ -70,7 +70,7 @@ const struct model_case model_cases[MODEL_NR_CASES] = {
 	{ .name = "8 GiB, cold cache, 400 refaults a second", .mib = 8192,
 	  .cpus = 8, .iops = 3000, .hot = 100, .cold = REST, .left = 2048,
 	  .limit = 64, .set = 128, .set_ns = 1250000, .must_take = 5,
-	  .must_reach_s = 60 },
+	  .must_reach_s = 60, .unsolved = true },
 	{ .name = "4 GiB, idle processes, swap on a disk", .mib = 4096,
 	  .iops = 3000, .hot = 300, .idle = 2000, .left = 1536,
 	  .swap = MODEL_SWAP_DISK, .swap_mib = 4096, .must_read = 90,
@@ -78,7 +78,7 @@ const struct model_case model_cases[MODEL_NR_CASES] = {
 	{ .name = "4 GiB, idle processes, zram", .mib = 4096,
 	  .iops = 3000, .hot = 300, .idle = 2000, .left = 1536,
 	  .swap = MODEL_SWAP_ZRAM, .swap_mib = 4096, .must_read = 90,
-	  .must_take = 20, .may_swap = 175 },
+	  .must_take = 25, .may_swap = 175 },
 	{ .name = "4 GiB, busy processes, swap on a disk", .mib = 4096,
 	  .iops = 3000, .hot = 2000, .anon = true, .left = 1024,
 	  .swap = MODEL_SWAP_DISK, .swap_mib = 4096, .must_read = 90,
@@ -142,13 +142,13 @@ void model_unrestrained_init(struct model_driver *driver, u64 *busy_until)
 
 static void add_set(struct model_guest *guest, const struct model_case *row)
 {
-	struct model_task *task;
 	u8 set;
 
 	set = model_guest_set(guest, MODEL_MIB(row->set), 0, false, 1, -1);
-	task = model_guest_task(guest, set, MODEL_RANDOM, 1,
-				row->set_ns ?: DEFAULT_NS);
+	model_guest_task(guest, set, MODEL_RANDOM, 1,
+			 row->set_ns ?: DEFAULT_NS);
 	guest->limit[1] = MODEL_MIB(row->limit);
+	model_guest_fill(guest, set, MODEL_MIB(min(row->limit, row->set)));
 }
 
 /* The first task is the one that is measured. */

@@ -985,6 +985,26 @@ u32 model_guest_spare(const struct model_guest *guest, u32 nid, bool high)
 }
 
 /**
+ * model_guest_lack - what zones lack to their high watermarks
+ * @guest: the guest
+ */
+u32 model_guest_lack(const struct model_guest *guest)
+{
+	u32 nid, z, kept, lack = 0;
+
+	for (nid = 0; nid < guest->nr_nodes; nid++) {
+		for (z = 0; z < MODEL_ZONES; z++) {
+			const struct model_zone *zone =
+				&guest->nodes[nid].zones[z];
+
+			kept = zone->high + zone->reserve;
+			lack += kept > zone->free ? kept - zone->free : 0;
+		}
+	}
+	return lack;
+}
+
+/**
  * model_guest_count - a node counter's sum, as a reader sees it
  * @guest: the guest
  * @item: which

@@ -258,6 +258,7 @@ void model_guest_step(struct model_guest *guest);
 u32 model_guest_free(const struct model_guest *guest);
 u32 model_guest_available(const struct model_guest *guest);
 u32 model_guest_spare(const struct model_guest *guest, u32 nid, bool high);
+u32 model_guest_lack(const struct model_guest *guest);
 u64 model_guest_count(const struct model_guest *guest, enum model_item item);
 u32 model_guest_sparest_node(const struct model_guest *guest);
 u32 model_guest_take(struct model_guest *guest, u32 nid, u32 pages,

@@ -320,6 +320,7 @@ static void trial_sample(struct model_guest *guest,
 		.stolen = guest->stolen,
 		.stalls = guest->stalls,
 		.free = model_guest_free(guest),
+		.lack = model_guest_lack(guest),
 		.available = model_guest_available(guest),
 		.floor = balloon_default_floor(guest->total),
 		.target = guest->driver->target,
@@ -493,6 +494,8 @@ static void model_experiment(struct kunit *test)
 	model_run(row, &driver, &result);
 	model_tell(test, row, &result);
 	fails = model_case_fails(row, &result, &unrestrained);
+	if (fails && row->unsolved)
+		kunit_skip(test, "known: %s", fails);
 	if (fails)
 		KUNIT_FAIL(test, "%s", fails);
 }
