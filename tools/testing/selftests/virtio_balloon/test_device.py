@@ -164,6 +164,7 @@ def offering(subset):
 
 def check_subset(balloon, subset):
     """The device works with as many queues as it has, and so does the next driver."""
+    balloon.wait_device()
     features = Device(balloon).features
     assert {*subset} <= {*features}, features
     balloon.reach(SMALL)
