@@ -360,7 +360,7 @@ def kunit_config():
     """What of our .kunitconfig the tree knows; empty where it has none of the suites."""
     ours = (ROOT / "drivers/virtio/balloon/tests/.kunitconfig").read_text(encoding="utf-8")
     known = "".join((TREE / name).read_text(encoding="utf-8") for name in
-                    ("mm/Kconfig", "mm/Kconfig.debug", "drivers/virtio/balloon/Kconfig")
+                    ("mm/tests/Kconfig", "drivers/virtio/balloon/Kconfig")
                     if (TREE / name).exists())
     suites = [line for line in ours.splitlines() if "_KUNIT_TEST=y" in line]
     gone = [line for line in suites
