@@ -23,7 +23,7 @@ from pathlib import Path
 from kernel_source import BUILD, ROOT, Unusable, pristine, read, write
 
 SERIES = ROOT / "tools/series"
-OVERLAY = ("drivers", "include", "mm", "Documentation", "tools/testing")
+OVERLAY = ("drivers", "include", "mm", "Documentation", "tools/testing/selftests")
 TOUCHED = re.compile(r"^(?:(?:---|\+\+\+) [ab]/|rename (?:from|to) )([^\t\n]+)", re.MULTILINE)
 
 

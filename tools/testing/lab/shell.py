@@ -14,7 +14,7 @@ from pathlib import Path
 
 from host import accel, initramfs, kernel, module, program
 from host.guest import Guest
-from host.paths import MIB, SELFTEST, Unusable
+from host.paths import LAB, MIB, Unusable
 from host.settings import settings
 from host.units import mib
 
@@ -31,7 +31,7 @@ def terminal_restored():
 
 def instructions(chosen, socket):
     """What there is to do."""
-    client = os.path.relpath(SELFTEST / "host" / "qmp.py")
+    client = os.path.relpath(LAB / "host" / "qmp.py")
     print(f"""QMP socket: {socket}
 From another terminal, set the target to 1 GiB and look at what became of it:
     /usr/bin/python3 {client} {socket} balloon value=1073741824

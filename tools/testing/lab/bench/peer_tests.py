@@ -6,7 +6,7 @@ import subprocess
 import sys
 import xml.etree.ElementTree as ElementTree
 
-from host.paths import BUILD, ROOT, SELFTEST, Unusable
+from host.paths import BUILD, LAB, ROOT, Unusable
 from host.view import print_table
 
 NAME = "tests"
@@ -29,7 +29,7 @@ def run(peer):
     answer.unlink(missing_ok=True)
     subprocess.run([sys.executable, "-m", "pytest", "-q", "--tb=no", "-p", "no:cacheprovider",
                     f"--rootdir={ROOT}", f"--junitxml={answer}",
-                    *(SELFTEST / name for name in FILES)],
+                    *(LAB / name for name in FILES)],
                    env={**os.environ, "PEER": peer}, check=False)
     if not answer.exists():
         raise Unusable("pytest has not run: see above")

@@ -22,7 +22,7 @@ import xml.etree.ElementTree as ElementTree
 from collections import Counter
 
 from host import kernel, klog, program, transport
-from host.paths import BUILD, ROOT, SELFTEST, Unusable, newest_kernel
+from host.paths import BUILD, LAB, ROOT, Unusable, newest_kernel
 
 # Of style.sh.
 COMPILE = {"sparse and W=1": "compile"}
@@ -42,7 +42,7 @@ failures = []
 
 def shell(script, *arguments):
     """Run one of the scripts beside this one; return its exit status."""
-    return subprocess.run(["sh", SELFTEST / script, *arguments], check=False).returncode
+    return subprocess.run(["sh", LAB / script, *arguments], check=False).returncode
 
 
 def say(result, name, seconds):
@@ -148,7 +148,7 @@ def check_guest(name="guest", guests=GUESTS, selection=()):
     status = subprocess.run(
         [sys.executable, "-m", "pytest", "-v", "-rs", "--tb=short", "-p", "no:cacheprovider",
          "-n", str(guests), "--dist", "loadfile",
-         f"--rootdir={ROOT}", f"--junitxml={answer}", *selection, SELFTEST],
+         f"--rootdir={ROOT}", f"--junitxml={answer}", *selection, LAB],
         check=False).returncode
     try:
         suite = ElementTree.parse(answer).getroot().find("testsuite")

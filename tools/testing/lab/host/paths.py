@@ -7,9 +7,9 @@ import os
 import re
 from pathlib import Path
 
-SELFTEST = Path(__file__).resolve().parent.parent
-ROOT = SELFTEST.parents[3]
-GUEST_SOURCES = SELFTEST / "guest"
+LAB = Path(__file__).resolve().parent.parent
+ROOT = LAB.parents[2]
+GUEST_SOURCES = LAB / "guest"
 # The Makefile hands its own choice over; everything that is made lies below.
 BUILD = Path(os.environ.get("BUILD") or ROOT / "build").resolve()
 QEMU = os.environ.get("QEMU") or "qemu-system-x86_64"

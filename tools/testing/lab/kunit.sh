@@ -9,7 +9,7 @@
 set -eu
 
 here=$(cd "$(dirname "$0")" && pwd)
-root=$(cd "$here/../../../.." && pwd)
+root=$(cd "$here/../../.." && pwd)
 mkdir -p "${BUILD:-$root/build}"
 BUILD=$(cd "${BUILD:-$root/build}" && pwd)
 export BUILD

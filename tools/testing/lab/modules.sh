@@ -23,7 +23,7 @@ kdir=$2
 shift 2
 [ -e "$kdir/Makefile" ] ||
 	die "no kernel headers in '$kdir': apt install linux-headers-6.12-cloud-amd64, or set KDIR="
-root=$(cd "$(dirname "$0")/../../../.." && pwd)
+root=$(cd "$(dirname "$0")/../../.." && pwd)
 
 # Two at once would spoil each other's.
 mkdir -p "$(dirname "$mirror")"

@@ -9,7 +9,7 @@
 
 set -eu
 
-root=$(cd "$(dirname "$0")/../../../.." && pwd)
+root=$(cd "$(dirname "$0")/../../.." && pwd)
 mkdir -p "${BUILD:-$root/build}"
 BUILD=$(cd "${BUILD:-$root/build}" && pwd)
 export BUILD PYTHONDONTWRITEBYTECODE=1

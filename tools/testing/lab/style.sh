@@ -9,7 +9,7 @@
 set -eu
 
 here=$(cd "$(dirname "$0")" && pwd)
-root=$(cd "$here/../../../.." && pwd)
+root=$(cd "$here/../../.." && pwd)
 mkdir -p "${BUILD:-$root/build}"
 BUILD=$(cd "${BUILD:-$root/build}" && pwd)
 export BUILD
@@ -19,12 +19,13 @@ c_files()
 	(cd "$root" && find drivers include mm tools -name '*.[ch]' | sort)
 }
 
+# In the kernel's tree, so that checkpatch knows what it is looking at. The lab's own
+# files are not in it.
 checkpatch()
 {
 	sh "$here/tree.sh" >&2
 	cd "$BUILD/linux"
-	# In the kernel's tree, so that it knows what it is looking at.
-	c_files | xargs -P "$(nproc)" -n 8 perl scripts/checkpatch.pl --strict --terse --quiet \
+	c_files | sed "s|^tools/testing/lab/|$root/&|" | xargs -P "$(nproc)" -n 8 perl scripts/checkpatch.pl --strict --terse --quiet \
 		--no-summary --show-types -f
 }
 

@@ -16,7 +16,7 @@ die()
 }
 
 here=$(cd "$(dirname "$0")" && pwd)
-root=$(cd "$here/../../../.." && pwd)
+root=$(cd "$here/../../.." && pwd)
 case "${1-}" in
 debug)	fragments="guest debug kasan" alike=kunit ;;
 kunit)	fragments="guest debug kasan kunit" alike=debug ;;

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from host.paths import BUILD, ROOT, SELFTEST
+from host.paths import BUILD, LAB, ROOT
 from host.guest import HANG_SECONDS
 
 pytestmark = pytest.mark.any_transport
@@ -153,7 +153,7 @@ def start(program, **options):
     def heed_interrupt():
         # Whoever runs the tests in the background may have us ignore it.
         signal.signal(signal.SIGINT, signal.SIG_DFL)
-    return subprocess.Popen([sys.executable, SELFTEST / program], env=ENVIRONMENT | {
+    return subprocess.Popen([sys.executable, LAB / program], env=ENVIRONMENT | {
         "MEM": "512M", "TARGETS": "384M"}, start_new_session=True,
         preexec_fn=heed_interrupt, **options)
 
@@ -196,7 +196,7 @@ def test_shell(boot):
             read_until(ours, "# ")
             os.write(ours, b"modprobe virtio_balloon && echo loa''ded\n")
             read_until(ours, "loaded")
-            client = [sys.executable, SELFTEST / "host" / "qmp.py", socket]
+            client = [sys.executable, LAB / "host" / "qmp.py", socket]
             subprocess.run([*client, "balloon", f"value={400 << 20}"], check=True)
             answer = subprocess.run([*client, "query-balloon"], check=True, capture_output=True)
             assert b"actual" in answer.stdout

@@ -5,7 +5,7 @@ import subprocess
 from pathlib import Path
 from typing import NamedTuple
 
-from .paths import BUILD, SELFTEST, Unusable, kernel_image, modules_of
+from .paths import BUILD, LAB, Unusable, kernel_image, modules_of
 
 
 BUILT = ("debug", "kcsan", "bench")  # by kernel.sh, for guests
@@ -26,7 +26,7 @@ def installed(release):
 
 def build(name):
     """Bring the kernel of configs/NAME.config up to date; its own balloon module is ours."""
-    result = subprocess.run(["sh", SELFTEST / "kernel.sh", name], check=False,
+    result = subprocess.run(["sh", LAB / "kernel.sh", name], check=False,
                             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     if result.returncode:
         print(result.stdout, end="")
