@@ -96,22 +96,25 @@ def pytest_runtest_makereport(call):
 
 @pytest.fixture(scope="session", name="boot")
 def fixture_boot():
-    """A function that boots a guest and returns it; build: a kernel of configs/ to boot."""
+    """A function that boots a guest and returns it.
+
+    build: a kernel of configs/ to boot.  programs: paths of those that only this guest has.
+    """
     accelerator = accel.choose(RELEASE)
     print(f"accelerator: {accelerator.name} ({accelerator.reason})")
 
     @functools.cache
-    def system(name):
+    def system(name, programs):
         if name in kernel.BUILT:
             built = kernel.build(name)
-            return built, initramfs.build(built, "stock")  # its own is ours
+            return built, initramfs.build(built, "stock", programs)  # its own is ours
         if PEER == "ours":
             module.build(name)
         installed = kernel.installed(name)
-        return installed, initramfs.build(installed, PEER)
+        return installed, initramfs.build(installed, PEER, programs)
 
-    def boot(name="test", build=KERNEL, **options):
-        return Guest(f"{WORKER}-{name}", *system(build), accelerator,
+    def boot(name="test", build=KERNEL, programs=(), **options):
+        return Guest(f"{WORKER}-{name}", *system(build, programs), accelerator,
                      **{"memory": MEMORY, "transport": TRANSPORT, **options})
     return boot
 

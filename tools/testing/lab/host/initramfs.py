@@ -136,21 +136,23 @@ def add_modules(tree, kernel, peer):
     subprocess.run([depmod, "-b", tree.root, kernel.release], check=True)
 
 
-def build(kernel, peer="ours"):
+def build(kernel, peer="ours", programs=()):
     """Build the guest's initramfs for a kernel; return the archive's path.
 
     peer: "ours", or "stock" for a guest with nothing but the kernel's own module.
+    programs: paths of further ones, for the guest's bin/.
     """
-    archive = BUILD / "guest" / f"initramfs-{kernel.release}-{peer}.cpio"
+    names = "".join(f"-{path.name}" for path in programs)
+    archive = BUILD / "guest" / f"initramfs-{kernel.release}-{peer}{names}.cpio"
     with alone("initramfs"):
-        programs = compile_programs()
+        compiled = compile_programs()
         tree = Tree(BUILD / "guest" / f"tree-{peer}")
         add_shell(tree)
         add_kmod(tree)
         add_modules(tree, kernel, peer)
-        tree.add(programs / "init", "init")
-        for name in PROGRAMS[1:]:
-            tree.add(programs / name, f"bin/{name}")
+        tree.add(compiled / "init", "init")
+        for path in (*(compiled / name for name in PROGRAMS[1:]), *programs):
+            tree.add(path, f"bin/{path.name}")
         tree.pack(archive)
     return archive
 
