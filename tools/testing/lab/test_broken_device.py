@@ -20,8 +20,8 @@ import pytest
 
 from host import klog
 from host.device import Device
-from host.guest import HANG_SECONDS
 from host.paths import BALLOON_PAGE, MIB
+from host.until import HANG_SECONDS, until
 
 MEMORY = 1024 * MIB
 SMALL = 512 * MIB
@@ -81,13 +81,17 @@ class Episode:
 
     def wait_given_back(self, within=HANG_SECONDS):
         """Wait until every page of the balloon went back to the guest."""
-        deadline = time.monotonic() + within
-        while (given := self._count() - self._deflated) < self._held:
+        given = 0
+
+        def returned():
+            nonlocal given
+            given = self._count() - self._deflated
+            if given >= self._held:
+                return True
             self.check_alive()
-            assert time.monotonic() < deadline, \
-                f"{given} of {self._held} pages are back after {within} s"
-            # Nothing tells when pages go back.
-            time.sleep(0.01)
+            return False
+        # Nothing tells when pages go back.
+        until(returned, lambda: f"{given} of {self._held} pages are back, not all", limit=within)
 
     def check_alive(self):
         """Fail where the driver has given up."""

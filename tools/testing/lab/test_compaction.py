@@ -12,13 +12,6 @@ PASSES = 5
 ROUNDS = 5
 
 
-def scatter_balloon(balloon, target):
-    """Inflate out of memory in which only single pages are free; then free the rest."""
-    with balloon.guest.job("memtool fragment 128") as holder:
-        holder.wait_output("holding")
-        balloon.reach(target)
-
-
 @contextlib.contextmanager
 def endless_compaction(guest):
     """Compact memory again and again in the background."""
@@ -46,7 +39,7 @@ def test_huge_blocks_come_back(balloon, data):
     guest = balloon.guest
     data.fill(32 * MIB)
     migrated = guest.vmstat()["balloon_migrate"]
-    scatter_balloon(balloon, 864 * MIB)
+    balloon.scatter(864 * MIB)
     before = guest.free_huge_blocks()
     for _ in range(PASSES):
         guest.write("/proc/sys/vm/compact_memory", "1")
@@ -65,7 +58,7 @@ def test_against_moving_targets(balloon, data, rng):
     data.fill(128 * MIB)
     migrated = guest.vmstat()["balloon_migrate"]
     for _ in range(ROUNDS):
-        scatter_balloon(balloon, rng.randrange(864 * MIB, 928 * MIB))
+        balloon.scatter(rng.randrange(864 * MIB, 928 * MIB))
         with endless_compaction(guest):
             for _ in range(4):
                 balloon.start(rng.randrange(600 * MIB, 900 * MIB))

@@ -11,12 +11,10 @@ import pytest
 
 from host import klog
 from host.balloon import Balloon
-from host.device import Device
-from host.guest import HANG_SECONDS
+from host.device import SUBSETS, Device
 from host.paths import MIB
 from host.transport import MMIO, MODERN, TRANSPORTS, balloon_has_vectors, chosen
-from test_compaction import scatter_balloon
-from test_features import SUBSETS, fixture_thread  # pylint: disable=unused-import
+from host.until import HANG_SECONDS
 
 SMALL = 512 * MIB  # what the guest can afford beside its data
 NAMES = list(TRANSPORTS) if chosen() is MODERN else [chosen().name]
@@ -79,7 +77,7 @@ def check_moves(balloon, rng):
 def check_compaction(balloon):
     """Pages of the balloon migrate, over both queues."""
     guest = balloon.guest
-    scatter_balloon(balloon, 864 * MIB)
+    balloon.scatter(864 * MIB)
     migrated = guest.vmstat()["balloon_migrate"]
     guest.write("/proc/sys/vm/compact_memory", "1")
     assert guest.vmstat()["balloon_migrate"] - migrated > 1000

@@ -2,26 +2,22 @@
 """The device's features together, and what becomes of them when it is unplugged."""
 
 import contextlib
-import itertools
-import time
 
 import pytest
 
 from host.balloon import DRIVER
-from host.guest import BALLOON_ID, HANG_SECONDS
-from host.device import Device
+from host.guest import BALLOON_ID
+from host.device import OPTIONS, SUBSETS, Device
 from host.paths import MIB
 from host.qmp import QMPError
+from host.until import until
 
 pytestmark = pytest.mark.ours
 SMALL = 384 * MIB  # what the guest can afford without its driver holding back
 
-# The fourth is of use only to a guest that writes to the pages it frees, and the last of these
-# to such a guest only with it (test_page_poison.py): that guest gets it with each subset.
-OPTIONS = ("deflate-on-oom", "free-page-hint", "free-page-reporting")
+# Of use only to a guest that writes to the pages it frees; to such a guest page reporting is of
+# use only with it (test_page_poison.py).  That guest gets it with each subset.
 POISON = "page-poison"
-SUBSETS = [subset for size in range(len(OPTIONS) + 1)
-           for subset in itertools.combinations(OPTIONS, size)]
 
 
 @pytest.fixture(scope="module", name="poisons", params=[False, True],
@@ -39,14 +35,6 @@ def fixture_machine(reporting_machine, share, poisons):
         return
     with share(name="features", init_args="init_on_free=1", cpus="in turn") as own:
         yield own
-
-
-@pytest.fixture(name="thread")
-def fixture_thread(guest):
-    """Name of a thread of QEMU's that hints can be served by."""
-    guest.qmp.execute("object-add", **{"qom-type": "iothread", "id": "hints"})
-    yield "hints"
-    guest.qmp.execute("object-del", id="hints")
 
 
 @pytest.fixture(name="plug")
@@ -139,11 +127,9 @@ def hinting(balloon):
         assert guest.meminfo()["MemFree"] < free - 64 * MIB, "nothing is lent"
         yield
         guest.qmp.execute("migrate_cancel")
-        deadline = time.monotonic() + HANG_SECONDS
-        while guest.qmp.execute("query-migrate")["status"] != "cancelled":
-            assert time.monotonic() < deadline, "the migration cannot be called off"
-            # There is no event unless QEMU was asked for it before.
-            time.sleep(0.01)
+        # There is no event unless QEMU was asked for it before.
+        until(lambda: guest.qmp.execute("query-migrate")["status"] == "cancelled",
+              "the migration is called off")
 
 
 def remove_driver(balloon):

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from host.paths import BUILD, LAB, ROOT
-from host.guest import HANG_SECONDS
+from host.until import HANG_SECONDS
 
 pytestmark = pytest.mark.any_transport
 

@@ -11,16 +11,16 @@ online.  Tests take blocks there of which the kernel itself has nothing.
 
 import contextlib
 import re
-import time
 
 import pytest
 
-from conftest import CheckedBalloon
+from host.checked import CheckedBalloon
 from host.dimm import MEMORY, Dimm, Refused, blocks, change
-from host.guest import HANG_SECONDS, PAGE_SIZE
+from host.guest import PAGE_SIZE
 from host.held import Held
 from host.migration import crawling
 from host.paths import MIB
+from host.until import HANG_SECONDS, until
 
 BOOT_MEMORY = 1024 * MIB
 DIMM = 512 * MIB
@@ -190,12 +190,8 @@ def test_unplug_at_once(balloon, data):
 
 def wait_progress(job, watch):
     """Call `watch` until a job ends; it has to write something now and then."""
-    written, deadline = "", time.monotonic() + HANG_SECONDS
-    while not job.ended(0):
-        watch()
-        if job.output != written:
-            written, deadline = job.output, time.monotonic() + HANG_SECONDS
-        assert time.monotonic() < deadline, f"stuck after: {written}"
+    until(lambda: job.ended(0), lambda: f"the end of a job that has written {job.output}",
+          progress=lambda: job.output, pause=watch)
     return job.wait()
 
 
@@ -234,11 +230,9 @@ def lent_memory(balloon):
     since = len(qmp.events)
     qmp.execute("migrate", uri="exec:cat > /dev/null")
     try:
-        deadline = time.monotonic() + HANG_SECONDS
-        while zones(guest)["Movable"][2] > balloon.dimm.online // PAGE_SIZE // 4:
-            assert time.monotonic() < deadline, zones(guest)
-            # There is no event for what the guest lends.
-            time.sleep(0.1)
+        # There is no event for what the guest lends.
+        until(lambda: zones(guest)["Movable"][2] <= balloon.dimm.online // PAGE_SIZE // 4,
+              lambda: f"most of the DIMM is lent, of {zones(guest)}", tick=0.1)
         yield
         assert qmp.execute("query-migrate")["status"] == "active"
     finally:
@@ -262,10 +256,9 @@ def test_offline_while_lent(balloon):
             balloon.check_accounts()
         # kswapd, which offlining may wake, gets some of the rest; most of it stays.
         assert balloon.lent() > elsewhere // 2
-    deadline = time.monotonic() + HANG_SECONDS
-    while guest.meminfo()["MemFree"] < BOOT_MEMORY // 2:
-        assert time.monotonic() < deadline, guest.meminfo()
-        time.sleep(0.1)  # no event says that the guest has what it had lent
+    # No event says that the guest has what it had lent.
+    until(lambda: guest.meminfo()["MemFree"] >= BOOT_MEMORY // 2,
+          lambda: f"what was lent comes back to {guest.meminfo()}", tick=0.1)
 
 
 @pytest.mark.logs(MIGRATION_FAILED)

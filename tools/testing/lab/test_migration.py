@@ -10,14 +10,13 @@ one and before anything is sent.
 """
 
 import contextlib
-import time
 
 import pytest
 
 from host.balloon import Balloon
-from host.guest import HANG_SECONDS
 from host.migration import CRAWL, HINTING, HINTS, bandwidth, looks, progress
 from host.paths import MIB
+from host.until import until
 
 MEMORY = 1024 * MIB
 LIVE = 100  # MiB that must arrive intact
@@ -80,11 +79,9 @@ def arrive(guest):
 
 def go_on(guest):
     """Let the guest run where it has arrived; QEMU forgets a "cont" that comes before that."""
-    deadline = time.monotonic() + HANG_SECONDS
-    while (status := guest.qmp.execute("query-status")["status"]) != "paused":
-        assert time.monotonic() < deadline, status
-        # There is no event unless QEMU was asked for it before.
-        time.sleep(0.01)
+    # There is no event unless QEMU was asked for it before.
+    until(lambda: guest.qmp.execute("query-status")["status"] == "paused",
+          lambda: f"from {guest.qmp.execute('query-status')} to paused")
     guest.qmp.execute("cont")
 
 
@@ -117,11 +114,10 @@ def asking(guest):
 
 def wait_free(guest, condition):
     """Wait until `condition` holds for the guest's free memory, in bytes."""
-    deadline = time.monotonic() + HANG_SECONDS
-    while not condition(free := guest.meminfo()["MemFree"]):
-        assert time.monotonic() < deadline, f"{free} bytes are free"
-        # Nothing tells when mm frees a page.
-        guest.qmp.wait_event("STOP", len(guest.qmp.events), 0.05)
+    # Nothing tells when mm frees a page.
+    until(lambda: condition(guest.meminfo()["MemFree"]),
+          lambda: f"{guest.meminfo()['MemFree']} bytes are free, and should not be",
+          pause=guest.qmp.pause("STOP", 0.05))
 
 
 def wait_lent(guest):

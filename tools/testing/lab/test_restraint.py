@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from conftest import PEER
+from host.chosen import PEER
 from host.memtool import roaming_after
 from host.paths import MIB
 

@@ -11,9 +11,9 @@ import pytest
 
 from host import klog
 from host.balloon import Balloon
-from host.guest import HANG_SECONDS
 from host.migration import CRAWL, HINTING, HINTS, bandwidth, progress
 from host.paths import MIB
+from host.until import HANG_SECONDS
 
 MEMORY = 2048 * MIB  # so that a move takes a while
 SMALL = 700 * MIB

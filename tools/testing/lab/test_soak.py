@@ -3,7 +3,7 @@
 
 import pytest
 
-from conftest import SEED
+from host.chosen import SEED
 from host.migration import HINTS
 from host.soak import MEMORY, Soak
 

@@ -17,11 +17,12 @@ import pytest
 
 from host.balloon import Balloon
 from host.device import Device
-from host.guest import HANG_SECONDS, CommandFailed
+from host.guest import CommandFailed
 from host.initramfs import DISK_MODULE
 from host.paths import BALLOON_PAGE, BUILD, MIB, QEMU
 from host.qmp import Disconnected
 from host.transport import Q35
+from host.until import HANG_SECONDS, until
 
 MEMORY = 1024 * MIB
 SMALL = 450 * MIB  # what the guest can afford beside its data, without its driver holding back
@@ -294,10 +295,8 @@ def test_can_wake_up(balloon):
 def test_events_keep_awake(waking):
     """A target, and a question, keep the guest awake until they have been dealt with."""
     def wait_relaxed():
-        deadline = time.monotonic() + HANG_SECONDS
-        while power(waking, "wakeup_active") != "0":
-            assert time.monotonic() < deadline, "the balloon rests, and keeps the guest awake"
-            time.sleep(0.01)
+        until(lambda: power(waking, "wakeup_active") == "0",
+              "a balloon that rests lets the guest sleep")
     count = int(power(waking, "wakeup_active_count"))
     waking.start(SMALL)
     assert power(waking, "wakeup_active") == "1"

@@ -5,8 +5,8 @@ import math
 
 import pytest
 
-from conftest import PEER
 from host import memtool
+from host.chosen import PEER
 from host.paths import MIB
 
 

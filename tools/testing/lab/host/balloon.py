@@ -4,15 +4,12 @@
 import errno
 import time
 
-from .guest import BALLOON_ID, HANG_SECONDS, CommandFailed
+from .guest import BALLOON_ID, CommandFailed
 from .paths import BALLOON_PAGE
+from .until import until
 
 DRIVER = "/sys/bus/virtio/drivers/virtio_balloon"
 NEVER = 1 << 20  # seconds between two questions for statistics
-
-
-class Stuck(Exception):
-    """The balloon stands still short of its target."""
 
 
 class Balloon:
@@ -64,42 +61,34 @@ class Balloon:
     def wait(self, target, watch=lambda: None, tick=0.1):
         """Wait until `target` is reached.
 
-        `watch` is called at every BALLOON_CHANGE, and every `tick` seconds:
-        QEMU holds back events that come within a second of the last.
+        `watch` is called at every BALLOON_CHANGE, and every `tick` seconds.
         """
-        expected = self.settled(target)
-        position = len(self.guest.qmp.events)
-        last, since = None, time.monotonic()
-        while True:
+        expected, actual = self.settled(target), None
+
+        def arrived():
+            nonlocal actual
             actual = self.actual()
             watch()
-            if actual == expected:
-                return
-            if actual != last:
-                last, since = actual, time.monotonic()
-            elif time.monotonic() - since > HANG_SECONDS:
-                raise Stuck(f"balloon stands at {actual} bytes, not {expected}, "
-                            f"for {HANG_SECONDS} s")
-            _, position = self.guest.qmp.wait_event("BALLOON_CHANGE", position, tick)
+            return actual == expected
+        until(arrived, lambda: f"from {actual} bytes to {expected}", progress=lambda: actual,
+              pause=self._change(tick))
+
+    def _change(self, seconds=0.1):
+        """A function that returns when the balloon's size changes, or after so many seconds."""
+        return self.guest.qmp.pause("BALLOON_CHANGE", seconds)
 
     def start(self, target):
         """Set the target; wait until the balloon has left its size, or is there already."""
-        before, qmp = self.actual(), self.guest.qmp
+        before = self.actual()
         self.set(target)
-        deadline = time.monotonic() + HANG_SECONDS
-        while self.actual() == before != self.settled(target):
-            if time.monotonic() > deadline:
-                raise Stuck(f"no move to {target} for {HANG_SECONDS} s")
-            qmp.wait_event("BALLOON_CHANGE", len(qmp.events), 0.01)
+        until(lambda: before == self.settled(target) or self.actual() != before,
+              f"a move from {before} bytes to {target}", pause=self._change(0.01))
 
     def wait_below(self, size):
         """Wait until the guest is smaller than that; return the seconds it took."""
-        begin, qmp = time.monotonic(), self.guest.qmp
-        while self.actual() >= size:
-            if time.monotonic() > begin + HANG_SECONDS:
-                raise Stuck(f"balloon stands at {self.actual()} bytes, not below {size}, "
-                            f"for {HANG_SECONDS} s")
-            qmp.wait_event("BALLOON_CHANGE", len(qmp.events), 0.1)
+        begin = time.monotonic()
+        until(lambda: self.actual() < size,
+              lambda: f"from {self.actual()} bytes to below {size}", pause=self._change())
         return time.monotonic() - begin
 
     def reach(self, target):
@@ -107,17 +96,19 @@ class Balloon:
         self.set(target)
         self.wait(target)
 
+    def scatter(self, target):
+        """Reach it out of memory in which only single pages are free; then free the rest."""
+        with self.guest.job("memtool fragment 128") as holder:
+            holder.wait_output("holding")
+            self.reach(target)
+
     def wait_state(self, state):
         """Wait until sysfs says that the driver is in a state."""
         self.wait_attribute("state", state)
 
     def wait_device(self):
         """Wait for the driver of a device that was plugged a moment ago; return its name."""
-        deadline = time.monotonic() + HANG_SECONDS
-        while (device := self.device()) is None:
-            if time.monotonic() > deadline:
-                raise Stuck(f"no device has the driver for {HANG_SECONDS} s")
-        return device
+        return until(self.device, "a device has the driver", tick=0)
 
     def _read(self, path):
         """Content of a sysfs file.  A device has its driver before it has the driver's files."""
@@ -132,11 +123,8 @@ class Balloon:
         """Wait until a sysfs file has this content, without a process in the guest."""
         self.wait_device()
         path = self._path(name)
-        deadline = time.monotonic() + HANG_SECONDS
-        while (now := self._read(path)) != value:
-            if time.monotonic() > deadline:
-                raise Stuck(f"{name} is {now}, not {value}, for {HANG_SECONDS} s")
-            self.guest.qmp.wait_event("BALLOON_CHANGE", len(self.guest.qmp.events), 0.1)
+        until(lambda: self._read(path) == value,
+              lambda: f"{name} from {self._read(path)} to {value}", pause=self._change())
 
     def deflate(self):
         """Give the guest all its memory back."""
@@ -151,14 +139,13 @@ class Balloon:
         def moved():
             return {name: count for name, count in self.guest.vmstat().items()
                     if name.startswith("balloon_")}
-        deadline = time.monotonic() + HANG_SECONDS
-        while True:
-            if rests():
-                before, answer = moved(), look()
-                if rests() and moved() == before:
-                    return answer
-            if time.monotonic() > deadline:
-                raise Stuck(f"balloon pages move for {HANG_SECONDS} s on end")
+
+        def seen():
+            if not rests():
+                return None
+            before, answer = moved(), look()
+            return (answer,) if rests() and moved() == before else None
+        return until(seen, "no balloon page moves", tick=0)[0]
 
     def marked_pages(self):
         """Pages that are marked PG_offline: one that moves meanwhile is met twice, or never."""
@@ -196,11 +183,8 @@ class Balloon:
 
     def next_stats(self, after):
         """The first statistics that arrived later than `after`, in seconds since the epoch."""
-        deadline = time.monotonic() + HANG_SECONDS
-        while time.monotonic() < deadline:
+        def newer():
             stats = self.guest_stats()
-            if stats["last-update"] > after:
-                return stats
-            # QEMU has no event for this; its clock counts whole seconds.
-            time.sleep(0.02)
-        raise Stuck(f"no statistics for {HANG_SECONDS} s")
+            return stats if stats["last-update"] > after else None
+        # QEMU has no event for this; its clock counts whole seconds.
+        return until(newer, f"statistics after second {after}", tick=0.02)

@@ -1,14 +1,20 @@
 # SPDX-License-Identifier: GPL-2.0
 """The balloon device, as its driver has set it up and as QEMU has it."""
 
-import time
+import itertools
 from typing import NamedTuple
 
-from .guest import BALLOON_ID, HANG_SECONDS
+from .guest import BALLOON_ID
+from .until import until
 
 # Bits of the feature word, from 0, by the names of QEMU's properties where it has one.
 FEATURES = ("must-tell-host", "stats", "deflate-on-oom", "free-page-hint", "page-poison",
             "free-page-reporting")
+
+# Those that a host may choose for any guest, and all choices of them.
+OPTIONS = ("deflate-on-oom", "free-page-hint", "free-page-reporting")
+SUBSETS = [subset for size in range(len(OPTIONS) + 1)
+           for subset in itertools.combinations(OPTIONS, size)]
 
 # struct virtio_balloon_config (include/uapi/linux/virtio_balloon.h)
 POISON_VAL = 12
@@ -80,7 +86,5 @@ class Device:
 
     def wait_used(self, name, since, count):
         """Wait for `count` buffers to be used; nothing but the queue's index tells."""
-        deadline = time.monotonic() + HANG_SECONDS
-        while (self.queue(name).used - since) % 65536 < count:
-            assert time.monotonic() < deadline, f"{name}: no {count} buffers for {HANG_SECONDS} s"
-            time.sleep(0.01)
+        until(lambda: (self.queue(name).used - since) % 65536 >= count,
+              f"{name}: {count} buffers")

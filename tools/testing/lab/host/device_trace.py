@@ -7,12 +7,10 @@ question to its monitor is in the way of what is measured.
 
 import contextlib
 import re
-import time
 from typing import NamedTuple
 
-from .balloon import Stuck
-from .guest import HANG_SECONDS
 from .paths import BALLOON_PAGE
+from .until import until
 
 # What a guest has to be booted with for the trace to have times; they are 0 otherwise.
 TIMED = ("-msg", "timestamp=on")
@@ -80,18 +78,15 @@ class DeviceTrace:
 
     def _until_reported(self, pages):
         """The events until the driver reports so many balloon pages."""
-        events, last = [], time.monotonic()
-        while True:
+        events = []
+
+        def reported():
             new = self._next()
-            events += new
-            if any(e.name == WRITE and _actual(e) == pages for e in new):
-                return events
-            if new:
-                last = time.monotonic()
-            elif time.monotonic() - last > HANG_SECONDS:
-                raise Stuck(f"the driver does not report {pages} pages, and says nothing "
-                            f"for {HANG_SECONDS} s")
-            time.sleep(LOOK_SECONDS)
+            events.extend(new)
+            return any(e.name == WRITE and _actual(e) == pages for e in new)
+        until(reported, f"the driver reports {pages} pages, or anything",
+              progress=lambda: len(events), tick=LOOK_SECONDS)
+        return events
 
     def move(self, target):
         """Set a target that is not the balloon's size; return once it was reported."""

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
 """Memory that comes and goes while the guest runs."""
 
-from .guest import HANG_SECONDS, PAGE_SIZE
+from .guest import PAGE_SIZE
+from .until import HANG_SECONDS
 
 MEMORY = "/sys/devices/system/memory"
 

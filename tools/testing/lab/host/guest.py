@@ -9,7 +9,6 @@ import socket
 import subprocess
 import tempfile
 import threading
-import time
 from pathlib import Path
 
 from . import klog
@@ -17,9 +16,8 @@ from .initramfs import DISK_MODULE
 from .paths import BUILD, MIB, QEMU, Unusable
 from .qmp import QMP, Disconnected, QMPError
 from .transport import ANY_BALLOON, MODERN
+from .until import HANG_SECONDS, until
 
-# Only catches hangs: an emulated guest on a busy machine is slow, not stuck.
-HANG_SECONDS = 600
 PAGE_SIZE = os.sysconf("SC_PAGE_SIZE")
 BALLOON_ID = "balloon0"
 PER_CPU = "/proc/sys/vm/percpu_pagelist_high_fraction"
@@ -344,13 +342,11 @@ class Guest:
 
         One that query-migrate calls completed still has to leave "finish-migrate".
         """
-        deadline = time.monotonic() + HANG_SECONDS
-        while (status := self.qmp.execute("query-status")["status"]) == "finish-migrate":
-            if time.monotonic() > deadline:
-                raise GuestDied(f"a migration does not end for {HANG_SECONDS} s")
-            # No event tells.
-            time.sleep(0.01)
-        return status
+        def settled():
+            status = self.qmp.execute("query-status")["status"]
+            return status if status != "finish-migrate" else None
+        # No event tells.
+        return until(settled, "the end of a migration", error=GuestDied)
 
     @staticmethod
     def _end(process, qmp, channel):
@@ -367,12 +363,14 @@ class Guest:
         """Let the guest suspend; return the job that ends when it is awake again."""
         since = len(self.qmp.events)
         job = self.channel.request("write", f"/sys/power/state {state}")
-        deadline = time.monotonic() + HANG_SECONDS
-        while not self.qmp.wait_event(event, since, 0.1)[0]:
+
+        def suspended():
+            if self.qmp.wait_event(event, since, 0.1)[0]:
+                return True
             if job.status is not None:
                 raise CommandFailed(job.command, job.status, "no sleep")
-            if time.monotonic() > deadline:
-                raise GuestDied(f"the guest does not suspend for {HANG_SECONDS} s")
+            return False
+        until(suspended, "the guest suspends", tick=0, error=GuestDied)
         return job
 
     @contextlib.contextmanager
@@ -411,18 +409,18 @@ class Guest:
         Nothing tells when the devices sleep, too.  Meanwhile a CPU is halted for
         milliseconds only.
         """
-        deadline = time.monotonic() + HANG_SECONDS
         halted = 0
-        while halted < HALTED_LOOKS:
+
+        def rests():
+            nonlocal halted
             if job.status is not None:
                 raise CommandFailed(job.command, job.status, "no sleep")
-            if time.monotonic() > deadline:
-                raise GuestDied(f"the guest does not suspend for {HANG_SECONDS} s")
             registers = self.qmp.execute("human-monitor-command",
                                          **{"command-line": "info registers -a"})
             rest = self.console().count(FROZEN) > frozen and "HLT=0" not in registers
             halted = halted + 1 if rest else 0
-            time.sleep(0.05)
+            return halted >= HALTED_LOOKS
+        until(rests, "the guest suspends", tick=0.05, error=GuestDied)
 
     @contextlib.contextmanager
     def hibernated(self, disk, modules=()):
@@ -521,12 +519,10 @@ class Guest:
         """
         self.write(PER_CPU, PER_CPU_PART)
         most = self.memory // PAGE_SIZE // PER_CPU_PART
-        deadline = time.monotonic() + HANG_SECONDS
-        while (cached := self.cached_pages()) > most:
-            if time.monotonic() > deadline:
-                raise GuestDied(f"{cached} pages in per-CPU lists for {HANG_SECONDS} s")
-            # Whoever reads it has those lists shrink by a step, as they do once a second.
-            self.read("/proc/sys/vm/stat_refresh")
+        # Each read has those lists shrink by a step, as they do once a second.
+        until(lambda: self.cached_pages() <= most,
+              lambda: f"from {self.cached_pages()} pages in per-CPU lists to {most}",
+              pause=lambda: self.read("/proc/sys/vm/stat_refresh"), error=GuestDied)
         self.write(PER_CPU, 0)  # as it was
 
     def cached_pages(self):
@@ -573,10 +569,8 @@ class Guest:
 
     def wait_rss_below(self, limit):
         """mm reports free memory every two seconds; nobody tells us when it has."""
-        deadline = time.monotonic() + HANG_SECONDS
-        while self.rss() > limit:
-            assert time.monotonic() < deadline, f"host RSS is {self.rss()}, not below {limit}"
-            time.sleep(0.2)
+        until(lambda: self.rss() <= limit,
+              lambda: f"from {self.rss()} bytes of host RSS to {limit}", tick=0.2)
 
     def use_and_free(self, size):
         """Let a program use `size` MiB; wait until the host has got most of them back."""
@@ -605,16 +599,15 @@ class Guest:
         both come through in the end, the second one takes the next device away.
         """
         since = len(self.qmp.events)
-        deadline = time.monotonic() + HANG_SECONDS
-        while time.monotonic() < deadline:
+
+        def gone():
             with contextlib.suppress(QMPError):  # "already in the process of unplug"
                 self.qmp.execute("device_del", id=BALLOON_ID)
             event, _ = self.qmp.wait_event(
                 "DEVICE_DELETED", since, timeout=HANG_SECONDS / 5,
                 matching=lambda data: data.get("device") == BALLOON_ID)
-            if event or not self.plugged:
-                return
-        raise GuestDied(f"device_del is without effect for {HANG_SECONDS} s")
+            return event or not self.plugged
+        until(gone, "device_del has an effect", tick=0, error=GuestDied)
 
     def move_to(self, transport):
         """Give the guest a plain balloon on another transport of its board, if it has not one."""

@@ -6,10 +6,9 @@ in sysfs.  The driver has it from the page allocator like any user, and no line 
 /proc/meminfo names such a user.
 """
 
-import time
-
-from .guest import HANG_SECONDS, PAGE_SIZE
+from .guest import PAGE_SIZE
 from .paths import MIB
+from .until import until
 
 ACCOUNTED = ("MemFree", "Buffers", "Cached", "SwapCached", "AnonPages", "Slab", "KernelStack",
              "PageTables", "Percpu")
@@ -32,10 +31,13 @@ class Held:
 
     def wait(self, least):
         """Wait until the driver holds so many bytes; return how many it is."""
-        deadline = time.monotonic() + HANG_SECONDS
-        while (size := self.size()) < least:
-            assert time.monotonic() < deadline, \
-                f"{size // MIB} MiB are held, not {least // MIB}, for {HANG_SECONDS} s"
-            # Nothing tells when the driver takes a page.
-            self.guest.qmp.wait_event("STOP", len(self.guest.qmp.events), 0.005)
+        size = 0
+
+        def held():
+            nonlocal size
+            size = self.size()
+            return size >= least
+        # Nothing tells when the driver takes a page.
+        until(held, lambda: f"from {size // MIB} MiB that are held to {least // MIB}",
+              pause=self.guest.qmp.pause("STOP", 0.005))
         return size

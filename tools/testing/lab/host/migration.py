@@ -2,10 +2,8 @@
 """A migration, as its source sees it."""
 
 import contextlib
-import time
 
-from .balloon import Stuck
-from .guest import HANG_SECONDS
+from .until import Stuck, until
 
 # For a guest whose driver is to tell what need not be sent.
 HINTS = ("-object", "iothread,id=hints")
@@ -18,18 +16,19 @@ def progress(guest, condition, watch=lambda: None):
 
     `watch` is called at every look.
     """
-    deadline = time.monotonic() + HANG_SECONDS
-    while True:
+    answer = None
+
+    def come():
+        nonlocal answer
         answer = guest.qmp.execute("query-migrate")
         watch()
         if answer.get("status") == "failed":
             raise Stuck(f"the migration failed: {answer}")
-        if condition(answer):
-            return answer
-        if time.monotonic() > deadline:
-            raise Stuck(f"the migration stands still for {HANG_SECONDS} s: {answer}")
-        # Nothing tells how far a migration is.
-        guest.qmp.wait_event("STOP", len(guest.qmp.events), 0.05)
+        return condition(answer)
+    # Nothing tells how far a migration is.
+    until(come, lambda: f"the migration goes on from {answer}",
+          pause=guest.qmp.pause("STOP", 0.05))
+    return answer
 
 
 def looks(answer):

@@ -7,10 +7,10 @@ import signal
 import subprocess
 import sys
 
-from .balloon import Stuck
 from .guest import CommandFailed, GuestDied
 from .paths import BUILD, Unusable
 from .qmp import Disconnected, QMPError
+from .until import Stuck
 
 FAILURES = (Stuck, CommandFailed, GuestDied, Disconnected, QMPError)
 

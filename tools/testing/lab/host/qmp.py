@@ -104,6 +104,18 @@ class QMP:
                     return None, since
                 self._changed.wait(left)
 
+    def pause(self, name, seconds=0.1):
+        """A function that returns at the next event of this name, or after so many seconds.
+
+        QEMU holds back events that come within a second of the last.
+        """
+        position = len(self.events)
+
+        def wait():
+            nonlocal position
+            _, position = self.wait_event(name, position, seconds)
+        return wait
+
     def close(self):
         """Close our side; QEMU goes on."""
         try:

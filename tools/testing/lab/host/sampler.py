@@ -5,8 +5,9 @@ import time
 from typing import NamedTuple
 
 from .balloon import Balloon
-from .guest import HANG_SECONDS, GuestDied
+from .guest import GuestDied
 from .units import mib
+from .until import HANG_SECONDS
 
 SAMPLE_SECONDS = 0.2
 # An answer that takes longer belongs to a later sample.

@@ -16,10 +16,10 @@ from . import klog, leaks
 from .balloon import DRIVER, Balloon
 from .faults import NO_PAGE, NO_SLAB, NO_WORKER, NOT_BOUND, Faults
 from .device import query_queue
-from .guest import HANG_SECONDS
 from .migration import CRAWL, bandwidth
 from .paths import MIB
 from .qmp import QMPError
+from .until import HANG_SECONDS, until
 
 MEMORY = 1024  # MiB of the guest
 DATA = 64  # MiB of it that must be intact in the end
@@ -153,11 +153,8 @@ class Hinting(Actor):
         self.count += self._came(before)
         self.soak.over.wait(self.rng.uniform(0, 0.5))
         qmp.execute("migrate_cancel")
-        deadline = time.monotonic() + HANG_SECONDS
-        while self._status() not in ("cancelled", "failed", "completed"):
-            if time.monotonic() > deadline:
-                raise TimeoutError(f"a migration is not cancelled within {HANG_SECONDS} s")
-            time.sleep(0.05)
+        until(lambda: self._status() in ("cancelled", "failed", "completed"),
+              "the end of a migration that is cancelled", tick=0.05)
 
 
 class Reporting(Actor):
