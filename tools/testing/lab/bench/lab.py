@@ -140,7 +140,9 @@ class Lab:
             for guest in running:
                 # Not by "with": how it powers off is of no interest.
                 guest.__enter__()
-            return work(running), False
+            answer = work(running)
+            # A guest may die and be measured all the same.
+            return answer, any(map(spoiled, running))
         except (GuestDied, Disconnected):
             if not any(map(spoiled, running)):
                 raise

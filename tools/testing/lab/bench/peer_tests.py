@@ -5,12 +5,13 @@ import os
 import subprocess
 import sys
 import xml.etree.ElementTree as ElementTree
+from collections import Counter
 
 from host.paths import BUILD, LAB, ROOT, Unusable
-from host.view import print_table
 
-NAME = "tests"
-TITLE = "tests of what a guest may expect of its balloon"
+from .scenario import Scenario
+from .table import Row
+
 FILES = ("test_unaffordable_target.py", "test_restraint.py", "test_workloads.py")
 
 
@@ -40,13 +41,23 @@ def run(peer):
     return results
 
 
-def failed(results):
-    """Those that did, by their names."""
-    return [f"{NAME}: {name}" for name, what in results.items() if what.startswith("failed")]
+class PeerTests(Scenario):
+    """Those tests; each is a figure."""
+    NAME = "tests"
+    TITLE = "tests of what a guest may expect of its balloon"
+    SETUPS = {"ours": None, "stock": None}
 
+    def rounds(self, wanted):
+        return 1
 
-def report(results, peers):
-    """Print both drivers' outcomes side by side."""
-    rows = [(name, *(results[peer].get(name, "-") for peer in peers))
-            for name in results[next(iter(peers))]]
-    print_table(("", *peers.values()), rows, f"{NAME}: {TITLE}")
+    def play(self, lab, setups):
+        for contestant, _ in setups:
+            yield contestant, run(contestant)
+
+    def brief(self, figures):
+        counts = Counter(what.partition(":")[0] for what in figures.values())
+        return ", ".join(f"{count} {what}" for what, count in counts.items())
+
+    def conclude(self, seen):
+        self.ROWS = tuple(Row(name, name, peer="stock", told=True, words=("passed", "skipped"))
+                          for name in seen.keys("ours"))

@@ -7,65 +7,49 @@ ROUNDS, KERNEL (see make help).
 """
 
 import contextlib
-import json
-import os
 import statistics
 import time
 from collections import Counter
-from typing import NamedTuple
 
 from host import klog, memtool, picture, program
 from host.balloon import Balloon
 from host.guest import GuestDied
-from host.paths import BUILD, MIB, shown
+from host.paths import MIB
 from host.qmp import Disconnected
 from host.sampler import Sampler
-from host.settings import bench_choice, chosen_release
 from host.units import mib
-from host.view import make_view, print_table
+from host.view import make_view
 
-from . import peer_tests
-from .lab import Lab, Setup, in_turn, spoiled, unspoiled
+from . import play
+from .lab import Setup
+from .peer_tests import PeerTests
+from .scenario import Scenario
+from .table import Row
 
 # As initramfs.py has them, and as people read them.
 PEERS = {"ours": "ours", "stock": "the kernel's own"}
+RESERVE = "virtio-balloon,deflate-on-oom=on"
 MEMORY = 1024  # MiB
 USER_HZ = 100  # ticks of /proc/stat
 
 
-class Figure(NamedTuple):
-    """A row of a scenario's table."""
-    key: str
-    label: str
-    decimals: int = 0
-    most: float | None = None  # for our driver
-
-    def show(self, values):
-        """The median of the rounds; of words, how often which."""
-        known = [value for value in values if value is not None]
-        if not known:
-            return "-"
-        if not any(isinstance(value, str) for value in known):
-            return f"{statistics.median(known):.{self.decimals}f}"
-        counts = Counter(known)
-        return "; ".join(word if len(counts) == 1 else f"{count}x {word}"
-                         for word, count in counts.items())
+def told(key, label, decimals=0, **limits):
+    """A row that stands beside the peer's, without a ratio of the two."""
+    return Row(key, label, peer="stock", decimals=decimals, told=True, **limits)
 
 
-OUTCOME = (Figure("outcome", "outcome"), Figure("killed", "killed"))
-LOG_LINES = Figure("log_lines", "lines of the driver in the log")
-LOWEST = Figure("lowest_available", "lowest MemAvailable, MiB")
+OUTCOME = (told("outcome", "outcome", words=("alive",)),
+           told("killed", "killed", words=("nobody",)))
+LOG_LINES = told("log_lines", "lines of the driver in the log")
+LOWEST = told("lowest_available", "lowest MemAvailable, MiB")
 
 
-class Scenario:
-    """What happens to one guest, and what is to be told about it.
+class Course:
+    """What happens to one guest.
 
-    NAME is what S= takes.  drive() may end in the guest's death; figures() says
-    what has been seen until then.  Where target_set is None that is nothing.
+    drive() may end in the guest's death; figures() says what has been seen until then.
+    Where target_set is None that is nothing.
     """
-    NAME = TITLE = None
-    DEVICE = "virtio-balloon"
-    FIGURES = ()
 
     def __init__(self, guest, view):
         self.guest = guest
@@ -96,11 +80,11 @@ class Scenario:
         raise NotImplementedError
 
     def figures(self):
-        """By the keys of FIGURES; None for what is not known."""
+        """By the keys of the scenario's ROWS; None for what is not known."""
         raise NotImplementedError
 
     def common_figures(self):
-        """What every scenario tells."""
+        """What every course tells."""
         console = self.guest.console()
         killed = Counter(klog.KILLED.findall(console))
         panic = klog.PANIC.search(console)
@@ -121,29 +105,8 @@ class Scenario:
         return min([*seen, *more], default=0) / MIB
 
 
-class Unaffordable(Scenario):
-    """A guest that uses half of its memory shall do with a sixteenth."""
-    NAME = "target"
-    TITLE = "a target of 64 MiB for a guest of 1 GiB that uses 500 MiB"
-    FIGURES = (
-        *OUTCOME,
-        Figure("died_after", "dead after, s", 1),
-        Figure("size", "size of the guest 60 s after the target was set, MiB"),
-        Figure("throughput", "throughput of the process meanwhile, % of before"),
-        Figure("per_cpu", "... for each second of CPU that QEMU got, % of before"),
-        Figure("waited_before", "QEMU waited for the host's CPUs before, %"),
-        Figure("waited", "QEMU waited for the host's CPUs meanwhile, %"),
-        Figure("p50_before", "probe, p50 before, ms", 1),
-        Figure("p50", "probe, p50 meanwhile, ms", 1),
-        Figure("p99_before", "probe, p99 before, ms", 1),
-        Figure("p99", "probe, p99 meanwhile, ms", 1),
-        LOWEST,
-        Figure("taken", "taken after the process ended, MiB"),
-        Figure("taken_after", "... within, s", 1),
-        Figure("vballoon", "CPU of vballoon, idle guest, %", 2),
-        Figure("system", "system time of an idle guest, % of a CPU", 1),
-        LOG_LINES,
-    )
+class UnaffordableCourse(Course):
+    """The guest uses half of its memory; for a minute it shall do with a sixteenth."""
 
     BALLAST = 300  # MiB
     PROCESS = 200  # MiB
@@ -244,7 +207,7 @@ class Unaffordable(Scenario):
         return taken / MIB, when - self._freed if taken > 0 else None
 
     def figures(self):
-        """See FIGURES."""
+        """See the scenario's ROWS."""
         end = self._freed or self.ended
         probes = self.probes()
         before = [p.seconds * 1e3 for p in probes if self._roaming <= p.uptime < self.target_set]
@@ -278,28 +241,8 @@ class Unaffordable(Scenario):
             self.common_figures()["outcome"])
 
 
-class UnaffordableReserve(Unaffordable):
-    """The same where the guest may take back what it needs."""
-    NAME = "target-reserve"
-    TITLE = f"{Unaffordable.TITLE}, deflate-on-oom=on"
-    DEVICE = "virtio-balloon,deflate-on-oom=on"
-
-
-class Burst(Scenario):
-    """A process wants more at once than the balloon has left over."""
-    NAME = "burst"
-    TITLE = "60 % of memory at once while the balloon has two thirds of it, deflate-on-oom=on"
-    DEVICE = UnaffordableReserve.DEVICE
-    FIGURES = (
-        *OUTCOME,
-        Figure("empty", "allocation without a balloon, s", 1),
-        Figure("full", "allocation with it, s", 1),
-        Figure("ratio", "ratio; ours: at most 2", 2, most=2),
-        Figure("missed", "allocations that did not succeed", most=0),
-        Figure("back", "balloon back by itself after, s", 1),
-        LOWEST,
-        LOG_LINES,
-    )
+class BurstCourse(Course):
+    """A process wants more at once than the balloon has left over, again and again."""
 
     TARGET = 340 * MIB
     PROCESS = MEMORY * 6 // 10  # MiB
@@ -352,7 +295,7 @@ class Burst(Scenario):
                 self._come_to_target()
 
     def figures(self):
-        """See FIGURES."""
+        """See the scenario's ROWS."""
         empty, full, back = map(self._median, (self._empty, self._full, self._back))
         if back is None and self._back:
             back = f"not within {self.RETURN_SECONDS} s"
@@ -370,106 +313,91 @@ class Burst(Scenario):
         return statistics.median(several) if several and None not in several else None
 
 
-# A new one has a class above and its place here, in the order of the tables.
-SCENARIOS = {scenario.NAME: scenario for scenario in (Unaffordable, UnaffordableReserve, Burst)}
+class Restraint(Scenario):
+    """A guest goes through a COURSE that it may not survive; that is an outcome and no error."""
+    COURSE = None
 
+    def __init__(self):
+        self._traces = {}  # of the last round
 
-class Bench:
-    """The guests, and what has been seen of them."""
-
-    def __init__(self, lab):
-        self._lab = lab
-
-    def _guest(self, scenario, peer):
-        return self._lab.guest(f"{scenario.NAME}-{peer}",
-                               Setup(peer, memory=MEMORY, device=scenario.DEVICE))
-
-    def attempt(self, scenario, peer):
-        """One guest's way through a scenario; return it, and whether QEMU spoiled it."""
-        attempt, guest = None, self._guest(scenario, peer)
-        with (contextlib.suppress(GuestDied, Disconnected), guest,
-              make_view(guest.memory) as view):
-            attempt = scenario(guest, view)
-            attempt.play()
-        return attempt, spoiled(guest)
-
-    def round(self, scenario, peer):
-        """A scenario's outcome for one of the drivers."""
-        load = os.getloadavg()[0]  # before we add to it
-        attempt = unspoiled(lambda: self.attempt(scenario, peer))
-        if not attempt or attempt.target_set is None:
+    def measure(self, guest, contestant):
+        course = None
+        with contextlib.suppress(GuestDied, Disconnected), make_view(guest.memory) as view:
+            course = self.COURSE(guest, view)
+            course.play()
+        if not course or course.target_set is None:
             raise GuestDied("the guest ended before there was a target: see its console.log "
                             "below build/guest/")
-        figures = attempt.figures()
-        print(f"{scenario.NAME}, {peer}: {figures['outcome']} (the host's load was {load:.1f})",
-              flush=True)
-        return {"load": load, "figures": figures}, attempt
+        self._traces[contestant] = course.trace(PEERS[contestant])
+        figures = course.figures()
+        return {row.key: figures.get(row.key) for row in self.ROWS}
+
+    def draw(self, where, path):
+        traces = [self._traces[peer] for peer in PEERS if self._traces.get(peer)]
+        if traces:
+            picture.compare(traces, f"{self.TITLE}\n{where}", path)
+        return bool(traces)
 
 
-def report(scenario, rounds):
-    """Print both drivers' figures side by side."""
-    rows = [(figure.label, *(figure.show([r["figures"].get(figure.key) for r in rounds[peer]])
-                             for peer in PEERS)) for figure in scenario.FIGURES]
-    print_table(("", *PEERS.values()), rows, f"{scenario.NAME}: {scenario.TITLE}")
+def setups(device):
+    """Both drivers in the same guest."""
+    return {peer: Setup(peer, memory=MEMORY, device=device) for peer in PEERS}
 
 
-def beyond(scenario, rounds):
-    """What our driver has more of than it may; the guest and its processes survive it."""
-    if any(r["figures"]["outcome"] != "alive" or r["figures"]["killed"] != "nobody"
-           for r in rounds["ours"]):
-        yield f"{scenario.NAME}: outcome"
-    for figure in scenario.FIGURES:
-        if figure.most is not None:
-            known = [r["figures"].get(figure.key) for r in rounds["ours"]]
-            if None in known or statistics.median(known) > figure.most:
-                yield f"{scenario.NAME}: {figure.label}"
+class Unaffordable(Restraint):
+    """A guest that uses half of its memory shall do with a sixteenth."""
+    NAME = "target"
+    TITLE = "a target of 64 MiB for a guest of 1 GiB that uses 500 MiB"
+    SETUPS = setups("virtio-balloon")
+    COURSE = UnaffordableCourse
+    ROWS = (
+        *OUTCOME,
+        told("died_after", "dead after, s", 1),
+        told("size", "size of the guest 60 s after the target was set, MiB"),
+        told("throughput", "throughput of the process meanwhile, % of before"),
+        told("per_cpu", "... for each second of CPU that QEMU got, % of before"),
+        told("waited_before", "QEMU waited for the host's CPUs before, %"),
+        told("waited", "QEMU waited for the host's CPUs meanwhile, %"),
+        told("p50_before", "probe, p50 before, ms", 1),
+        told("p50", "probe, p50 meanwhile, ms", 1),
+        told("p99_before", "probe, p99 before, ms", 1),
+        told("p99", "probe, p99 meanwhile, ms", 1),
+        LOWEST,
+        told("taken", "taken after the process ended, MiB"),
+        told("taken_after", "... within, s", 1),
+        told("vballoon", "CPU of vballoon, idle guest, %", 2),
+        told("system", "system time of an idle guest, % of a CPU", 1),
+        LOG_LINES,
+    )
 
 
-def run(bench, scenario, count):
-    """A scenario's rounds, and the traces of the first one, for both drivers in turns."""
-    rounds, traces = {peer: [] for peer in PEERS}, []
-    for number in range(1, count + 1):
-        for peer, title in in_turn(PEERS, number):
-            print(f"{scenario.NAME}, {peer}, round {number} of {count}", flush=True)
-            seen, attempt = bench.round(scenario, peer)
-            rounds[peer].append(seen)
-            if number == 1:
-                traces.append(attempt.trace(title))
-    return rounds, list(filter(None, traces))
+class UnaffordableReserve(Unaffordable):
+    """The same where the guest may take back what it needs."""
+    NAME = "target-reserve"
+    TITLE = f"{Unaffordable.TITLE}, deflate-on-oom=on"
+    SETUPS = setups(RESERVE)
 
 
-def main():
-    """All scenarios; the picture is the first one's."""
-    names, count = bench_choice((*SCENARIOS, peer_tests.NAME), "1")
-    lab = Lab(chosen_release())
-    print(f"accelerator: {lab.accelerator.name} ({lab.accelerator.reason})", flush=True)
-    bench = Bench(lab)
-    answer = {"conditions": {**lab.conditions(), "memory_mib": MEMORY},
-              "scenarios": {}, "traces": {}}
-    figures, drawing, missed = BUILD / "bench-restraint.json", None, []
-    for scenario in (SCENARIOS[name] for name in names if name in SCENARIOS):
-        rounds, traces = run(bench, scenario, count)
-        report(scenario, rounds)
-        missed += beyond(scenario, rounds)
-        answer["scenarios"][scenario.NAME] = rounds
-        answer["traces"][scenario.NAME] = traces
-        # Now: what follows may take long, and be stopped.
-        figures.write_text(json.dumps(answer) + "\n", encoding="utf-8")
-        if traces and not drawing:
-            drawing = BUILD / "bench-restraint.png"
-            picture.compare(traces, scenario.TITLE, drawing)
-    if peer_tests.NAME in names:
-        answer[peer_tests.NAME] = {peer: peer_tests.run(peer) for peer in PEERS}
-        peer_tests.report(answer[peer_tests.NAME], PEERS)
-        missed += peer_tests.failed(answer[peer_tests.NAME]["ours"])
-        figures.write_text(json.dumps(answer) + "\n", encoding="utf-8")
-    print(f"figures: {shown(figures)}")
-    if drawing:
-        print(f"picture: {shown(drawing)}")
-    if missed:
-        print("beyond what it may be with our driver:", *missed, sep="\n    ")
-    return 1 if missed else 0
+class Burst(Restraint):
+    """A process wants more at once than the balloon has left over."""
+    NAME = "burst"
+    TITLE = "60 % of memory at once while the balloon has two thirds of it, deflate-on-oom=on"
+    SETUPS = setups(RESERVE)
+    COURSE = BurstCourse
+    ROWS = (
+        *OUTCOME,
+        told("empty", "allocation without a balloon, s", 1),
+        told("full", "allocation with it, s", 1),
+        told("ratio", "ratio of the two", 2, at_most=2),
+        told("missed", "allocations that did not succeed", at_most=0),
+        told("back", "balloon back by itself after, s", 1),
+        LOWEST,
+        LOG_LINES,
+    )
 
+
+# A new one has a class above and its place here, in the order of the tables.
+SCENARIOS = (Unaffordable, UnaffordableReserve, Burst, PeerTests)
 
 if __name__ == "__main__":
-    program.execute(main)
+    program.execute(lambda: play.scenarios("bench-restraint", SCENARIOS, "1"))

@@ -2,6 +2,7 @@
 """What all scenarios have in common."""
 
 import contextlib
+import os
 import statistics
 
 
@@ -14,6 +15,10 @@ class Scenario:
     NAME = TITLE = None
     SETUPS = {}
     ROWS = ()
+
+    def rounds(self, wanted):
+        """How often it is played if so many rounds are wanted."""
+        return wanted
 
     def unable(self):
         """Why this machine cannot do it, and what to do; None where it can."""
@@ -30,14 +35,16 @@ class Scenario:
     def play(self, lab, setups):
         """One round: yields each of these contestants and its figures."""
         for contestant, setup in setups:
-            yield contestant, lab.measure(
-                f"{self.NAME}-{contestant}", setup,
-                lambda guest, who=contestant: self.measure(guest, who))
+            load = os.getloadavg()[0]  # before we add to it
+            figures = lab.measure(f"{self.NAME}-{contestant}", setup,
+                                  lambda guest, who=contestant: self.measure(guest, who))
+            yield contestant, {**figures, "load": load}
 
     def brief(self, figures):
         """One guest's figures, for who waits."""
         decimals = {row.key: row.decimals for row in self.ROWS}
-        return ", ".join(f"{key} {value:.{decimals[key]}f}" for key, value in figures.items()
+        return ", ".join(f"{key} {value}" if isinstance(value, str) else
+                         f"{key} {value:.{decimals[key]}f}" for key, value in figures.items()
                          if key in decimals and value is not None)
 
     def conclude(self, seen):

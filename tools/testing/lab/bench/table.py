@@ -3,6 +3,7 @@
 
 import operator
 import statistics
+from collections import Counter
 from typing import NamedTuple
 
 from host.view import print_table
@@ -15,12 +16,23 @@ class Seen:
 
     def __init__(self):
         self._figures = {}
+        self._gaps = set()
 
     def add(self, contestant, figures):
         """Those of one round; what is None is not known."""
         for key, value in figures.items():
-            if value is not None:
+            if value is None:
+                self._gaps.add((contestant, key))
+            else:
                 self._figures.setdefault((contestant, key), []).append(value)
+
+    def is_complete(self, contestant, key):
+        """Was it known in each round?"""
+        return (contestant, key) in self._figures and (contestant, key) not in self._gaps
+
+    def keys(self, contestant):
+        """Of all that is known of it, as they came."""
+        return [key for name, key in self._figures if name == contestant]
 
     def values(self, contestant, key):
         """Of each round; empty: not known."""
@@ -45,8 +57,9 @@ class Row(NamedTuple):
     ours, peer: contestants.  The ratio says how many times better ours is, of a
     figure of which less is better unless `more`: the median of the rounds' ratios, as
     the host's pace changes from round to round, for both.  At most one of `ratio`, `above`
-    (a ratio that has to be exceeded), `at_most` and `at_least` (of our figure
-    alone) must be reached; a row without them just tells.
+    (a ratio that has to be exceeded), `at_most`, `at_least` and `words` (of our figure
+    alone) must be reached; a row without them just tells.  words: each round has to say
+    one of these.  told: a figure that has no ratio.
     """
     key: str
     label: str
@@ -59,9 +72,11 @@ class Row(NamedTuple):
     at_most: float = None
     at_least: float = None
     aim: str = ""
+    words: tuple = ()
+    told: bool = False
 
     def _ratio(self, seen):
-        if self.at_most or self.at_least:
+        if self.told or self.at_most is not None or self.at_least is not None:
             return None
         names = (self.ours, self.peer) if self.more else (self.peer, self.ours)
         better, worse = (seen.values(name, self.key) for name in names)
@@ -75,35 +90,42 @@ class Row(NamedTuple):
                              (self.at_most, "at most "), (self.at_least, "at least ")):
             if limit is not None:
                 return f"{words}{limit:g}"
-        return ""
+        return " or ".join(self.words)
 
-    def _reached(self, own, ratio):
+    def _reached(self, seen, ratio):
         """None: nothing has to be, or that is not known."""
-        for limit, value, holds in (
-                (self.ratio, ratio, lambda a, b: a >= b), (self.above, ratio, lambda a, b: a > b),
-                (self.at_most, own, lambda a, b: a <= b),
-                (self.at_least, own, lambda a, b: a >= b)):
+        if self.words:
+            said = seen.values(self.ours, self.key)
+            return all(word in self.words for word in said) if said else None
+        if not seen.is_complete(self.ours, self.key):
+            return None
+        alone = self.at_most is not None or self.at_least is not None
+        value = seen.median(self.ours, self.key) if alone else ratio
+        for limit, holds in ((self.ratio, operator.ge), (self.above, operator.gt),
+                             (self.at_most, operator.le), (self.at_least, operator.ge)):
             if limit is not None and value is not None:
                 return holds(value, limit)
         return None
 
     def _show(self, values):
-        """Median and spread."""
+        """Median and spread; of words, how often which."""
         if not values:
             return "-"
+        if any(isinstance(value, str) for value in values):
+            counts = Counter(values)
+            return "; ".join(str(word) if len(counts) == 1 else f"{count}x {word}"
+                             for word, count in counts.items())
         text = f"{statistics.median(values):.{self.decimals}f}"
         if len(values) == 1:
             return text
         return f"{text} ({min(values):.{self.decimals}f}..{max(values):.{self.decimals}f})"
 
     def result(self, seen):
-        """What the table, and whoever reads build/bench.json, is told."""
+        """The row of the table, and of the JSON."""
         ratio = self._ratio(seen)
-        must = self._must()
-        reached = self._reached(seen.median(self.ours, self.key), ratio)
         return Result(self.label, self._show(seen.values(self.ours, self.key)),
                       self._show(seen.values(self.peer, self.key)) if self.peer else "",
-                      ratio, must, reached, self.aim,
+                      ratio, self._must(), self._reached(seen, ratio), self.aim,
                       self.ratio if self.above is None else self.above)
 
 
