@@ -23,7 +23,7 @@ import steps
 from kernel_source import BUILD, PRISTINE, ROOT, Unusable, read, unpack
 from host import program  # kernel_source knows where
 
-SELFTEST = ROOT / "tools/testing/selftests/virtio_balloon"
+LAB = ROOT / "tools/testing/lab"
 LINUX = BUILD / "linux"  # what the tests' kernels are built from
 TREE = BUILD / "series-tree"  # the series is applied to this, and built
 WORK = BUILD / "series-check"  # builds and logs
@@ -465,7 +465,7 @@ def main():
     results, patches = Results(), []
     if results.check("make series", lambda: patches.extend(series.make())):
         del patches[0]  # the cover letter
-        subprocess.run(["sh", SELFTEST / "tree.sh"], check=True)
+        subprocess.run(["sh", LAB / "tree.sh"], check=True)
         checks(results, patches)
     print(f"{results['passed']} passed, {results['failed']} failed")
     return 1 if results["failed"] else 0

@@ -26,7 +26,7 @@ SERIES = ROOT / "tools/series"
 WEAVES = SERIES / "weaves"
 SUFFIX = ".weave"
 BINARY = (".png",)
-OVERLAY = ("drivers", "include", "mm", "Documentation", "tools/testing")
+OVERLAY = ("drivers", "include", "mm", "Documentation", "tools/testing/selftests")
 TOUCHED = re.compile(r"^(?:(?:---|\+\+\+) [ab]/|rename (?:from|to) )([^\t\n]+)", re.MULTILINE)
 
 
