@@ -46,11 +46,11 @@ struct balloon_device *balloon_device_alloc(struct virtio_device *vdev)
 	mutex_init(&bd->balloon_lock);
 	mutex_init(&bd->reset_lock);
 	init_rwsem(&bd->notifying);
-	INIT_LIST_HEAD(&bd->unsettled);
-	INIT_LIST_HEAD(&bd->pending);
-	INIT_LIST_HEAD(&bd->free_batches);
-	balloon_mapping_init(&bd->bm, &balloon_mapping_ops);
-	balloon_restraint_init(bd);
+	INIT_LIST_HEAD(&bd->queues.unsettled);
+	INIT_LIST_HEAD(&bd->queues.pending);
+	INIT_LIST_HEAD(&bd->pool.free);
+	balloon_mapping_init(&bd->ledger.bm, &balloon_mapping_ops);
+	balloon_guest_init(bd);
 	balloon_trial_init(bd);
 	init_waitqueue_head(&bd->wait);
 	atomic_set(&bd->events, 0);
@@ -258,9 +258,9 @@ static bool balloon_has_vq(struct balloon_device *bd,
 static int balloon_find_queues(struct balloon_device *bd)
 {
 	const struct balloon_vq vqs[] = {
-		{ "inflate", balloon_queue_acked, &bd->inflate.vq,
+		{ "inflate", balloon_queue_acked, &bd->queues.inflate.vq,
 		  BALLOON_VQ_ALWAYS },
-		{ "deflate", balloon_queue_acked, &bd->deflate.vq,
+		{ "deflate", balloon_queue_acked, &bd->queues.deflate.vq,
 		  BALLOON_VQ_ALWAYS },
 		{ "stats", balloon_stats_requested, &bd->stats.vq,
 		  VIRTIO_BALLOON_F_STATS_VQ },
@@ -293,8 +293,8 @@ static int balloon_find_queues(struct balloon_device *bd)
 static void balloon_forget_queues(struct balloon_device *bd)
 {
 	bd->vdev->config->del_vqs(bd->vdev);
-	bd->inflate.vq = NULL;
-	bd->deflate.vq = NULL;
+	bd->queues.inflate.vq = NULL;
+	bd->queues.deflate.vq = NULL;
 	bd->stats.vq = NULL;
 	bd->hinting.vq = NULL;
 	bd->reporting.vq = NULL;
@@ -321,7 +321,7 @@ int balloon_device_ready(struct balloon_device *bd)
 	balloon_report_start(bd);
 	WRITE_ONCE(bd->was_reset, false);
 	WRITE_ONCE(bd->broken, false);
-	balloon_mapping_open(&bd->bm);
+	balloon_mapping_open(&bd->ledger.bm);
 	balloon_mapping_open(&bd->trial.bm);
 	WRITE_ONCE(bd->config_changed, true);
 	return 0;
@@ -378,7 +378,7 @@ void balloon_device_take_down(struct balloon_device *bd)
 	balloon_device_reset(bd);
 	/* A question that came while the statistics were stopped has no answer. */
 	balloon_may_sleep(bd, BALLOON_AWAKE_STATS);
-	if (!bd->inflate.vq)
+	if (!bd->queues.inflate.vq)
 		return;
 	balloon_queues_abandon(bd);
 	balloon_hinting_abandon(bd);

@@ -44,7 +44,7 @@ static int balloon_validate(struct virtio_device *vdev)
 static void balloon_quiesce(struct balloon_device *bd)
 {
 	WRITE_ONCE(bd->dying, true);
-	balloon_mapping_close(&bd->bm);
+	balloon_mapping_close(&bd->ledger.bm);
 	balloon_mapping_close(&bd->trial.bm);
 	balloon_event(bd);
 }

@@ -42,11 +42,11 @@ static bool balloon_isolate_page(struct address_space *mapping,
 	struct balloon_device *bd = to_balloon_device(mapping);
 	bool isolated;
 
-	spin_lock(&bd->bm.pages_lock);
-	isolated = balloon_mapping_isolate(&bd->bm, page);
+	spin_lock(&bd->ledger.bm.pages_lock);
+	isolated = balloon_mapping_isolate(&bd->ledger.bm, page);
 	if (isolated)
 		balloon_device_get(bd);
-	spin_unlock(&bd->bm.pages_lock);
+	spin_unlock(&bd->ledger.bm.pages_lock);
 	return isolated;
 }
 
@@ -56,10 +56,10 @@ static void balloon_putback_page(struct address_space *mapping,
 	struct balloon_device *bd = to_balloon_device(mapping);
 	bool wanted;
 
-	spin_lock(&bd->bm.pages_lock);
-	balloon_mapping_putback(&bd->bm, page);
-	wanted = bd->wants_isolated;
-	spin_unlock(&bd->bm.pages_lock);
+	spin_lock(&bd->ledger.bm.pages_lock);
+	balloon_mapping_putback(&bd->ledger.bm, page);
+	wanted = bd->ledger.wants_isolated;
+	spin_unlock(&bd->ledger.bm.pages_lock);
 
 	if (wanted)
 		balloon_event(bd);
@@ -89,17 +89,17 @@ static void balloon_replace_managed(struct balloon_device *bd,
 static bool balloon_replace(struct balloon_device *bd, struct page *new,
 			    struct page *old, struct balloon_leave *leave)
 {
-	struct balloon_batch *inflate = bd->inflate.open;
-	struct balloon_batch *deflate = bd->deflate.open;
+	struct balloon_batch *inflate = bd->queues.inflate.open;
+	struct balloon_batch *deflate = bd->queues.deflate.open;
 	bool first = !inflate->nr_pages || !deflate->nr_numbers;
 
-	lockdep_assert_held(&bd->bm.pages_lock);
+	lockdep_assert_held(&bd->ledger.bm.pages_lock);
 	get_page(new);
-	balloon_mapping_forget(&bd->bm, old);
-	bd->nr_pages[BALLOON_PAGE_PRIVATE]++;
+	balloon_mapping_forget(&bd->ledger.bm, old);
+	bd->ledger.nr_pages[BALLOON_PAGE_PRIVATE]++;
 	if (bd->must_tell_host) {
-		bd->nr_pages[BALLOON_PAGE_LEAVING]++;
-		bd->nr_held++;
+		bd->ledger.nr_pages[BALLOON_PAGE_LEAVING]++;
+		bd->ledger.nr_refs++;
 	}
 	VM_WARN_ON_ONCE(!balloon_counts_add_up(bd));
 
@@ -112,18 +112,18 @@ static bool balloon_replace(struct balloon_device *bd, struct page *new,
 		deflate->pages[deflate->nr_pages++] = old;
 	leave->batch = deflate;
 	leave->uses = deflate->uses;
-	return first || bd->wants_isolated;
+	return first || bd->ledger.wants_isolated;
 }
 
 /* Returns 0 with both batches open, or -EAGAIN if there is no room in one. */
 static int balloon_may_replace(struct balloon_device *bd, struct page *new)
 {
-	lockdep_assert_held(&bd->bm.pages_lock);
+	lockdep_assert_held(&bd->ledger.bm.pages_lock);
 	if (READ_ONCE(bd->dying) || READ_ONCE(bd->broken) ||
 	    !balloon_page_has_number(new))
 		return -EBUSY;
-	if (!balloon_queue_open(bd, &bd->inflate) ||
-	    !balloon_queue_open(bd, &bd->deflate))
+	if (!balloon_queue_open(bd, &bd->queues.inflate) ||
+	    !balloon_queue_open(bd, &bd->queues.deflate))
 		return -EAGAIN;
 	return 0;
 }
@@ -135,11 +135,11 @@ static int balloon_try_replace(struct balloon_device *bd, struct page *new,
 	bool wake = false;
 	int err;
 
-	spin_lock(&bd->bm.pages_lock);
+	spin_lock(&bd->ledger.bm.pages_lock);
 	err = balloon_may_replace(bd, new);
 	if (!err)
 		wake = balloon_replace(bd, new, old, leave);
-	spin_unlock(&bd->bm.pages_lock);
+	spin_unlock(&bd->ledger.bm.pages_lock);
 	if (err)
 		return err;
 
@@ -159,7 +159,7 @@ static struct balloon_migrator *balloon_migrator(struct balloon_device *bd)
 {
 	struct balloon_migrator *found = bd->migrators, *m;
 
-	lockdep_assert_held(&bd->bm.pages_lock);
+	lockdep_assert_held(&bd->ledger.bm.pages_lock);
 	for (m = bd->migrators; m < bd->migrators + BALLOON_MIGRATORS; m++) {
 		if (m->pid == current->pid) {
 			found = m;
@@ -186,10 +186,10 @@ static long balloon_wait_begins(struct balloon_device *bd)
 {
 	long left;
 
-	spin_lock(&bd->bm.pages_lock);
+	spin_lock(&bd->ledger.bm.pages_lock);
 	left = balloon_migrator(bd)->left;
-	bd->nr_put_waiters++;
-	spin_unlock(&bd->bm.pages_lock);
+	bd->pool.nr_waiters++;
+	spin_unlock(&bd->ledger.bm.pages_lock);
 	return left;
 }
 
@@ -197,11 +197,11 @@ static void balloon_wait_ends(struct balloon_device *bd, unsigned long since)
 {
 	struct balloon_migrator *m;
 
-	spin_lock(&bd->bm.pages_lock);
+	spin_lock(&bd->ledger.bm.pages_lock);
 	m = balloon_migrator(bd);
 	m->left -= min_t(unsigned long, jiffies - since, m->left);
-	bd->nr_put_waiters--;
-	spin_unlock(&bd->bm.pages_lock);
+	bd->pool.nr_waiters--;
+	spin_unlock(&bd->ledger.bm.pages_lock);
 }
 
 /* Waits for a free batch. Returns as balloon_may_replace(). */
@@ -215,13 +215,13 @@ static int balloon_replace_waiting(struct balloon_device *bd, struct page *new,
 	int err;
 
 	for (;;) {
-		puts = READ_ONCE(bd->nr_puts);
+		puts = READ_ONCE(bd->pool.nr_puts);
 		err = balloon_try_replace(bd, new, old, leave);
 		if (err != -EAGAIN || !left)
 			break;
 		balloon_event(bd);	/* the kthread closes what is open */
 		left = wait_event_timeout(bd->wait,
-					  READ_ONCE(bd->nr_puts) != puts ||
+					  READ_ONCE(bd->pool.nr_puts) != puts ||
 					  balloon_migration_ends(bd), left);
 	}
 	balloon_wait_ends(bd, since);

@@ -26,26 +26,27 @@
  * Context: pages_lock held.
  */
 bool balloon_counts_add_up(struct balloon_device *bd)
+	__must_hold(&bd->ledger.bm.pages_lock)
 {
-	unsigned long sum = bd->bm.nr_resident + bd->bm.nr_isolated;
+	unsigned long sum = bd->ledger.bm.nr_resident + bd->ledger.bm.nr_isolated;
 	unsigned int state;
 
-	lockdep_assert_held(&bd->bm.pages_lock);
+	lockdep_assert_held(&bd->ledger.bm.pages_lock);
 	for (state = 0; state < BALLOON_PAGE_STATES; state++)
-		sum += bd->nr_pages[state];
-	return sum == bd->nr_held;
+		sum += bd->ledger.nr_pages[state];
+	return sum == bd->ledger.nr_refs;
 }
 
 static void balloon_counts_unlock(struct balloon_device *bd)
-	__releases(&bd->bm.pages_lock)
+	__releases(&bd->ledger.bm.pages_lock)
 {
 	VM_WARN_ON_ONCE(!balloon_counts_add_up(bd));
-	spin_unlock(&bd->bm.pages_lock);
+	spin_unlock(&bd->ledger.bm.pages_lock);
 }
 
 static unsigned long __balloon_size(struct balloon_device *bd)
 {
-	return bd->nr_held - bd->nr_pages[BALLOON_PAGE_LEAVING] - bd->nr_canary;
+	return bd->ledger.nr_refs - bd->ledger.nr_pages[BALLOON_PAGE_LEAVING] - bd->ledger.nr_canary;
 }
 
 /**
@@ -63,9 +64,9 @@ unsigned long balloon_size(struct balloon_device *bd)
 {
 	unsigned long size;
 
-	spin_lock(&bd->bm.pages_lock);
+	spin_lock(&bd->ledger.bm.pages_lock);
 	size = __balloon_size(bd);
-	spin_unlock(&bd->bm.pages_lock);
+	spin_unlock(&bd->ledger.bm.pages_lock);
 	return size;
 }
 
@@ -84,9 +85,9 @@ unsigned long balloon_actual(struct balloon_device *bd)
 {
 	unsigned long actual;
 
-	spin_lock(&bd->bm.pages_lock);
-	actual = __balloon_size(bd) - bd->nr_unconfirmed;
-	spin_unlock(&bd->bm.pages_lock);
+	spin_lock(&bd->ledger.bm.pages_lock);
+	actual = __balloon_size(bd) - bd->ledger.nr_unconfirmed;
+	spin_unlock(&bd->ledger.bm.pages_lock);
 	return actual;
 }
 
@@ -113,13 +114,13 @@ void balloon_adjust_managed(struct balloon_device *bd, struct page *page,
  */
 void balloon_choose_node(struct balloon_device *bd)
 {
-	bd->nid = balloon_sparest_node();
+	bd->blocks.nid = balloon_sparest_node();
 }
 
 /* What has to be reclaimed is left to kswapd, so that the driver is in nobody's way. */
 static gfp_t balloon_gfp(struct balloon_device *bd, unsigned int order)
 {
-	gfp_t gfp = mapping_gfp_mask(&bd->bm.mapping) | __GFP_NOWARN |
+	gfp_t gfp = mapping_gfp_mask(&bd->ledger.bm.mapping) | __GFP_NOWARN |
 		    __GFP_NORETRY | __GFP_NOMEMALLOC;
 
 	return gfp & (order ? ~__GFP_RECLAIM : ~__GFP_DIRECT_RECLAIM);
@@ -143,7 +144,7 @@ struct page *balloon_alloc_block(struct balloon_device *bd, unsigned int order)
 
 	KUNIT_STATIC_STUB_REDIRECT(balloon_alloc_block, bd, order);
 
-	page = alloc_pages_node(bd->nid, gfp, order);
+	page = alloc_pages_node(bd->blocks.nid, gfp, order);
 	if (page && order)
 		split_page(page, order);
 	return page;
@@ -287,7 +288,7 @@ static bool balloon_interrupted(struct balloon_device *bd)
  */
 static unsigned int balloon_largest_block(struct balloon_device *bd)
 {
-	return balloon_guest_is_fragmented(bd) ? 0 : bd->order;
+	return balloon_guest_is_fragmented(bd) ? 0 : bd->blocks.order;
 }
 
 /* Fills @batch up to @nr guest pages. */
@@ -316,7 +317,7 @@ static void balloon_batch_fill(struct balloon_device *bd,
 			largest = order - 1;
 			/* Another node may have larger ones. */
 			if (nr_online_nodes == 1)
-				bd->order = largest;
+				bd->blocks.order = largest;
 			continue;
 		}
 		balloon_adjust_managed(bd, page, -(1L << order));
@@ -351,7 +352,7 @@ static bool balloon_batch_fill_canary(struct balloon_device *bd,
  */
 static bool balloon_wants_canary(struct balloon_device *bd, unsigned long want)
 {
-	return READ_ONCE(bd->canary) == BALLOON_CANARY_UNSENT &&
+	return READ_ONCE(bd->pool.canary) == BALLOON_CANARY_UNSENT &&
 	       want > BALLOON_LARGE_MESSAGE / BALLOON_PER_GUEST_PAGE;
 }
 
@@ -403,20 +404,20 @@ int balloon_inflate(struct balloon_device *bd, unsigned long want,
 	if (canary)
 		balloon_batch_make_canary(bd, batch);
 
-	spin_lock(&bd->bm.pages_lock);
-	bd->nr_pages[BALLOON_PAGE_PRIVATE] += nr;
-	bd->nr_held += nr;
+	spin_lock(&bd->ledger.bm.pages_lock);
+	bd->ledger.nr_pages[BALLOON_PAGE_PRIVATE] += nr;
+	bd->ledger.nr_refs += nr;
 	if (canary)
-		bd->nr_canary = nr;
+		bd->ledger.nr_canary = nr;
 	else
-		bd->nr_unconfirmed += nr;
+		bd->ledger.nr_unconfirmed += nr;
 	balloon_counts_unlock(bd);
 	count_vm_events(BALLOON_INFLATE, nr);
 
 	mutex_lock(&bd->balloon_lock);
 	if (canary)
-		WRITE_ONCE(bd->canary, BALLOON_CANARY_SENT);
-	balloon_queue_add(bd, &bd->inflate, batch);
+		WRITE_ONCE(bd->pool.canary, BALLOON_CANARY_SENT);
+	balloon_queue_add(bd, &bd->queues.inflate, batch);
 	if (balloon_queues_advance(bd))
 		err = -EIO;
 	balloon_queues_unlock(bd);
@@ -430,11 +431,11 @@ int balloon_inflate(struct balloon_device *bd, unsigned long want,
 static void balloon_batch_confirm(struct balloon_device *bd,
 				  struct balloon_batch *batch)
 {
-	lockdep_assert_held(&bd->bm.pages_lock);
+	lockdep_assert_held(&bd->ledger.bm.pages_lock);
 	if (batch->canary)
-		bd->nr_canary = 0;
+		bd->ledger.nr_canary = 0;
 	else if (!batch->replaces)
-		bd->nr_unconfirmed -= batch->nr_pages;
+		bd->ledger.nr_unconfirmed -= batch->nr_pages;
 }
 
 /**
@@ -446,10 +447,11 @@ static void balloon_batch_confirm(struct balloon_device *bd,
  */
 void balloon_batch_posted(struct balloon_device *bd,
 			  struct balloon_batch *batch)
+	__must_hold(&bd->balloon_lock)
 {
-	spin_lock(&bd->bm.pages_lock);
-	bd->nr_pages[BALLOON_PAGE_PRIVATE] -= batch->nr_pages;
-	bd->nr_pages[BALLOON_PAGE_IN_FLIGHT] += batch->nr_pages;
+	spin_lock(&bd->ledger.bm.pages_lock);
+	bd->ledger.nr_pages[BALLOON_PAGE_PRIVATE] -= batch->nr_pages;
+	bd->ledger.nr_pages[BALLOON_PAGE_IN_FLIGHT] += batch->nr_pages;
 	balloon_counts_unlock(bd);
 }
 
@@ -463,14 +465,14 @@ static unsigned int balloon_settle_replacements(struct balloon_device *bd,
 	unsigned int i, locked = 0;
 	struct page *page;
 
-	lockdep_assert_held(&bd->bm.pages_lock);
+	lockdep_assert_held(&bd->ledger.bm.pages_lock);
 	for (i = 0; i < batch->nr_pages; i++) {
 		page = batch->pages[i];
 		if (!trylock_page(page)) {
 			batch->pages[locked++] = page;
 			continue;
 		}
-		balloon_mapping_insert(&bd->bm, page);
+		balloon_mapping_insert(&bd->ledger.bm, page);
 		unlock_page(page);
 	}
 	return locked;
@@ -489,17 +491,18 @@ static unsigned int balloon_settle_replacements(struct balloon_device *bd,
  */
 bool balloon_batch_settle(struct balloon_device *bd,
 			  struct balloon_batch *batch)
+	__must_hold(&bd->balloon_lock)
 {
 	unsigned int locked = 0;
 
-	spin_lock(&bd->bm.pages_lock);
+	spin_lock(&bd->ledger.bm.pages_lock);
 	balloon_batch_confirm(bd, batch);
 	if (batch->replaces)
 		locked = balloon_settle_replacements(bd, batch);
 	else
-		balloon_mapping_insert_new(&bd->bm, batch->pages,
+		balloon_mapping_insert_new(&bd->ledger.bm, batch->pages,
 					   batch->nr_pages);
-	bd->nr_pages[BALLOON_PAGE_IN_FLIGHT] -= batch->nr_pages - locked;
+	bd->ledger.nr_pages[BALLOON_PAGE_IN_FLIGHT] -= batch->nr_pages - locked;
 	balloon_counts_unlock(bd);
 
 	batch->nr_pages = locked;
@@ -526,7 +529,7 @@ static enum balloon_page_state
 balloon_batch_state(const struct balloon_device *bd,
 		    const struct balloon_batch *batch)
 {
-	if (batch->queue != &bd->inflate)
+	if (batch->queue != &bd->queues.inflate)
 		return BALLOON_PAGE_LEAVING;
 	return batch->posted ? BALLOON_PAGE_IN_FLIGHT : BALLOON_PAGE_PRIVATE;
 }
@@ -559,11 +562,11 @@ void balloon_batch_release(struct balloon_device *bd,
 	}
 	balloon_pages_managed(bd, batch->pages, nr);
 
-	spin_lock(&bd->bm.pages_lock);
+	spin_lock(&bd->ledger.bm.pages_lock);
 	if (state != BALLOON_PAGE_LEAVING)
 		balloon_batch_confirm(bd, batch);
-	bd->nr_pages[state] -= nr;
-	bd->nr_held -= nr;
+	bd->ledger.nr_pages[state] -= nr;
+	bd->ledger.nr_refs -= nr;
 	balloon_counts_unlock(bd);
 
 	/* Those that are LEAVING have been counted when they were taken. */
@@ -588,15 +591,15 @@ static void balloon_batch_taken(struct balloon_device *bd,
 static void balloon_batch_take(struct balloon_device *bd,
 			       struct balloon_batch *batch, unsigned int max)
 {
-	struct balloon_mapping *bm = &bd->bm;
+	struct balloon_mapping *bm = &bd->ledger.bm;
 	unsigned int nr;
 
 	spin_lock(&bm->pages_lock);
 	nr = balloon_mapping_take(bm, batch->pages, max);
 	if (!nr && bm->nr_resident)
 		nr = balloon_mapping_take_locked(bm, batch->pages);
-	bd->nr_pages[BALLOON_PAGE_LEAVING] += nr;
-	bd->wants_isolated = !nr;
+	bd->ledger.nr_pages[BALLOON_PAGE_LEAVING] += nr;
+	bd->ledger.wants_isolated = !nr;
 	balloon_counts_unlock(bd);
 	balloon_batch_taken(bd, batch, nr);
 }
@@ -614,7 +617,7 @@ static void balloon_batch_take_at_oom(struct balloon_device *bd,
 				      struct balloon_batch *batch,
 				      unsigned int max)
 {
-	struct balloon_mapping *bm = &bd->bm;
+	struct balloon_mapping *bm = &bd->ledger.bm;
 	unsigned long left = READ_ONCE(bm->nr_resident);
 	unsigned long end = jiffies + BALLOON_LOOK_AGAIN;
 	unsigned int nr;
@@ -624,7 +627,7 @@ static void balloon_batch_take_at_oom(struct balloon_device *bd,
 		nr = balloon_mapping_take_wanted(bm, batch->pages, max,
 						 BALLOON_LOOKS_AT_OOM,
 						 balloon_wanted_at_oom, bd);
-		bd->nr_pages[BALLOON_PAGE_LEAVING] += nr;
+		bd->ledger.nr_pages[BALLOON_PAGE_LEAVING] += nr;
 		balloon_counts_unlock(bd);
 		left -= min(left, BALLOON_LOOKS_AT_OOM);
 		cond_resched();
@@ -640,7 +643,7 @@ static void balloon_queue_deflate(struct balloon_device *bd,
 				  struct balloon_batch *batch)
 {
 	lockdep_assert_held(&bd->balloon_lock);
-	balloon_queue_add(bd, &bd->deflate, batch);
+	balloon_queue_add(bd, &bd->queues.deflate, batch);
 	if (!bd->must_tell_host)
 		balloon_batch_release(bd, batch);
 }
@@ -737,25 +740,25 @@ unsigned long balloon_leaving(struct balloon_device *bd)
 {
 	unsigned long leaving;
 
-	spin_lock(&bd->bm.pages_lock);
-	leaving = bd->nr_pages[BALLOON_PAGE_LEAVING];
-	spin_unlock(&bd->bm.pages_lock);
+	spin_lock(&bd->ledger.bm.pages_lock);
+	leaving = bd->ledger.nr_pages[BALLOON_PAGE_LEAVING];
+	spin_unlock(&bd->ledger.bm.pages_lock);
 	return leaving;
 }
 
 /**
- * balloon_held - guest pages that the balloon has a reference on
+ * balloon_refs - guest pages that the balloon has a reference on
  * @bd: the balloon
  *
  * Context: process, takes pages_lock.
  */
-unsigned long balloon_held(struct balloon_device *bd)
+unsigned long balloon_refs(struct balloon_device *bd)
 {
 	unsigned long held;
 
-	spin_lock(&bd->bm.pages_lock);
-	held = bd->nr_held;
-	spin_unlock(&bd->bm.pages_lock);
+	spin_lock(&bd->ledger.bm.pages_lock);
+	held = bd->ledger.nr_refs;
+	spin_unlock(&bd->ledger.bm.pages_lock);
 	return held;
 }
 
@@ -765,11 +768,11 @@ unsigned long balloon_held(struct balloon_device *bd)
  */
 static unsigned long balloon_await_all_back(struct balloon_device *bd)
 {
-	unsigned long before = balloon_held(bd), left;
+	unsigned long before = balloon_refs(bd), left;
 
-	wait_event_timeout(bd->wait, !balloon_held(bd) ||
+	wait_event_timeout(bd->wait, !balloon_refs(bd) ||
 			   READ_ONCE(bd->dying), BALLOON_LOOK_AGAIN);
-	left = balloon_held(bd);
+	left = balloon_refs(bd);
 	return before - min(before, left);
 }
 
@@ -826,10 +829,10 @@ unsigned long balloon_want_isolated(struct balloon_device *bd)
 	struct balloon_mapping *trial = &bd->trial.bm;
 	unsigned long nr;
 
-	spin_lock(&bd->bm.pages_lock);
-	nr = bd->bm.nr_isolated;
-	bd->wants_isolated = nr;
-	spin_unlock(&bd->bm.pages_lock);
+	spin_lock(&bd->ledger.bm.pages_lock);
+	nr = bd->ledger.bm.nr_isolated;
+	bd->ledger.wants_isolated = nr;
+	spin_unlock(&bd->ledger.bm.pages_lock);
 
 	spin_lock(&trial->pages_lock);
 	nr += trial->nr_isolated;
@@ -893,7 +896,7 @@ static int balloon_drain_step(struct balloon_device *bd, long *look_in)
 /* Deflates all, as long as the host answers. */
 static void balloon_drain(struct balloon_device *bd)
 {
-	unsigned long acked = READ_ONCE(bd->nr_acked), now_acked;
+	unsigned long acked = READ_ONCE(bd->queues.nr_acked), now_acked;
 	struct balloon_patience patience;
 	long look_in;
 	int err, seen;
@@ -908,7 +911,7 @@ static void balloon_drain(struct balloon_device *bd)
 		if (err != -EBUSY)
 			return;
 
-		now_acked = READ_ONCE(bd->nr_acked);
+		now_acked = READ_ONCE(bd->queues.nr_acked);
 		if (acked != now_acked) {
 			acked = now_acked;
 			balloon_patience_begin(&patience);
@@ -938,18 +941,18 @@ void balloon_release_resident(struct balloon_device *bd)
 {
 	struct balloon_batch *batch;
 
-	if (!READ_ONCE(bd->bm.nr_resident))
+	if (!READ_ONCE(bd->ledger.bm.nr_resident))
 		return;
 	batch = balloon_batch_get(bd, 0);
 	if (WARN_ON_ONCE(!batch))
 		return;
-	batch->queue = &bd->deflate;
+	batch->queue = &bd->queues.deflate;
 	do {
 		batch->nr_numbers = 0;
 		balloon_batch_take(bd, batch, balloon_batch_room(batch));
 		balloon_batch_release(bd, batch);
 		cond_resched();
-	} while (READ_ONCE(bd->bm.nr_resident));
+	} while (READ_ONCE(bd->ledger.bm.nr_resident));
 	balloon_batch_put(bd, batch);
 }
 
@@ -964,7 +967,7 @@ void balloon_release_resident(struct balloon_device *bd)
 void balloon_give_back(struct balloon_device *bd)
 {
 	/* Closed already, but where probe unwinds. */
-	balloon_mapping_close(&bd->bm);
+	balloon_mapping_close(&bd->ledger.bm);
 	balloon_mapping_close(&bd->trial.bm);
 	balloon_wait_isolated(bd);
 	balloon_trial_end(bd);

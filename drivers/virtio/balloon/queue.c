@@ -14,6 +14,9 @@
 
 #include "virtio_balloon.h"
 
+/* Unlocking a page is no event: the kthread tries unsettled batches this often. */
+#define BALLOON_SETTLE_AGAIN	DIV_ROUND_UP(HZ, 100)
+
 /* So many messages are worth a notification while more are on their way. */
 #define BALLOON_MESSAGES_PER_KICK	4U
 
@@ -32,13 +35,13 @@ int balloon_batches_alloc(struct balloon_device *bd)
 	KUNIT_STATIC_STUB_REDIRECT(balloon_batches_alloc, bd);
 	BUILD_BUG_ON(BALLOON_PER_GUEST_PAGE > BALLOON_SMALL_MESSAGE);
 
-	bd->batches = kcalloc(BALLOON_BATCHES, sizeof(*bd->batches),
+	bd->pool.batches = kcalloc(BALLOON_BATCHES, sizeof(*bd->pool.batches),
 			      GFP_KERNEL);
-	if (!bd->batches)
+	if (!bd->pool.batches)
 		return -ENOMEM;
 
 	for (i = 0; i < BALLOON_BATCHES; i++) {
-		batch = &bd->batches[i];
+		batch = &bd->pool.batches[i];
 		batch->numbers = kcalloc(BALLOON_LARGE_MESSAGE,
 					 sizeof(*batch->numbers), GFP_KERNEL);
 		batch->pages = kcalloc(BALLOON_LARGE_MESSAGE /
@@ -46,8 +49,8 @@ int balloon_batches_alloc(struct balloon_device *bd)
 				       sizeof(*batch->pages), GFP_KERNEL);
 		if (!batch->numbers || !batch->pages)
 			return -ENOMEM;
-		list_add_tail(&batch->node, &bd->free_batches);
-		bd->nr_free_batches++;
+		list_add_tail(&batch->node, &bd->pool.free);
+		bd->pool.nr_free++;
 	}
 	return 0;
 }
@@ -60,14 +63,14 @@ void balloon_batches_free(struct balloon_device *bd)
 {
 	unsigned int i;
 
-	if (!bd->batches)
+	if (!bd->pool.batches)
 		return;
 	for (i = 0; i < BALLOON_BATCHES; i++) {
-		kfree(bd->batches[i].numbers);
-		kfree(bd->batches[i].pages);
+		kfree(bd->pool.batches[i].numbers);
+		kfree(bd->pool.batches[i].pages);
 	}
-	kfree(bd->batches);
-	bd->batches = NULL;
+	kfree(bd->pool.batches);
+	bd->pool.batches = NULL;
 }
 
 static struct balloon_batch *__balloon_batch_get(struct balloon_device *bd,
@@ -75,15 +78,15 @@ static struct balloon_batch *__balloon_batch_get(struct balloon_device *bd,
 {
 	struct balloon_batch *batch;
 
-	lockdep_assert_held(&bd->bm.pages_lock);
-	if (bd->nr_free_batches <= reserve)
+	lockdep_assert_held(&bd->ledger.bm.pages_lock);
+	if (bd->pool.nr_free <= reserve)
 		return NULL;
 
-	batch = list_first_entry(&bd->free_batches, struct balloon_batch, node);
+	batch = list_first_entry(&bd->pool.free, struct balloon_batch, node);
 	list_del_init(&batch->node);
-	bd->nr_free_batches--;
+	bd->pool.nr_free--;
 
-	batch->limit = READ_ONCE(bd->canary) == BALLOON_CANARY_ACKED ?
+	batch->limit = READ_ONCE(bd->pool.canary) == BALLOON_CANARY_ACKED ?
 		       BALLOON_LARGE_MESSAGE : BALLOON_SMALL_MESSAGE;
 	batch->nr_numbers = 0;
 	batch->nr_pages = 0;
@@ -108,21 +111,21 @@ struct balloon_batch *balloon_batch_get(struct balloon_device *bd,
 {
 	struct balloon_batch *batch;
 
-	spin_lock(&bd->bm.pages_lock);
+	spin_lock(&bd->ledger.bm.pages_lock);
 	batch = __balloon_batch_get(bd, reserve);
-	spin_unlock(&bd->bm.pages_lock);
+	spin_unlock(&bd->ledger.bm.pages_lock);
 	return batch;
 }
 
 static void __balloon_batch_put(struct balloon_device *bd,
 				struct balloon_batch *batch)
 {
-	lockdep_assert_held(&bd->bm.pages_lock);
-	list_add(&batch->node, &bd->free_batches);
-	bd->nr_free_batches++;
+	lockdep_assert_held(&bd->ledger.bm.pages_lock);
+	list_add(&batch->node, &bd->pool.free);
+	bd->pool.nr_free++;
 	WRITE_ONCE(batch->uses, batch->uses + 1);
-	WRITE_ONCE(bd->nr_puts, bd->nr_puts + 1);
-	if (bd->nr_put_waiters)
+	WRITE_ONCE(bd->pool.nr_puts, bd->pool.nr_puts + 1);
+	if (bd->pool.nr_waiters)
 		wake_up(&bd->wait);
 }
 
@@ -135,9 +138,9 @@ static void __balloon_batch_put(struct balloon_device *bd,
  */
 void balloon_batch_put(struct balloon_device *bd, struct balloon_batch *batch)
 {
-	spin_lock(&bd->bm.pages_lock);
+	spin_lock(&bd->ledger.bm.pages_lock);
 	__balloon_batch_put(bd, batch);
-	spin_unlock(&bd->bm.pages_lock);
+	spin_unlock(&bd->ledger.bm.pages_lock);
 }
 
 /**
@@ -212,16 +215,16 @@ static void balloon_batch_await_turn(struct balloon_device *bd,
 				     struct balloon_queue *q,
 				     struct balloon_batch *batch)
 {
-	lockdep_assert_held(&bd->bm.pages_lock);
+	lockdep_assert_held(&bd->ledger.bm.pages_lock);
 	batch->queue = q;
-	list_add_tail(&batch->node, &bd->pending);
+	list_add_tail(&batch->node, &bd->queues.pending);
 }
 
 /* An empty batch is no message: a device breaks on a buffer of no size. */
 static void __balloon_queue_close(struct balloon_device *bd,
 				  struct balloon_queue *q)
 {
-	lockdep_assert_held(&bd->bm.pages_lock);
+	lockdep_assert_held(&bd->ledger.bm.pages_lock);
 	if (!q->open)
 		return;
 	if (q->open->nr_numbers)
@@ -238,8 +241,8 @@ static void __balloon_queue_close(struct balloon_device *bd,
 static void balloon_queue_close(struct balloon_device *bd,
 				struct balloon_queue *q)
 {
-	if (q == &bd->inflate)
-		__balloon_queue_close(bd, &bd->deflate);
+	if (q == &bd->queues.inflate)
+		__balloon_queue_close(bd, &bd->queues.deflate);
 	__balloon_queue_close(bd, q);
 }
 
@@ -253,13 +256,14 @@ static void balloon_queue_close(struct balloon_device *bd,
  */
 void balloon_queue_add(struct balloon_device *bd, struct balloon_queue *q,
 		       struct balloon_batch *batch)
+	__must_hold(&bd->balloon_lock)
 {
 	lockdep_assert_held(&bd->balloon_lock);
-	spin_lock(&bd->bm.pages_lock);
-	if (q == &bd->inflate)
-		__balloon_queue_close(bd, &bd->deflate);
+	spin_lock(&bd->ledger.bm.pages_lock);
+	if (q == &bd->queues.inflate)
+		__balloon_queue_close(bd, &bd->queues.deflate);
 	balloon_batch_await_turn(bd, q, batch);
-	spin_unlock(&bd->bm.pages_lock);
+	spin_unlock(&bd->ledger.bm.pages_lock);
 }
 
 /**
@@ -272,8 +276,9 @@ void balloon_queue_add(struct balloon_device *bd, struct balloon_queue *q,
  */
 struct balloon_batch *balloon_queue_open(struct balloon_device *bd,
 					 struct balloon_queue *q)
+	__must_hold(&bd->ledger.bm.pages_lock)
 {
-	lockdep_assert_held(&bd->bm.pages_lock);
+	lockdep_assert_held(&bd->ledger.bm.pages_lock);
 	if (q->open && !balloon_batch_room(q->open))
 		balloon_queue_close(bd, q);
 	if (!q->open)
@@ -296,13 +301,13 @@ static void balloon_queue_reap(struct balloon_device *bd,
 	virtqueue_disable_cb(q->vq);
 	while ((batch = virtqueue_get_buf(q->vq, &unused_length))) {
 		q->posted--;
-		WRITE_ONCE(bd->nr_acked, bd->nr_acked + 1);
+		WRITE_ONCE(bd->queues.nr_acked, bd->queues.nr_acked + 1);
 		if (batch->canary)
-			WRITE_ONCE(bd->canary, BALLOON_CANARY_ACKED);
-		if (q == &bd->deflate) {
+			WRITE_ONCE(bd->pool.canary, BALLOON_CANARY_ACKED);
+		if (q == &bd->queues.deflate) {
 			balloon_batch_release(bd, batch);
 		} else if (!balloon_batch_settle(bd, batch)) {
-			list_add_tail(&batch->node, &bd->unsettled);
+			list_add_tail(&batch->node, &bd->queues.unsettled);
 			continue;
 		}
 		balloon_batch_put(bd, batch);
@@ -317,7 +322,7 @@ static void balloon_queues_settle(struct balloon_device *bd)
 {
 	struct balloon_batch *batch, *next;
 
-	list_for_each_entry_safe(batch, next, &bd->unsettled, node) {
+	list_for_each_entry_safe(batch, next, &bd->queues.unsettled, node) {
 		if (!balloon_batch_settle(bd, batch))
 			continue;
 		list_del_init(&batch->node);
@@ -338,8 +343,8 @@ static void balloon_queues_kick(struct balloon_device *bd)
 {
 	if (READ_ONCE(bd->broken))
 		return;
-	balloon_queue_kick(&bd->inflate);
-	balloon_queue_kick(&bd->deflate);
+	balloon_queue_kick(&bd->queues.inflate);
+	balloon_queue_kick(&bd->queues.deflate);
 }
 
 /**
@@ -354,7 +359,7 @@ static void balloon_queues_kick(struct balloon_device *bd)
  */
 void balloon_queues_unlock(struct balloon_device *bd)
 {
-	bool inflate = bd->inflate.notify, deflate = bd->deflate.notify;
+	bool inflate = bd->queues.inflate.notify, deflate = bd->queues.deflate.notify;
 
 	lockdep_assert_held(&bd->balloon_lock);
 	if (!inflate && !deflate) {
@@ -362,15 +367,15 @@ void balloon_queues_unlock(struct balloon_device *bd)
 		return;
 	}
 
-	bd->inflate.notify = false;
-	bd->deflate.notify = false;
+	bd->queues.inflate.notify = false;
+	bd->queues.deflate.notify = false;
 	down_read(&bd->notifying);
 	mutex_unlock(&bd->balloon_lock);
 	/* In the order in which they were posted, see balloon_batch_may_be_posted(). */
 	if (inflate)
-		virtqueue_notify(bd->inflate.vq);
+		virtqueue_notify(bd->queues.inflate.vq);
 	if (deflate)
-		virtqueue_notify(bd->deflate.vq);
+		virtqueue_notify(bd->queues.deflate.vq);
 	up_read(&bd->notifying);
 }
 
@@ -378,7 +383,7 @@ void balloon_queues_unlock(struct balloon_device *bd)
 static unsigned int balloon_queue_unanswered(const struct balloon_device *bd,
 					     const struct balloon_queue *q)
 {
-	bool canary = q == &bd->inflate && bd->canary == BALLOON_CANARY_SENT;
+	bool canary = q == &bd->queues.inflate && bd->pool.canary == BALLOON_CANARY_SENT;
 
 	return q->posted > canary ? q->posted - canary : 0;
 }
@@ -389,13 +394,13 @@ static unsigned int balloon_queue_unanswered(const struct balloon_device *bd,
  */
 static void balloon_queues_close_in_turn(struct balloon_device *bd)
 {
-	struct balloon_queue *q = balloon_queue_unanswered(bd, &bd->inflate) ?
-				  &bd->deflate : &bd->inflate;
+	struct balloon_queue *q = balloon_queue_unanswered(bd, &bd->queues.inflate) ?
+				  &bd->queues.deflate : &bd->queues.inflate;
 
-	spin_lock(&bd->bm.pages_lock);
-	if (!bd->deflate.posted)
+	spin_lock(&bd->ledger.bm.pages_lock);
+	if (!bd->queues.deflate.posted)
 		balloon_queue_close(bd, q);
-	spin_unlock(&bd->bm.pages_lock);
+	spin_unlock(&bd->ledger.bm.pages_lock);
 }
 
 /*
@@ -407,14 +412,14 @@ static struct balloon_batch *balloon_queues_next(struct balloon_device *bd)
 	struct balloon_batch *batch, *next = NULL;
 
 	lockdep_assert_held(&bd->balloon_lock);
-	spin_lock(&bd->bm.pages_lock);
-	list_for_each_entry(batch, &bd->pending, node) {
+	spin_lock(&bd->ledger.bm.pages_lock);
+	list_for_each_entry(batch, &bd->queues.pending, node) {
 		if (batch->queue->vq->num_free) {
 			next = batch;
 			break;
 		}
 	}
-	spin_unlock(&bd->bm.pages_lock);
+	spin_unlock(&bd->ledger.bm.pages_lock);
 	return next;
 }
 
@@ -426,14 +431,14 @@ static struct balloon_batch *balloon_queues_next(struct balloon_device *bd)
 static bool balloon_batch_may_be_posted(struct balloon_device *bd,
 					const struct balloon_batch *batch)
 {
-	if (batch->queue == &bd->inflate)
-		return !bd->deflate.posted;
+	if (batch->queue == &bd->queues.inflate)
+		return !bd->queues.deflate.posted;
 
 	/* Of inflates that were posted before it the host hears first. */
-	balloon_queue_kick(&bd->inflate);
-	if (bd->inflate.notify)
+	balloon_queue_kick(&bd->queues.inflate);
+	if (bd->queues.inflate.notify)
 		balloon_event(bd);	/* so it has to wait for the next pass */
-	return !bd->inflate.notify;
+	return !bd->queues.inflate.notify;
 }
 
 /*
@@ -456,11 +461,11 @@ static bool balloon_batch_post(struct balloon_device *bd,
 	q->posted++;
 	q->unkicked++;
 
-	spin_lock(&bd->bm.pages_lock);
+	spin_lock(&bd->ledger.bm.pages_lock);
 	list_del_init(&batch->node);
-	spin_unlock(&bd->bm.pages_lock);
+	spin_unlock(&bd->ledger.bm.pages_lock);
 	batch->posted = true;
-	if (q == &bd->inflate)
+	if (q == &bd->queues.inflate)
 		balloon_batch_posted(bd, batch);
 	return true;
 }
@@ -475,10 +480,10 @@ static void balloon_queues_post(struct balloon_device *bd)
 		    !balloon_batch_post(bd, batch))
 			break;
 	}
-	if (bd->inflate.unkicked >= BALLOON_MESSAGES_PER_KICK)
-		balloon_queue_kick(&bd->inflate);
-	if (bd->deflate.unkicked >= BALLOON_MESSAGES_PER_KICK)
-		balloon_queue_kick(&bd->deflate);
+	if (bd->queues.inflate.unkicked >= BALLOON_MESSAGES_PER_KICK)
+		balloon_queue_kick(&bd->queues.inflate);
+	if (bd->queues.deflate.unkicked >= BALLOON_MESSAGES_PER_KICK)
+		balloon_queue_kick(&bd->queues.deflate);
 }
 
 /**
@@ -492,21 +497,22 @@ static void balloon_queues_post(struct balloon_device *bd)
  * Return: 0, or -EIO when the device is broken and no more will be done.
  */
 int balloon_queues_advance(struct balloon_device *bd)
+	__must_hold(&bd->balloon_lock)
 {
 	lockdep_assert_held(&bd->balloon_lock);
 	if (READ_ONCE(bd->broken))
 		return -EIO;
 
 	balloon_queues_settle(bd);
-	balloon_queue_reap(bd, &bd->deflate);
-	balloon_queue_reap(bd, &bd->inflate);
+	balloon_queue_reap(bd, &bd->queues.deflate);
+	balloon_queue_reap(bd, &bd->queues.inflate);
 
 	balloon_queues_post(bd);
 	balloon_queues_close_in_turn(bd);
 	balloon_queues_post(bd);
 
-	if (virtqueue_is_broken(bd->inflate.vq) ||
-	    virtqueue_is_broken(bd->deflate.vq)) {
+	if (virtqueue_is_broken(bd->queues.inflate.vq) ||
+	    virtqueue_is_broken(bd->queues.deflate.vq)) {
 		WRITE_ONCE(bd->broken, true);
 		return -EIO;
 	}
@@ -522,15 +528,16 @@ int balloon_queues_advance(struct balloon_device *bd)
  * Context: balloon_lock held, takes pages_lock.
  */
 bool balloon_queues_busy(struct balloon_device *bd)
+	__must_hold(&bd->balloon_lock)
 {
 	bool busy;
 
 	lockdep_assert_held(&bd->balloon_lock);
-	spin_lock(&bd->bm.pages_lock);
-	busy = !list_empty(&bd->pending) || !list_empty(&bd->unsettled) ||
-	       bd->inflate.open || balloon_queue_unanswered(bd, &bd->inflate) ||
-	       bd->deflate.open || bd->deflate.posted;
-	spin_unlock(&bd->bm.pages_lock);
+	spin_lock(&bd->ledger.bm.pages_lock);
+	busy = !list_empty(&bd->queues.pending) || !list_empty(&bd->queues.unsettled) ||
+	       bd->queues.inflate.open || balloon_queue_unanswered(bd, &bd->queues.inflate) ||
+	       bd->queues.deflate.open || bd->queues.deflate.posted;
+	spin_unlock(&bd->ledger.bm.pages_lock);
 	return busy;
 }
 
@@ -542,9 +549,10 @@ bool balloon_queues_busy(struct balloon_device *bd)
  * Return: jiffies until balloon_queues_advance() is due, events aside.
  */
 long balloon_queues_look_in(struct balloon_device *bd)
+	__must_hold(&bd->balloon_lock)
 {
 	lockdep_assert_held(&bd->balloon_lock);
-	return list_empty(&bd->unsettled) ? BALLOON_LOOK_AGAIN :
+	return list_empty(&bd->queues.unsettled) ? BALLOON_LOOK_AGAIN :
 					    BALLOON_SETTLE_AGAIN;
 }
 
@@ -557,7 +565,7 @@ static bool balloon_queue_arm(struct balloon_device *bd,
 {
 	if (!q->posted)
 		return true;
-	if (bd->canary == BALLOON_CANARY_SENT)
+	if (bd->pool.canary == BALLOON_CANARY_SENT)
 		return virtqueue_enable_cb(q->vq);
 	return virtqueue_enable_cb_delayed(q->vq);
 }
@@ -570,6 +578,7 @@ static bool balloon_queue_arm(struct balloon_device *bd,
  * Return: false if an acknowledgment is there already, and will be reaped.
  */
 bool balloon_queues_arm(struct balloon_device *bd)
+	__must_hold(&bd->balloon_lock)
 {
 	bool deflate, inflate;
 
@@ -578,8 +587,8 @@ bool balloon_queues_arm(struct balloon_device *bd)
 	if (READ_ONCE(bd->broken))
 		return true;
 	balloon_queues_kick(bd);
-	deflate = balloon_queue_arm(bd, &bd->deflate);
-	inflate = balloon_queue_arm(bd, &bd->inflate);
+	deflate = balloon_queue_arm(bd, &bd->queues.deflate);
+	inflate = balloon_queue_arm(bd, &bd->queues.inflate);
 	return deflate && inflate;
 }
 
@@ -659,13 +668,13 @@ void balloon_queues_discard_inflates(struct balloon_device *bd)
 	LIST_HEAD(discarded);
 
 	mutex_lock(&bd->balloon_lock);
-	spin_lock(&bd->bm.pages_lock);
-	balloon_queue_close(bd, &bd->inflate);
-	list_for_each_entry_safe(batch, next, &bd->pending, node) {
-		if (batch->queue == &bd->inflate)
+	spin_lock(&bd->ledger.bm.pages_lock);
+	balloon_queue_close(bd, &bd->queues.inflate);
+	list_for_each_entry_safe(batch, next, &bd->queues.pending, node) {
+		if (batch->queue == &bd->queues.inflate)
 			list_move_tail(&batch->node, &discarded);
 	}
-	spin_unlock(&bd->bm.pages_lock);
+	spin_unlock(&bd->ledger.bm.pages_lock);
 	mutex_unlock(&bd->balloon_lock);
 	balloon_batches_release(bd, &discarded);
 }
@@ -694,14 +703,14 @@ void balloon_queues_abandon(struct balloon_device *bd)
 	LIST_HEAD(abandoned);
 
 	mutex_lock(&bd->balloon_lock);
-	balloon_queue_abandon(&bd->inflate, &abandoned);
-	balloon_queue_abandon(&bd->deflate, &abandoned);
-	list_splice_tail_init(&bd->unsettled, &abandoned);
-	spin_lock(&bd->bm.pages_lock);
-	balloon_queue_close(bd, &bd->inflate);
-	list_splice_tail_init(&bd->pending, &abandoned);
-	spin_unlock(&bd->bm.pages_lock);
-	WRITE_ONCE(bd->canary, BALLOON_CANARY_UNSENT);
+	balloon_queue_abandon(&bd->queues.inflate, &abandoned);
+	balloon_queue_abandon(&bd->queues.deflate, &abandoned);
+	list_splice_tail_init(&bd->queues.unsettled, &abandoned);
+	spin_lock(&bd->ledger.bm.pages_lock);
+	balloon_queue_close(bd, &bd->queues.inflate);
+	list_splice_tail_init(&bd->queues.pending, &abandoned);
+	spin_unlock(&bd->ledger.bm.pages_lock);
+	WRITE_ONCE(bd->pool.canary, BALLOON_CANARY_UNSENT);
 	mutex_unlock(&bd->balloon_lock);
 	balloon_batches_release(bd, &abandoned);
 }

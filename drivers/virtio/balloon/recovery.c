@@ -41,9 +41,9 @@ static void balloon_recovery_begins(struct balloon_device *bd)
 	recovery->try_at = jiffies + msecs_to_jiffies(recovery->delay_ms);
 	recovery->nr_tries = 0;
 	recovery->down = true;
-	WRITE_ONCE(bd->state, BALLOON_RECOVERING);
-	WRITE_ONCE(bd->retry_delay_ms, 0);
-	WRITE_ONCE(bd->hold, BALLOON_HOLD_NONE);
+	WRITE_ONCE(bd->config.state, BALLOON_RECOVERING);
+	WRITE_ONCE(bd->thread.retry_delay_ms, 0);
+	WRITE_ONCE(bd->config.hold, BALLOON_HOLD_NONE);
 }
 
 /*
@@ -52,11 +52,11 @@ static void balloon_recovery_begins(struct balloon_device *bd)
  */
 static void balloon_recovery_release(struct balloon_device *bd)
 {
-	balloon_mapping_close(&bd->bm);
+	balloon_mapping_close(&bd->ledger.bm);
 	balloon_mapping_close(&bd->trial.bm);
 	balloon_trial_end(bd);
 	balloon_device_reset(bd);
-	if (bd->inflate.vq)
+	if (bd->queues.inflate.vq)
 		balloon_queues_abandon(bd);
 	balloon_release_resident(bd);
 	wake_up(&bd->wait);	/* who ran out of memory meanwhile */
@@ -81,7 +81,7 @@ static int balloon_recovery_try(struct balloon_device *bd)
 	/* The machine may go down: what resets the device then found it reset. */
 	err = READ_ONCE(bd->dying) ? -ECANCELED : balloon_features_start(bd);
 	if (err) {
-		balloon_mapping_close(&bd->bm);
+		balloon_mapping_close(&bd->ledger.bm);
 		balloon_mapping_close(&bd->trial.bm);
 		balloon_device_take_down(bd);
 	}
@@ -101,7 +101,7 @@ static long balloon_recovery_failed(struct balloon_device *bd, int err)
 			"the device can not be set up again (%d): the guest has all memory, bind the driver again once the device works\n",
 			err);
 		recovery->lost = true;
-		WRITE_ONCE(bd->state, BALLOON_DEAD);
+		WRITE_ONCE(bd->config.state, BALLOON_DEAD);
 		return MAX_SCHEDULE_TIMEOUT;
 	}
 	recovery->try_at = jiffies + msecs_to_jiffies(recovery->delay_ms);

@@ -30,7 +30,14 @@
 
 #include "virtio_balloon.h"
 
-#define MIB_TO_PAGES_SHIFT	(20 - PAGE_SHIFT)
+/* The longest pause after pages went back under pressure. */
+#define BALLOON_PAUSE_MAX_MS	(20 * MSEC_PER_SEC)
+
+/* The guest's counters are read this often while the balloon rests. */
+#define BALLOON_SAMPLE_RESTING	HZ
+
+/* The longest delay after a trial that ended in refaults. */
+#define BALLOON_MISSED_MAX_MS	(10 * MSEC_PER_SEC)
 
 /* What one call of the out-of-memory notifier gives back, in guest pages. */
 #define BALLOON_PAGES_PER_OOM	(16UL << MIB_TO_PAGES_SHIFT)
@@ -98,7 +105,7 @@ unsigned long balloon_default_floor(unsigned long total)
 }
 
 /* The guest's memory, that in the balloon included. */
-static unsigned long balloon_guest_total(struct balloon_device *bd)
+unsigned long balloon_guest_total(struct balloon_device *bd)
 {
 	unsigned long total = totalram_pages();
 
@@ -114,7 +121,7 @@ static unsigned long balloon_guest_total(struct balloon_device *bd)
  */
 unsigned long balloon_floor(struct balloon_device *bd)
 {
-	unsigned long floor = READ_ONCE(bd->restraint.floor);
+	unsigned long floor = READ_ONCE(bd->guest.floor);
 
 	if (floor != BALLOON_FLOOR_DERIVED)
 		return floor;
@@ -132,7 +139,7 @@ unsigned long balloon_floor(struct balloon_device *bd)
  */
 void balloon_set_floor(struct balloon_device *bd, unsigned long floor)
 {
-	WRITE_ONCE(bd->restraint.floor, floor);
+	WRITE_ONCE(bd->guest.floor, floor);
 	WRITE_ONCE(bd->restraint.floor_changed, true);
 	balloon_event(bd);
 }
@@ -181,7 +188,7 @@ balloon_sum_zones(unsigned long (*count)(struct zone *zone, unsigned int what),
 	return sum;
 }
 
-static unsigned long balloon_zone_kept(struct zone *zone, unsigned int mark)
+unsigned long balloon_zone_kept(struct zone *zone, unsigned int mark)
 {
 	return wmark_pages(zone, mark) + zone->lowmem_reserve[ZONE_MOVABLE];
 }
@@ -298,7 +305,7 @@ static bool balloon_sample(struct balloon_device *bd)
 	struct balloon_signals *now = &restraint->now;
 	unsigned long interval = BALLOON_SAMPLE_MOVING;
 
-	if (bd->state == BALLOON_IDLE && !restraint->pressed &&
+	if (bd->config.state == BALLOON_IDLE && !restraint->pressed &&
 	    !READ_ONCE(restraint->reclaims))
 		interval = BALLOON_SAMPLE_RESTING;
 	if (restraint->sampled && time_before(jiffies, now->when + interval)) {
@@ -405,7 +412,7 @@ struct balloon_plan balloon_plan(struct balloon_device *bd)
 		.floor = balloon_floor(bd),
 		.size = balloon_size(bd),
 		.on_trial = balloon_trial_size(bd),
-		.target = bd->target,
+		.target = bd->config.target,
 		.pressed = restraint->pressed -
 			   (!is_new && restraint->pressed),
 		.may_give = bd->deflates_on_oom,
@@ -448,42 +455,42 @@ void balloon_forget_signals(struct balloon_device *bd)
 }
 
 /**
- * balloon_hold_off - pages went back under pressure: take none for a while
+ * balloon_pause - pages went back under pressure: take none for a while
  * @bd: the balloon
  * @reason: what the pressure was
  *
- * A first time is followed by BALLOON_HOLD_OFF_MIN_MS without inflation, those
+ * A first time is followed by BALLOON_PAUSE_MIN_MS without inflation, those
  * soon after it by longer ones. So the balloon turns round a bounded number of
  * times a minute, whatever the guest and the host do.
  *
  * Context: the kthread.
  */
-void balloon_hold_off(struct balloon_device *bd, enum balloon_hold reason)
+void balloon_pause(struct balloon_device *bd, enum balloon_hold reason)
 {
 	struct balloon_restraint *restraint = &bd->restraint;
 
 	if (!restraint->gave)
-		restraint->hold_off_ms = BALLOON_HOLD_OFF_MIN_MS;
-	else if (!restraint->holds_off)
-		restraint->hold_off_ms = min(2 * restraint->hold_off_ms,
-					     BALLOON_HOLD_OFF_MAX_MS);
-	restraint->hold_off_reason = reason;
+		restraint->pause_ms = BALLOON_PAUSE_MIN_MS;
+	else if (!restraint->pauses)
+		restraint->pause_ms = min(2 * restraint->pause_ms,
+					     BALLOON_PAUSE_MAX_MS);
+	restraint->pause_reason = reason;
 	restraint->gave = true;
 	restraint->gave_at = jiffies;
-	restraint->holds_off = true;
-	restraint->hold_off_end = jiffies +
-				  msecs_to_jiffies(restraint->hold_off_ms);
+	restraint->pauses = true;
+	restraint->pause_end = jiffies +
+				  msecs_to_jiffies(restraint->pause_ms);
 }
 
 /**
- * balloon_end_hold_off - the administrator knows better
+ * balloon_end_pause - the administrator knows better
  * @bd: the balloon
  *
  * Context: the kthread.
  */
-void balloon_end_hold_off(struct balloon_device *bd)
+void balloon_end_pause(struct balloon_device *bd)
 {
-	bd->restraint.holds_off = false;
+	bd->restraint.pauses = false;
 	bd->restraint.gave = false;
 }
 
@@ -537,20 +544,20 @@ void balloon_expect_reclaim(struct balloon_device *bd)
 }
 
 /**
- * balloon_hold_off_left - for how long is nothing to be taken yet?
+ * balloon_pause_left - for how long is nothing to be taken yet?
  * @bd: the balloon
  *
  * Context: the kthread.
  * Return: jiffies, 0 if it is over.
  */
-long balloon_hold_off_left(struct balloon_device *bd)
+long balloon_pause_left(struct balloon_device *bd)
 {
 	struct balloon_restraint *restraint = &bd->restraint;
-	long left = restraint->hold_off_end - jiffies;
+	long left = restraint->pause_end - jiffies;
 
 	if (left <= 0)
-		restraint->holds_off = false;
-	return restraint->holds_off ? left : 0;
+		restraint->pauses = false;
+	return restraint->pauses ? left : 0;
 }
 
 /**
@@ -658,7 +665,7 @@ static unsigned int balloon_zone_bit(int nid, unsigned int zone)
  */
 static void balloon_find_starved_zones(struct balloon_device *bd)
 {
-	unsigned long *starved = bd->restraint.starved;
+	unsigned long *starved = bd->oom.starved;
 	struct zone *zone;
 	bool any = false;
 	int nid, i;
@@ -696,7 +703,7 @@ bool balloon_zone_is_starved(struct balloon_device *bd, const struct page *page)
 	KUNIT_STATIC_STUB_REDIRECT(balloon_zone_is_starved, bd, page);
 
 	return test_bit(balloon_zone_bit(page_to_nid(page), page_zonenum(page)),
-			bd->restraint.starved);
+			bd->oom.starved);
 }
 
 /*
@@ -710,7 +717,7 @@ static int balloon_oom_notify(struct notifier_block *nb, unsigned long unused,
 			      void *freed)
 {
 	struct balloon_device *bd = container_of(nb, struct balloon_device,
-						 restraint.oom_notifier);
+						 oom.notifier);
 	unsigned long given;
 
 	given = balloon_trial_recall_now(bd);
@@ -747,16 +754,16 @@ static unsigned long balloon_shrinks_nothing(struct shrinker *shrinker,
 }
 
 /**
- * balloon_restraint_init - before anybody asks for the floor
+ * balloon_guest_init - before anybody asks for the floor
  * @bd: the balloon
  *
  * Context: probe.
  */
-void balloon_restraint_init(struct balloon_device *bd)
+void balloon_guest_init(struct balloon_device *bd)
 {
 	int mib = balloon_floor_mib;
 
-	bd->restraint.floor = mib < 0 ? BALLOON_FLOOR_DERIVED :
+	bd->guest.floor = mib < 0 ? BALLOON_FLOOR_DERIVED :
 			      (unsigned long)mib << MIB_TO_PAGES_SHIFT;
 }
 
@@ -785,9 +792,9 @@ int balloon_restraint_start(struct balloon_device *bd)
 	}
 
 	/* Always: what is on trial is the guest's whatever the host offers. */
-	bd->restraint.oom_notifier.notifier_call = balloon_oom_notify;
-	bd->restraint.oom_notifier.priority = BALLOON_OOM_PRIORITY;
-	err = register_oom_notifier(&bd->restraint.oom_notifier);
+	bd->oom.notifier.notifier_call = balloon_oom_notify;
+	bd->oom.notifier.priority = BALLOON_OOM_PRIORITY;
+	err = register_oom_notifier(&bd->oom.notifier);
 	if (err) {
 		shrinker_free(shrinker);
 		return err;
@@ -806,5 +813,5 @@ int balloon_restraint_start(struct balloon_device *bd)
 void balloon_restraint_stop(struct balloon_device *bd)
 {
 	shrinker_free(bd->restraint.shrinker);
-	unregister_oom_notifier(&bd->restraint.oom_notifier);
+	unregister_oom_notifier(&bd->oom.notifier);
 }

@@ -17,6 +17,11 @@
 #include "trace.h"
 #include "virtio_balloon.h"
 
+/* The longest delay between tries to get memory. */
+#define BALLOON_RETRY_MAX_MS	(10 * MSEC_PER_SEC)
+/* While reclaim keeps finding some: it takes a moment to find more. */
+#define BALLOON_RETRY_PROGRESS_MS	20U
+
 /* The largest block that one message can name, up to a pageblock. */
 static unsigned int balloon_max_order(void)
 {
@@ -39,12 +44,12 @@ static void balloon_read_target(struct balloon_device *bd)
 	virtio_cread_le(bd->vdev, struct virtio_balloon_config, num_pages,
 			&num_pages);
 	target = balloon_to_guest_pages(num_pages);
-	if (target == bd->target)
+	if (target == bd->config.target)
 		return;
 
-	WRITE_ONCE(bd->target, target);
-	WRITE_ONCE(bd->retry_delay_ms, 0);
-	bd->order = balloon_max_order();
+	WRITE_ONCE(bd->config.target, target);
+	WRITE_ONCE(bd->thread.retry_delay_ms, 0);
+	bd->blocks.order = balloon_max_order();
 }
 
 /**
@@ -58,24 +63,24 @@ void balloon_report(struct balloon_device *bd, unsigned long pages)
 {
 	u32 actual = guest_to_balloon_pages(pages);
 
-	if (actual == bd->reported)
+	if (actual == bd->config.actual)
 		return;
 	virtio_cwrite_le(bd->vdev, struct virtio_balloon_config, actual,
 			 &actual);
-	bd->reported = actual;
-	bd->reported_at = jiffies;
+	bd->config.actual = actual;
+	bd->config.actual_at = jiffies;
 }
 
 static bool balloon_moving(const struct balloon_device *bd)
 {
-	return bd->state == BALLOON_INFLATING || bd->state == BALLOON_DEFLATING;
+	return bd->config.state == BALLOON_INFLATING || bd->config.state == BALLOON_DEFLATING;
 }
 
 /* Returns for how many jiffies at most the report can be left alone. */
 static long balloon_report_in_time(struct balloon_device *bd)
 {
 	if (balloon_moving(bd) &&
-	    time_before(jiffies, bd->reported_at + BALLOON_REPORT_INTERVAL))
+	    time_before(jiffies, bd->config.actual_at + BALLOON_REPORT_INTERVAL))
 		return BALLOON_REPORT_INTERVAL;
 
 	balloon_report(bd, balloon_actual(bd));
@@ -85,37 +90,37 @@ static long balloon_report_in_time(struct balloon_device *bd)
 /* One line when an episode of holding starts, one when it ends. */
 static void balloon_tell_holding(struct balloon_device *bd)
 {
-	if (bd->told_holding)
+	if (bd->thread.told_holding)
 		return;
-	bd->told_holding = true;
+	bd->thread.told_holding = true;
 	dev_info_ratelimited(&bd->vdev->dev,
 			     "no memory to spare at %lu of %lu KiB, trying again from time to time\n",
 			     guest_pages_to_kib(balloon_size(bd)),
-			     guest_pages_to_kib(bd->target));
+			     guest_pages_to_kib(bd->config.target));
 }
 
 static void balloon_tell_arrived(struct balloon_device *bd)
 {
-	if (!bd->told_holding)
+	if (!bd->thread.told_holding)
 		return;
-	bd->told_holding = false;
+	bd->thread.told_holding = false;
 	dev_info_ratelimited(&bd->vdev->dev, "reached the target of %lu KiB\n",
-			     guest_pages_to_kib(bd->target));
+			     guest_pages_to_kib(bd->config.target));
 }
 
 static void balloon_go_on(struct balloon_device *bd)
 {
-	WRITE_ONCE(bd->retry_delay_ms, 0);
-	WRITE_ONCE(bd->hold, BALLOON_HOLD_NONE);
+	WRITE_ONCE(bd->thread.retry_delay_ms, 0);
+	WRITE_ONCE(bd->config.hold, BALLOON_HOLD_NONE);
 }
 
 static void balloon_retry_in(struct balloon_device *bd, unsigned int delay_ms,
 			     enum balloon_hold reason)
 {
-	WRITE_ONCE(bd->retry_delay_ms, delay_ms);
-	WRITE_ONCE(bd->hold, reason);
-	bd->retry_at = jiffies + msecs_to_jiffies(delay_ms);
-	bd->order = balloon_max_order();
+	WRITE_ONCE(bd->thread.retry_delay_ms, delay_ms);
+	WRITE_ONCE(bd->config.hold, reason);
+	bd->thread.retry_at = jiffies + msecs_to_jiffies(delay_ms);
+	bd->blocks.order = balloon_max_order();
 	if (reason)
 		trace_hold(bd, reason, delay_ms);
 }
@@ -129,7 +134,7 @@ static void balloon_back_off(struct balloon_device *bd, bool progress,
 		return;
 	}
 	balloon_tell_holding(bd);
-	balloon_retry_in(bd, clamp(2 * bd->retry_delay_ms, BALLOON_RETRY_MIN_MS,
+	balloon_retry_in(bd, clamp(2 * bd->thread.retry_delay_ms, BALLOON_RETRY_MIN_MS,
 				   BALLOON_RETRY_MAX_MS), reason);
 }
 
@@ -137,21 +142,21 @@ static void balloon_back_off(struct balloon_device *bd, bool progress,
 static void balloon_back_off_far(struct balloon_device *bd,
 				 enum balloon_hold reason)
 {
-	balloon_hold_off(bd, reason);
+	balloon_pause(bd, reason);
 	balloon_tell_holding(bd);
-	balloon_retry_in(bd, bd->restraint.hold_off_ms, reason);
+	balloon_retry_in(bd, bd->restraint.pause_ms, reason);
 }
 
 /* Returns for how many jiffies nothing may be taken. */
-static long balloon_held_back(struct balloon_device *bd)
+static long balloon_wait_left(struct balloon_device *bd)
 {
-	long left = balloon_hold_off_left(bd), until_retry;
+	long left = balloon_pause_left(bd), until_retry;
 
-	if (left && !bd->retry_delay_ms)	/* a new target does not end it */
+	if (left && !bd->thread.retry_delay_ms)	/* a new target does not end it */
 		balloon_retry_in(bd, jiffies_to_msecs(left),
-				 bd->restraint.hold_off_reason);
-	until_retry = bd->retry_at - jiffies;
-	return bd->retry_delay_ms ? max3(left, until_retry, 0L) : 0;
+				 bd->restraint.pause_reason);
+	until_retry = bd->thread.retry_at - jiffies;
+	return bd->thread.retry_delay_ms ? max3(left, until_retry, 0L) : 0;
 }
 
 /* What nobody has missed is the host's. */
@@ -160,7 +165,7 @@ static int balloon_hand_over(struct balloon_device *bd, unsigned long want)
 	unsigned long got;
 	int err;
 
-	WRITE_ONCE(bd->state, BALLOON_INFLATING);
+	WRITE_ONCE(bd->config.state, BALLOON_INFLATING);
 	err = balloon_inflate(bd, min(want, balloon_trial_passed(bd)), &got);
 	/* A page or two say nothing. */
 	if (got > bd->restraint.now.total >> BALLOON_TRIAL_MIN_SHIFT)
@@ -192,7 +197,7 @@ static bool balloon_trial_goes_well(struct balloon_device *bd)
 static int balloon_take(struct balloon_device *bd, struct balloon_plan *plan,
 			unsigned long *got)
 {
-	WRITE_ONCE(bd->state, BALLOON_INFLATING);
+	WRITE_ONCE(bd->config.state, BALLOON_INFLATING);
 	plan->hold = BALLOON_HOLD_ALLOCATION;
 	if (!plan->on_trial)
 		return balloon_inflate(bd, plan->take, got);
@@ -220,12 +225,12 @@ static long balloon_grow(struct balloon_device *bd, unsigned long want)
 			return trial_left;
 	}
 
-	left = balloon_held_back(bd);
+	left = balloon_wait_left(bd);
 	if (left) {
 		/* The margin alone gets the host nothing. */
-		if (bd->hold &&
+		if (bd->config.hold &&
 		    balloon_trial_size(bd) <= balloon_trial_margin(bd))
-			WRITE_ONCE(bd->state, BALLOON_HOLDING);
+			WRITE_ONCE(bd->config.state, BALLOON_HOLDING);
 		return min(left, trial_left);
 	}
 
@@ -245,7 +250,7 @@ static long balloon_shrink(struct balloon_device *bd, unsigned long want)
 
 	balloon_trial_end(bd);
 	balloon_go_on(bd);
-	WRITE_ONCE(bd->state, BALLOON_DEFLATING);
+	WRITE_ONCE(bd->config.state, BALLOON_DEFLATING);
 	return balloon_deflate(bd, want, &given) == -EBUSY ?
 	       BALLOON_LOOK_AGAIN : 0;
 }
@@ -264,7 +269,7 @@ static long balloon_ease(struct balloon_device *bd, struct balloon_plan plan)
 	/* What the host has only been shown goes before what it has. */
 	if (balloon_hinting_give(bd, plan.give))
 		return 0;
-	WRITE_ONCE(bd->state, BALLOON_DEFLATING);
+	WRITE_ONCE(bd->config.state, BALLOON_DEFLATING);
 	err = balloon_deflate(bd, plan.give, &given);
 	if (given)
 		balloon_back_off_far(bd, plan.hold);
@@ -277,7 +282,7 @@ static long balloon_rest(struct balloon_device *bd, bool busy)
 	balloon_go_on(bd);
 	if (busy)
 		return BALLOON_LOOK_AGAIN;
-	WRITE_ONCE(bd->state, BALLOON_IDLE);
+	WRITE_ONCE(bd->config.state, BALLOON_IDLE);
 	balloon_tell_arrived(bd);
 	return MAX_SCHEDULE_TIMEOUT;
 }
@@ -288,15 +293,15 @@ static long balloon_step(struct balloon_device *bd, bool busy)
 	unsigned long size = balloon_size(bd);
 	struct balloon_plan plan;
 
-	if (size > bd->target)
-		return balloon_shrink(bd, size - bd->target);
+	if (size > bd->config.target)
+		return balloon_shrink(bd, size - bd->config.target);
 	if (balloon_may_have_to_give(bd)) {
 		plan = balloon_plan(bd);
 		if (plan.give)
 			return balloon_ease(bd, plan);
 	}
-	if (size < bd->target)
-		return balloon_grow(bd, bd->target - size);
+	if (size < bd->config.target)
+		return balloon_grow(bd, bd->config.target - size);
 	if (!size)
 		balloon_forget_signals(bd);
 	return balloon_rest(bd, busy);
@@ -314,8 +319,8 @@ static long balloon_step(struct balloon_device *bd, bool busy)
 void balloon_report_start(struct balloon_device *bd)
 {
 	virtio_cread_le(bd->vdev, struct virtio_balloon_config, actual,
-			&bd->reported);
-	bd->reported_at = jiffies;
+			&bd->config.actual);
+	bd->config.actual_at = jiffies;
 }
 
 /*
@@ -324,15 +329,15 @@ void balloon_report_start(struct balloon_device *bd)
  */
 static void balloon_look_after_device(struct balloon_device *bd, bool busy)
 {
-	unsigned long acked = READ_ONCE(bd->nr_acked);
+	unsigned long acked = READ_ONCE(bd->queues.nr_acked);
 
-	if (!busy || acked != bd->looked_acked) {
-		bd->looked_acked = acked;
-		bd->looked_at = jiffies;
-		bd->host_silent = false;
-	} else if (time_after_eq(jiffies, bd->looked_at + BALLOON_LOOK_AGAIN)) {
-		bd->looked_at = jiffies;
-		bd->host_silent = true;
+	if (!busy || acked != bd->thread.looked_acked) {
+		bd->thread.looked_acked = acked;
+		bd->thread.looked_at = jiffies;
+		bd->thread.host_silent = false;
+	} else if (time_after_eq(jiffies, bd->thread.looked_at + BALLOON_LOOK_AGAIN)) {
+		bd->thread.looked_at = jiffies;
+		bd->thread.host_silent = true;
 		if (!balloon_device_works(bd))
 			balloon_device_fail(bd);
 	}
@@ -348,13 +353,13 @@ static long balloon_thread_pass(struct balloon_device *bd)
 	if (READ_ONCE(bd->dying))
 		return MAX_SCHEDULE_TIMEOUT;
 	if (READ_ONCE(bd->broken)) {
-		bd->order = balloon_max_order();
+		bd->blocks.order = balloon_max_order();
 		return balloon_recover(bd);
 	}
 	if (xchg(&bd->config_changed, false))
 		balloon_read_target(bd);
 	if (xchg(&bd->restraint.floor_changed, false)) {
-		balloon_end_hold_off(bd);
+		balloon_end_pause(bd);
 		balloon_go_on(bd);
 	}
 	/* First: what goes back is counted for who waits for it. */
@@ -387,7 +392,7 @@ static long balloon_thread_pass(struct balloon_device *bd)
 /* It has gone as far as it can for now. A silent host keeps no guest awake. */
 static void balloon_thread_rests(struct balloon_device *bd)
 {
-	if (balloon_moving(bd) && !bd->host_silent && !READ_ONCE(bd->dying))
+	if (balloon_moving(bd) && !bd->thread.host_silent && !READ_ONCE(bd->dying))
 		return;
 	balloon_may_sleep(bd, BALLOON_AWAKE_TARGET);
 	/* A change that came before that has to be carried out yet. */
@@ -441,13 +446,13 @@ int balloon_thread_start(struct balloon_device *bd)
 {
 	KUNIT_STATIC_STUB_REDIRECT(balloon_thread_start, bd);
 
-	bd->order = balloon_max_order();
+	bd->blocks.order = balloon_max_order();
 	bd->config_changed = true;
 	balloon_device_get(bd);
-	bd->thread = kthread_run(balloon_thread, bd, "vballoon");
-	if (IS_ERR(bd->thread)) {
+	bd->thread.task = kthread_run(balloon_thread, bd, "vballoon");
+	if (IS_ERR(bd->thread.task)) {
 		balloon_device_put(bd);
-		return PTR_ERR(bd->thread);
+		return PTR_ERR(bd->thread.task);
 	}
 	return 0;
 }
@@ -462,6 +467,6 @@ int balloon_thread_start(struct balloon_device *bd)
  */
 void balloon_thread_stop(struct balloon_device *bd)
 {
-	kthread_stop(bd->thread);
+	kthread_stop(bd->thread.task);
 	balloon_device_put(bd);
 }

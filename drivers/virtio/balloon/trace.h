@@ -21,7 +21,7 @@ DECLARE_EVENT_CLASS(balloon_pages,
 				   __entry->size_kib =
 					guest_pages_to_kib(balloon_size_roughly(bd));
 				   __entry->target_kib =
-					guest_pages_to_kib(READ_ONCE(bd->target));),
+					guest_pages_to_kib(READ_ONCE(bd->config.target));),
 		    TP_printk("device=%s kib=%lu size_kib=%lu target_kib=%lu",
 			      __get_str(device), __entry->kib,
 			      __entry->size_kib, __entry->target_kib)
@@ -61,7 +61,7 @@ TRACE_EVENT(hold,
 			   __entry->size_kib =
 				guest_pages_to_kib(balloon_size_roughly(bd));
 			   __entry->target_kib =
-				guest_pages_to_kib(READ_ONCE(bd->target));),
+				guest_pages_to_kib(READ_ONCE(bd->config.target));),
 	    TP_printk("device=%s reason=%s delay_ms=%u size_kib=%lu target_kib=%lu",
 		      __get_str(device),
 		      __print_symbolic(__entry->reason,

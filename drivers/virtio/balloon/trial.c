@@ -29,6 +29,8 @@
 
 #include "virtio_balloon.h"
 
+/* However long ago the last look was, no more of a period has passed since. */
+#define BALLOON_TRIAL_LATE	(2 * BALLOON_SAMPLE_MOVING)
 /* How many pages are taken between two looks at what is left. */
 #define BALLOON_TRIAL_LOOK	32
 /* ... and are given back at once. */

@@ -1024,7 +1024,7 @@ static bool fake_host_adopt(struct fake_host *host)
 
 	host->bd = host->vdev.priv;
 	balloon_device_get(host->bd);
-	host->bd->thread->kunit_test = host->test;
+	host->bd->thread.task->kunit_test = host->test;
 	fake_host_await(host, fake_host_arrived(host, fake_host_target(host)));
 	return true;
 }
@@ -1068,10 +1068,10 @@ static void fake_host_expect_gone(struct fake_host *host)
 	/* It was reset, and the virtio core has acknowledged it since. */
 	KUNIT_EXPECT_EQ(test, host->status, VIRTIO_CONFIG_S_ACKNOWLEDGE);
 	KUNIT_EXPECT_EQ(test, kref_read(&bd->kref), 1);
-	KUNIT_EXPECT_EQ(test, balloon_held(bd), 0);
-	KUNIT_EXPECT_EQ(test, bd->nr_unconfirmed, 0);
-	KUNIT_EXPECT_EQ(test, bd->nr_canary, 0);
-	KUNIT_EXPECT_EQ(test, bd->nr_free_batches, BALLOON_BATCHES);
+	KUNIT_EXPECT_EQ(test, balloon_refs(bd), 0);
+	KUNIT_EXPECT_EQ(test, bd->ledger.nr_unconfirmed, 0);
+	KUNIT_EXPECT_EQ(test, bd->ledger.nr_canary, 0);
+	KUNIT_EXPECT_EQ(test, bd->pool.nr_free, BALLOON_BATCHES);
 	KUNIT_EXPECT_EQ(test, bd->hinting.posted, 0);
 	KUNIT_EXPECT_EQ(test, bd->hinting.nr_lent, 0);
 	KUNIT_EXPECT_NULL(test, bd->hinting.shrinker);
@@ -1213,7 +1213,7 @@ unsigned long fake_host_actual(struct fake_host *host)
 /* Off its CPU, and not only preempted. */
 static bool fake_host_blocked(struct fake_host *host, unsigned int state)
 {
-	struct task_struct *thread = host->bd->thread;
+	struct task_struct *thread = host->bd->thread.task;
 
 	return (!READ_ONCE(thread->on_rq) ||
 		READ_ONCE(thread->se.sched_delayed)) &&
@@ -1253,8 +1253,8 @@ bool fake_host_arrived(struct fake_host *host, unsigned long guest_pages)
 	struct balloon_device *bd = host->bd;
 
 	return fake_host_asleep(host) &&
-	       READ_ONCE(bd->state) == BALLOON_IDLE &&
-	       READ_ONCE(bd->target) == guest_pages &&
+	       READ_ONCE(bd->config.state) == BALLOON_IDLE &&
+	       READ_ONCE(bd->config.target) == guest_pages &&
 	       balloon_size(bd) == guest_pages &&
 	       fake_host_actual(host) == guest_pages;
 }
@@ -1292,7 +1292,7 @@ static bool fake_host_marked(struct fake_host *host, struct page *page)
 	}
 	KUNIT_EXPECT_TRUE(host->test, __PageMovable(page) &&
 			  page_movable_ops(page));
-	KUNIT_EXPECT_TRUE(host->test, balloon_page_mapping(page) == &bd->bm ||
+	KUNIT_EXPECT_TRUE(host->test, balloon_page_mapping(page) == &bd->ledger.bm ||
 			  balloon_page_mapping(page) == &bd->trial.bm);
 	return true;
 }
@@ -1312,19 +1312,19 @@ void fake_host_check(struct fake_host *host)
 	struct page *page;
 	bool adds_up;
 
-	spin_lock(&bd->bm.pages_lock);
+	spin_lock(&bd->ledger.bm.pages_lock);
 	adds_up = balloon_counts_add_up(bd);
-	list_for_each_entry(page, &bd->bm.pages, lru)
+	list_for_each_entry(page, &bd->ledger.bm.pages, lru)
 		listed++;
-	held = bd->bm.nr_resident + bd->bm.nr_isolated +
+	held = bd->ledger.bm.nr_resident + bd->ledger.bm.nr_isolated +
 	       balloon_trial_size_roughly(bd);
-	spin_unlock(&bd->bm.pages_lock);
+	spin_unlock(&bd->ledger.bm.pages_lock);
 
 	xa_for_each(&host->taken, pfn, page)
 		marked += fake_host_marked(host, page);
 
 	KUNIT_EXPECT_TRUE(test, adds_up);
-	KUNIT_EXPECT_EQ(test, listed, bd->bm.nr_resident);
+	KUNIT_EXPECT_EQ(test, listed, bd->ledger.bm.nr_resident);
 	if (!host->lends_nothing)
 		KUNIT_EXPECT_EQ(test, marked, held);
 }
@@ -1351,9 +1351,9 @@ unsigned long balloon_state_pages(struct balloon_device *bd,
 {
 	unsigned long nr;
 
-	spin_lock(&bd->bm.pages_lock);
-	nr = bd->nr_pages[state];
-	spin_unlock(&bd->bm.pages_lock);
+	spin_lock(&bd->ledger.bm.pages_lock);
+	nr = bd->ledger.nr_pages[state];
+	spin_unlock(&bd->ledger.bm.pages_lock);
 	return nr;
 }
 
@@ -1362,9 +1362,9 @@ struct page *balloon_resident_page(struct balloon_device *bd)
 {
 	struct page *page;
 
-	spin_lock(&bd->bm.pages_lock);
-	page = list_first_entry_or_null(&bd->bm.pages, struct page, lru);
-	spin_unlock(&bd->bm.pages_lock);
+	spin_lock(&bd->ledger.bm.pages_lock);
+	page = list_first_entry_or_null(&bd->ledger.bm.pages, struct page, lru);
+	spin_unlock(&bd->ledger.bm.pages_lock);
 	return page;
 }
 

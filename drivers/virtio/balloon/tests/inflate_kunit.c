@@ -122,7 +122,7 @@ static void inflate_unacked_is_not_released(struct kunit *test)
 	fake_host_await(host, fake_host_unanswered(host, FAKE_INFLATE) == 1 &&
 			fake_host_asleep(host));
 	fake_host_set_target(host, 0);
-	fake_host_await(host, bd->target == 0 && fake_host_asleep(host));
+	fake_host_await(host, bd->config.target == 0 && fake_host_asleep(host));
 
 	fake_host_look(host);
 	KUNIT_EXPECT_EQ(test, host->queues[FAKE_DEFLATE].nr_messages, 0);
@@ -224,7 +224,7 @@ static void deflate_must_tell_host_keeps_pages(struct kunit *test)
 	fake_host_check(host);
 
 	fake_host_answer_all(host);
-	fake_host_await(host, fake_host_arrived(host, 0) && !balloon_held(bd));
+	fake_host_await(host, fake_host_arrived(host, 0) && !balloon_refs(bd));
 	KUNIT_EXPECT_EQ(test, totalram_pages(), managed);
 }
 
@@ -241,7 +241,7 @@ static void deflate_releases_at_once(struct kunit *test)
 	fake_host_await(host, fake_host_unanswered(host, FAKE_DEFLATE) == 1 &&
 			fake_host_asleep(host));
 
-	KUNIT_EXPECT_EQ(test, balloon_held(host->bd), 0);
+	KUNIT_EXPECT_EQ(test, balloon_refs(host->bd), 0);
 	KUNIT_EXPECT_EQ(test, totalram_pages(), managed);
 	message = fake_host_last(host, FAKE_DEFLATE);
 	for (i = 0; i < message->nr; i++)
@@ -360,11 +360,11 @@ static void inflate_counts_canary_once_acked(struct kunit *test)
 	fake_host_await(host, fake_host_unanswered(host, FAKE_INFLATE) > 1 &&
 			fake_host_asleep(host));
 	KUNIT_EXPECT_EQ(test, host->nr_canaries, 1);
-	KUNIT_EXPECT_EQ(test, balloon_held(bd), balloon_size(bd) + 1);
+	KUNIT_EXPECT_EQ(test, balloon_refs(bd), balloon_size(bd) + 1);
 
 	fake_host_answer_all(host);
 	fake_host_await(host, fake_host_arrived(host, 3000));
-	KUNIT_EXPECT_EQ(test, balloon_held(bd), 3000);
+	KUNIT_EXPECT_EQ(test, balloon_refs(bd), 3000);
 	KUNIT_EXPECT_EQ(test, host->nr_canaries, 1);
 }
 

@@ -150,7 +150,7 @@ static void restraint_changed_floor_is_noticed_at_once(struct kunit *test)
 
 	balloon_set_floor(bd, ULONG_MAX / 4);	/* twice what there is */
 	fake_host_set_target(host, 500);
-	fake_host_await(host, READ_ONCE(bd->retry_delay_ms) == 1600 &&
+	fake_host_await(host, READ_ONCE(bd->thread.retry_delay_ms) == 1600 &&
 			fake_host_asleep(host));
 	KUNIT_EXPECT_EQ(test, fake_host_got(host), 0);
 
@@ -443,8 +443,8 @@ static bool holds_for(struct fake_host *host, enum balloon_hold reason)
 	struct balloon_device *bd = host->bd;
 
 	return fake_host_asleep(host) &&
-	       READ_ONCE(bd->state) == BALLOON_HOLDING &&
-	       READ_ONCE(bd->hold) == reason &&
+	       READ_ONCE(bd->config.state) == BALLOON_HOLDING &&
+	       READ_ONCE(bd->config.hold) == reason &&
 	       fake_host_actual(host) == balloon_size(bd);
 }
 
@@ -473,7 +473,7 @@ static void restraint_takes_what_becomes_free(struct kunit *test)
 	since = jiffies;
 	fake_host_await(host, fake_host_arrived(host, 2000));
 	KUNIT_EXPECT_LE(test, jiffies - since, 20 * HZ);
-	KUNIT_EXPECT_EQ(test, host->bd->hold, BALLOON_HOLD_NONE);
+	KUNIT_EXPECT_EQ(test, host->bd->config.hold, BALLOON_HOLD_NONE);
 }
 
 /* Each page that the balloon takes hurts somebody else. */
@@ -845,7 +845,7 @@ static void restraint_ends_trial_of_isolated_page(struct kunit *test)
 /* Of an empty balloon, which has nothing else to give. It is not tried again at once. */
 static void expect_recall_near_the_killer(struct fake_host *host)
 {
-	struct notifier_block *nb = &host->bd->restraint.oom_notifier;
+	struct notifier_block *nb = &host->bd->oom.notifier;
 	unsigned long got, freed = 0, since;
 	struct kunit *test = host->test;
 
@@ -1036,7 +1036,7 @@ static void restraint_gives_no_more_than_needed(struct kunit *test)
 	fake_host_reach(host, 5000);
 	host->holds[FAKE_DEFLATE] = true;
 	host->available = 5400;
-	fake_host_await(host, READ_ONCE(host->bd->state) == BALLOON_HOLDING);
+	fake_host_await(host, READ_ONCE(host->bd->config.state) == BALLOON_HOLDING);
 	pass_time(5 * HZ);
 	KUNIT_EXPECT_GE(test, balloon_size(host->bd), 3900);
 	fake_host_answer_all(host);
