@@ -89,7 +89,11 @@ int balloon_batches_alloc(struct balloon_device *bd);
 void balloon_batches_free(struct balloon_device *bd);
 struct balloon_batch *balloon_batch_get(struct balloon_device *bd,
 					unsigned int reserve);
+struct balloon_batch *__balloon_batch_get(struct balloon_device *bd,
+					  unsigned int reserve);
 void balloon_batch_put(struct balloon_device *bd, struct balloon_batch *batch);
+void __balloon_batch_put(struct balloon_device *bd,
+			 struct balloon_batch *batch);
 unsigned int balloon_batch_room(const struct balloon_batch *batch);
 void balloon_batch_name(struct balloon_device *bd, struct balloon_batch *batch,
 			struct page **pages, unsigned int nr);

@@ -16,9 +16,12 @@ struct balloon_blocks {
 	unsigned int order;
 };
 
+void balloon_expect_large_blocks(struct balloon_device *bd);
 void balloon_choose_node(struct balloon_device *bd);
 struct page *balloon_alloc_block(struct balloon_device *bd, unsigned int order);
 struct page *balloon_alloc_canary(struct balloon_device *bd);
 void balloon_free_block(struct page *block, unsigned int order);
+void balloon_free_run(struct page *page, unsigned int nr);
+void balloon_free_pages(struct page **pages, unsigned int nr);
 
 #endif /* _DRIVERS_VIRTIO_BALLOON_BLOCKS_H */

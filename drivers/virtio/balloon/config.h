@@ -44,7 +44,8 @@ struct balloon_config {
 	enum balloon_hold hold;
 };
 
-void balloon_report(struct balloon_device *bd, unsigned long pages);
-void balloon_report_start(struct balloon_device *bd);
+bool balloon_target_read(struct balloon_device *bd);
+void balloon_actual_write(struct balloon_device *bd, unsigned long pages);
+void balloon_actual_read(struct balloon_device *bd);
 
 #endif /* _DRIVERS_VIRTIO_BALLOON_CONFIG_H */

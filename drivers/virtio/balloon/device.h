@@ -36,6 +36,7 @@ bool balloon_device_works(struct balloon_device *bd);
 bool balloon_device_gone(struct balloon_device *bd);
 void balloon_kick(struct balloon_device *bd, struct virtqueue *vq);
 void balloon_nudge(struct balloon_device *bd, struct virtqueue *vq);
+void __balloon_device_reset(struct balloon_device *bd);
 void balloon_device_reset(struct balloon_device *bd);
 
 #endif /* _DRIVERS_VIRTIO_BALLOON_DEVICE_H */

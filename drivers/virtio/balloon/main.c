@@ -95,11 +95,16 @@ static int balloon_probe(struct virtio_device *vdev)
 		goto err_put;
 	}
 
-	err = balloon_restraint_start(bd);
+	err = balloon_oom_start(bd);
 	if (err) {
 		dev_err(&vdev->dev,
 			"can not watch for out-of-memory: %d\n", err);
 		goto err_shut_down;
+	}
+	err = balloon_restraint_start(bd);
+	if (err) {
+		dev_err(&vdev->dev, "can not watch for reclaim: %d\n", err);
+		goto err_oom;
 	}
 	err = balloon_hotplug_start(bd);
 	if (err) {
@@ -131,6 +136,8 @@ err_hotplug:
 	balloon_hotplug_stop(bd);
 err_restraint:
 	balloon_restraint_stop(bd);
+err_oom:
+	balloon_oom_stop(bd);
 err_shut_down:
 	balloon_shut_down(bd);
 err_put:
@@ -155,6 +162,7 @@ static void balloon_remove(struct virtio_device *vdev)
 	balloon_features_stop(bd);
 	balloon_hotplug_stop(bd);
 	balloon_restraint_stop(bd);
+	balloon_oom_stop(bd);
 	balloon_shut_down(bd);
 	balloon_wakeup_stop(bd);
 	vdev->priv = NULL;

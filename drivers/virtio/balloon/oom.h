@@ -26,6 +26,8 @@ struct balloon_oom {
 
 bool balloon_zone_is_starved(struct balloon_device *bd,
 			     const struct page *page);
+int balloon_oom_start(struct balloon_device *bd);
+void balloon_oom_stop(struct balloon_device *bd);
 unsigned long balloon_give_at_oom(struct balloon_device *bd,
 				  unsigned long want);
 

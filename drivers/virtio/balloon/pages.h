@@ -8,6 +8,12 @@ struct balloon_device;
 
 int balloon_inflate(struct balloon_device *bd, unsigned long want,
 		    unsigned long *got);
+void balloon_batch_taken(struct balloon_device *bd,
+			 struct balloon_batch *batch, unsigned int nr);
+void balloon_batch_take(struct balloon_device *bd,
+			struct balloon_batch *batch, unsigned int max);
+void balloon_queue_deflate(struct balloon_device *bd,
+			   struct balloon_batch *batch);
 int balloon_deflate(struct balloon_device *bd, unsigned long want,
 		    unsigned long *given);
 

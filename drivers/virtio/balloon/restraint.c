@@ -2,11 +2,7 @@
 /*
  * How far the balloon may go, and when it gives memory back unasked.
  *
- * A guest that is left nothing is killed by its next command, whatever the
- * host's target was. So inflation leaves a floor of available memory alone:
- * that much the guest has to have to remain one that answers.
- *
- * Above the floor it goes gently: free memory first, then what kswapd finds,
+ * Inflation leaves a floor of available memory alone (guest.c). Above the floor it goes gently: free memory first, then what kswapd finds,
  * on trial (trial.c), for as long as that does not hurt. decide.c says what
  * hurts.
  *
@@ -16,14 +12,8 @@
  * the host has not asked for.
  */
 
-#include <linux/cpuset.h>
-#include <linux/mempolicy.h>
 #include <linux/minmax.h>
 #include <linux/mm.h>
-#include <linux/mmzone.h>
-#include <linux/moduleparam.h>
-#include <linux/nodemask.h>
-#include <linux/oom.h>
 #include <linux/shrinker.h>
 #include <linux/vmstat.h>
 #include <kunit/static_stub.h>
@@ -38,224 +28,6 @@
 
 /* The longest delay after a trial that ended in refaults. */
 #define BALLOON_MISSED_MAX_MS	(10 * MSEC_PER_SEC)
-
-/* What one call of the out-of-memory notifier gives back, in guest pages. */
-#define BALLOON_PAGES_PER_OOM	(16UL << MIB_TO_PAGES_SHIFT)
-/* Before other notifiers: what they free is in use, what a balloon holds is not. */
-#define BALLOON_OOM_PRIORITY	80
-
-/* The size of the machine may not tell how little its programs can do with. */
-int balloon_floor_mib = -1;
-module_param_named(floor_mib, balloon_floor_mib, int, 0444);
-MODULE_PARM_DESC(floor_mib,
-		 "Available memory that inflation leaves to the guest, in MiB; 0 for none, -1 (default) for what its size calls for");
-
-/* The first piece of the floor ends here, and takes this part of it. */
-#define BALLOON_FLOOR_FIRST_PIECE	(8UL << MIB_TO_PAGES_SHIFT)
-#define BALLOON_FLOOR_FIRST_SHIFT	1U
-/* The last piece ends at 512 GiB. */
-#define BALLOON_FLOOR_LAST_SHIFT	9U
-
-/**
- * balloon_default_floor - available memory that inflation leaves to a guest
- * @total: guest pages of memory, those in the balloon included
- *
- * What a kernel and its processes need grows with the machine, and slower than
- * it. So of each piece of memory a part is left alone. Each piece ends at four
- * times the end of the one before and leaves half the part:
- *
- *	=======  =====  ==============
- *	size     part   floor at size
- *	=======  =====  ==============
- *	  8 MiB  1/2       4 MiB
- *	 32 MiB  1/4      10 MiB
- *	128 MiB  1/8      22 MiB
- *	512 MiB  1/16     46 MiB
- *	  2 GiB  1/32     94 MiB
- *	  8 GiB  1/64    190 MiB
- *	 32 GiB  1/128   382 MiB
- *	128 GiB  1/256   766 MiB
- *	512 GiB  1/512  1534 MiB
- *	=======  =====  ==============
- *
- * and nothing beyond. 1 GiB keeps 62 MiB.
- *
- * Hyper-V's driver has a function of this form for available memory, Xen's for
- * all that the guest is left. They keep 232 MiB of 1 GiB, and end in a constant
- * part, 1/32 of all memory: 2 TiB of 64 TiB. That makes sense for an estimate
- * of what a guest will come to use. Here it has only to be enough to go on
- * with: si_mem_available() has the watermarks taken off already, which grow
- * with memory, and what hurts below the floor or above it is noticed by other
- * signs.
- *
- * Return: guest pages.
- */
-unsigned long balloon_default_floor(unsigned long total)
-{
-	unsigned long floor = 0, start = 0, end = BALLOON_FLOOR_FIRST_PIECE;
-	unsigned int shift;
-
-	for (shift = BALLOON_FLOOR_FIRST_SHIFT;
-	     shift <= BALLOON_FLOOR_LAST_SHIFT && total > start; shift++) {
-		floor += (min(total, end) - start) >> shift;
-		start = end;
-		end *= 4;
-	}
-	return floor;
-}
-
-/* The guest's memory, that in the balloon included. */
-unsigned long balloon_guest_total(struct balloon_device *bd)
-{
-	unsigned long total = totalram_pages();
-
-	return bd->deflates_on_oom ? total : total + balloon_size(bd);
-}
-
-/**
- * balloon_floor - available memory that inflation leaves to this guest
- * @bd: the balloon
- *
- * Context: process, takes pages_lock.
- * Return: guest pages, 0 if none.
- */
-unsigned long balloon_floor(struct balloon_device *bd)
-{
-	unsigned long floor = READ_ONCE(bd->guest.floor);
-
-	if (floor != BALLOON_FLOOR_DERIVED)
-		return floor;
-	return balloon_default_floor(balloon_guest_total(bd));
-}
-
-/**
- * balloon_set_floor - have inflation leave more or less to the guest
- * @bd: the balloon
- * @floor: guest pages, 0 for none
- *
- * The kthread goes by it at once, be it about to wait for memory.
- *
- * Context: any.
- */
-void balloon_set_floor(struct balloon_device *bd, unsigned long floor)
-{
-	WRITE_ONCE(bd->guest.floor, floor);
-	WRITE_ONCE(bd->restraint.floor_changed, true);
-	balloon_event(bd);
-}
-
-/**
- * balloon_available - what the guest could use without swapping
- * @bd: the balloon
- *
- * Context: process, may sleep.
- * Return: guest pages.
- */
-unsigned long balloon_available(struct balloon_device *bd)
-{
-	KUNIT_STATIC_STUB_REDIRECT(balloon_available, bd);
-
-	return max(si_mem_available(), 0L);
-}
-
-/* The sum over a node's zones: mm's own iterator is not for modules. */
-static unsigned long
-balloon_sum_node(int nid,
-		 unsigned long (*count)(struct zone *zone, unsigned int what),
-		 unsigned int what)
-{
-	unsigned long sum = 0;
-	struct zone *zone;
-	int i;
-
-	for (i = 0; i < MAX_NR_ZONES; i++) {
-		zone = &NODE_DATA(nid)->node_zones[i];
-		if (populated_zone(zone))
-			sum += count(zone, what);
-	}
-	return sum;
-}
-
-static unsigned long
-balloon_sum_zones(unsigned long (*count)(struct zone *zone, unsigned int what),
-		  unsigned int what)
-{
-	unsigned long sum = 0;
-	int nid;
-
-	for_each_online_node(nid)
-		sum += balloon_sum_node(nid, count, what);
-	return sum;
-}
-
-unsigned long balloon_zone_kept(struct zone *zone, unsigned int mark)
-{
-	return wmark_pages(zone, mark) + zone->lowmem_reserve[ZONE_MOVABLE];
-}
-
-/**
- * balloon_zone_spare - what is free in a zone beyond a watermark and its reserve
- * @zone: the zone, populated
- * @mark: an enum zone_watermarks, as for balloon_spare()
- *
- * Anybody may take so much before reclaim begins.
- *
- * Context: any.
- * Return: guest pages.
- */
-unsigned long balloon_zone_spare(struct zone *zone, unsigned int mark)
-{
-	unsigned long kept = balloon_zone_kept(zone, mark);
-	unsigned long free = zone_page_state(zone, NR_FREE_PAGES);
-
-	return free > kept ? free - kept : 0;
-}
-
-/**
- * balloon_spare - what is free beyond a watermark
- * @bd: the balloon
- * @mark: WMARK_LOW wakes kswapd, with WMARK_HIGH it sleeps again
- *
- * Context: process.
- * Return: guest pages.
- */
-unsigned long balloon_spare(struct balloon_device *bd,
-			    enum zone_watermarks mark)
-{
-	KUNIT_STATIC_STUB_REDIRECT(balloon_spare, bd, mark);
-
-	return balloon_sum_zones(balloon_zone_spare, mark);
-}
-
-/**
- * balloon_sparest_node - the node that can best do without memory
- *
- * In proportion to its size, so that nodes that differ run short together. Memory
- * that has no number can not go into a balloon.
- *
- * Context: process.
- * Return: the node.
- */
-int balloon_sparest_node(void)
-{
-	u64 spare, size, best_spare = 0, best_size = 1;
-	int nid, best = numa_mem_id();
-
-	if (nr_online_nodes == 1)
-		return best;
-	for_each_online_node(nid) {
-		size = node_present_pages(nid);
-		if (!size || !balloon_pfn_has_number(node_start_pfn(nid)))
-			continue;
-		spare = balloon_sum_node(nid, balloon_zone_spare, WMARK_LOW);
-		if (spare * best_size > best_spare * size) {
-			best = nid;
-			best_spare = spare;
-			best_size = size;
-		}
-	}
-	return best;
-}
 
 static void balloon_signals_read_events(struct balloon_signals *signals)
 {
@@ -586,151 +358,6 @@ long balloon_look_at_guest_in(struct balloon_device *bd)
 	       BALLOON_SAMPLE_MOVING : BALLOON_SAMPLE_RESTING;
 }
 
-/**
- * balloon_affordable - what is available beyond the floor
- * @bd: the balloon
- *
- * Context: process, takes pages_lock.
- * Return: guest pages, 0 if none.
- */
-unsigned long balloon_affordable(struct balloon_device *bd)
-{
-	unsigned long available, floor;
-
-	floor = balloon_floor(bd);
-	available = balloon_available(bd);
-	return available > floor ? available - floor : 0;
-}
-
-/* Free guest pages in blocks below an order. */
-static unsigned long balloon_zone_fragments(struct zone *zone,
-					    unsigned int end)
-{
-	unsigned long nr = 0;
-	unsigned int order;
-
-	for (order = 0; order < end; order++) {
-		/* A guess that is wrong now is right soon. */
-		nr += data_race(zone->free_area[order].nr_free) << order;
-	}
-	return nr;
-}
-
-/**
- * balloon_guest_is_fragmented - is much of the free memory in small pieces?
- * @bd: the balloon
- *
- * Half of the floor is much: should inflation go down to the floor, the other
- * half is in one piece.
- *
- * Context: process, takes pages_lock.
- */
-bool balloon_guest_is_fragmented(struct balloon_device *bd)
-{
-	KUNIT_STATIC_STUB_REDIRECT(balloon_guest_is_fragmented, bd);
-
-	return balloon_sum_zones(balloon_zone_fragments, pageblock_order) >
-	       balloon_default_floor(balloon_guest_total(bd)) / 2;
-}
-
-/* Can the task that runs out of memory have pages of this node? */
-static bool balloon_task_may_use(int nid)
-{
-#ifdef CONFIG_NUMA
-	const struct mempolicy *policy = current->mempolicy;
-
-	if (policy && policy->mode == MPOL_BIND &&
-	    !node_isset(nid, policy->nodes))
-		return false;
-#endif
-	return node_isset(nid, cpuset_current_mems_allowed);
-}
-
-/* Memory of CMA areas is not free to those that need memory which stays. */
-static bool balloon_zone_is_short(struct zone *zone)
-{
-	return balloon_zone_spare(zone, WMARK_HIGH) <=
-	       zone_page_state(zone, NR_FREE_CMA_PAGES);
-}
-
-static unsigned int balloon_zone_bit(int nid, unsigned int zone)
-{
-	return nid * MAX_NR_ZONES + zone;
-}
-
-/*
- * The allocation has failed at the high watermark of each zone that it may use. So a
- * zone above that is none of them, be it for a policy that is not the task's but of
- * a part of its memory. If all zones are above, it was for a large block.
- */
-static void balloon_find_starved_zones(struct balloon_device *bd)
-{
-	unsigned long *starved = bd->oom.starved;
-	struct zone *zone;
-	bool any = false;
-	int nid, i;
-
-	bitmap_zero(starved, MAX_NUMNODES * MAX_NR_ZONES);
-	for_each_online_node(nid) {
-		for (i = 0; i < MAX_NR_ZONES; i++) {
-			zone = &NODE_DATA(nid)->node_zones[i];
-			if (!populated_zone(zone) || !balloon_task_may_use(nid) ||
-			    !balloon_zone_is_short(zone))
-				continue;
-			/* A zone that is all reserve says nothing. */
-			any |= zone_managed_pages(zone) >
-			       balloon_zone_kept(zone, WMARK_HIGH);
-			__set_bit(balloon_zone_bit(nid, i), starved);
-		}
-	}
-	if (any)
-		return;
-	for_each_online_node(nid)
-		if (balloon_task_may_use(nid))
-			bitmap_set(starved, balloon_zone_bit(nid, 0),
-				   MAX_NR_ZONES);
-}
-
-/**
- * balloon_zone_is_starved - is this page of use to the task that has no memory?
- * @bd: the balloon
- * @page: the page
- *
- * Context: the out-of-memory notifier.
- */
-bool balloon_zone_is_starved(struct balloon_device *bd, const struct page *page)
-{
-	KUNIT_STATIC_STUB_REDIRECT(balloon_zone_is_starved, bd, page);
-
-	return test_bit(balloon_zone_bit(page_to_nid(page), page_zonenum(page)),
-			bd->oom.starved);
-}
-
-/*
- * Runs under oom_lock, in the task that found no memory: allocates nothing and
- * takes no lock that an allocation could be made under.
- *
- * What the host has not been told of goes first, then what it has only been shown.
- * If more is needed mm calls again.
- */
-static int balloon_oom_notify(struct notifier_block *nb, unsigned long unused,
-			      void *freed)
-{
-	struct balloon_device *bd = container_of(nb, struct balloon_device,
-						 oom.notifier);
-	unsigned long given;
-
-	given = balloon_trial_recall_now(bd);
-	if (!given)
-		given = balloon_hinting_give(bd, BALLOON_PAGES_PER_OOM);
-	if (!given && (bd->deflates_on_oom || READ_ONCE(bd->broken))) {
-		balloon_find_starved_zones(bd);
-		given = balloon_give_at_oom(bd, BALLOON_PAGES_PER_OOM);
-	}
-	*(unsigned long *)freed += given;
-	return NOTIFY_OK;
-}
-
 /*
  * Nothing is shrunk here. Reclaim has begun: the next look at how the guest does
  * can not wait for a second. Runs in whichever task reclaims.
@@ -754,58 +381,33 @@ static unsigned long balloon_shrinks_nothing(struct shrinker *shrinker,
 }
 
 /**
- * balloon_guest_init - before anybody asks for the floor
+ * balloon_restraint_start - learn of it when reclaim begins
  * @bd: the balloon
  *
  * Context: probe.
- */
-void balloon_guest_init(struct balloon_device *bd)
-{
-	int mib = balloon_floor_mib;
-
-	bd->guest.floor = mib < 0 ? BALLOON_FLOOR_DERIVED :
-			      (unsigned long)mib << MIB_TO_PAGES_SHIFT;
-}
-
-/**
- * balloon_restraint_start - be there when the guest runs out of memory
- * @bd: the balloon
- *
- * Context: probe.
- * Return: 0, -ENOMEM, or the errno of register_oom_notifier().
+ * Return: 0 or -ENOMEM.
  */
 int balloon_restraint_start(struct balloon_device *bd)
 {
-	struct shrinker *shrinker = NULL;
-	int err;
+	struct shrinker *shrinker;
 
 	KUNIT_STATIC_STUB_REDIRECT(balloon_restraint_start, bd);
 
-	if (bd->deflates_on_oom) {
-		shrinker = shrinker_alloc(0, "virtio-balloon-pressure");
-		if (!shrinker)
-			return -ENOMEM;
-		shrinker->count_objects = balloon_reclaim_begins;
-		shrinker->scan_objects = balloon_shrinks_nothing;
-		shrinker->private_data = bd;
-		bd->restraint.shrinker = shrinker;
-	}
-
-	/* Always: what is on trial is the guest's whatever the host offers. */
-	bd->oom.notifier.notifier_call = balloon_oom_notify;
-	bd->oom.notifier.priority = BALLOON_OOM_PRIORITY;
-	err = register_oom_notifier(&bd->oom.notifier);
-	if (err) {
-		shrinker_free(shrinker);
-		return err;
-	}
-	if (shrinker)
-		shrinker_register(shrinker);
+	if (!bd->deflates_on_oom)
+		return 0;
+	shrinker = shrinker_alloc(0, "virtio-balloon-pressure");
+	if (!shrinker)
+		return -ENOMEM;
+	shrinker->count_objects = balloon_reclaim_begins;
+	shrinker->scan_objects = balloon_shrinks_nothing;
+	shrinker->private_data = bd;
+	bd->restraint.shrinker = shrinker;
+	shrinker_register(shrinker);
 	return 0;
 }
 
 /**
- * balloon_restraint_stop - wait for what is running and have it not run again
+ * balloon_restraint_stop - learn of reclaim no longer
  * @bd: the balloon, dying
  *
  * Context: remove; sleeps.
@@ -813,5 +415,4 @@ int balloon_restraint_start(struct balloon_device *bd)
 void balloon_restraint_stop(struct balloon_device *bd)
 {
 	shrinker_free(bd->restraint.shrinker);
-	unregister_oom_notifier(&bd->oom.notifier);
 }

@@ -10,8 +10,6 @@
 #include <linux/err.h>
 #include <linux/freezer.h>
 #include <linux/kthread.h>
-#include <linux/pageblock-flags.h>
-#include <linux/virtio_config.h>
 #include <kunit/static_stub.h>
 
 #include "trace.h"
@@ -21,55 +19,6 @@
 #define BALLOON_RETRY_MAX_MS	(10 * MSEC_PER_SEC)
 /* While reclaim keeps finding some: it takes a moment to find more. */
 #define BALLOON_RETRY_PROGRESS_MS	20U
-
-/* The largest block that one message can name, up to a pageblock. */
-static unsigned int balloon_max_order(void)
-{
-	return min_t(unsigned int, pageblock_order,
-		     ilog2(BALLOON_LARGE_MESSAGE / BALLOON_PER_GUEST_PAGE));
-}
-
-/* Virtio 1.2, 5.5.4: the configuration is little-endian, always. */
-static void balloon_read_target(struct balloon_device *bd)
-{
-	unsigned long target;
-	u32 num_pages;
-
-	/* A device that has given up says so by a change of its configuration. */
-	if (!balloon_device_works(bd)) {
-		balloon_device_fail(bd);
-		return;
-	}
-
-	virtio_cread_le(bd->vdev, struct virtio_balloon_config, num_pages,
-			&num_pages);
-	target = balloon_to_guest_pages(num_pages);
-	if (target == bd->config.target)
-		return;
-
-	WRITE_ONCE(bd->config.target, target);
-	WRITE_ONCE(bd->thread.retry_delay_ms, 0);
-	bd->blocks.order = balloon_max_order();
-}
-
-/**
- * balloon_report - tell the host the balloon's size (virtio 1.2, 5.5.6)
- * @bd: the balloon
- * @pages: guest pages
- *
- * Context: the kthread, or teardown after it; may sleep.
- */
-void balloon_report(struct balloon_device *bd, unsigned long pages)
-{
-	u32 actual = guest_to_balloon_pages(pages);
-
-	if (actual == bd->config.actual)
-		return;
-	virtio_cwrite_le(bd->vdev, struct virtio_balloon_config, actual,
-			 &actual);
-	bd->config.actual = actual;
-	bd->config.actual_at = jiffies;
-}
 
 static bool balloon_moving(const struct balloon_device *bd)
 {
@@ -83,7 +32,7 @@ static long balloon_report_in_time(struct balloon_device *bd)
 	    time_before(jiffies, bd->config.actual_at + BALLOON_REPORT_INTERVAL))
 		return BALLOON_REPORT_INTERVAL;
 
-	balloon_report(bd, balloon_actual(bd));
+	balloon_actual_write(bd, balloon_actual(bd));
 	return MAX_SCHEDULE_TIMEOUT;
 }
 
@@ -120,7 +69,7 @@ static void balloon_retry_in(struct balloon_device *bd, unsigned int delay_ms,
 	WRITE_ONCE(bd->thread.retry_delay_ms, delay_ms);
 	WRITE_ONCE(bd->config.hold, reason);
 	bd->thread.retry_at = jiffies + msecs_to_jiffies(delay_ms);
-	bd->blocks.order = balloon_max_order();
+	balloon_expect_large_blocks(bd);
 	if (reason)
 		trace_hold(bd, reason, delay_ms);
 }
@@ -307,22 +256,6 @@ static long balloon_step(struct balloon_device *bd, bool busy)
 	return balloon_rest(bd, busy);
 }
 
-/**
- * balloon_report_start - learn what the device was told last
- * @bd: the balloon
- *
- * The device remembers what an earlier driver has written, be it that of a
- * kernel which crashed.
- *
- * Context: probe or restore.
- */
-void balloon_report_start(struct balloon_device *bd)
-{
-	virtio_cread_le(bd->vdev, struct virtio_balloon_config, actual,
-			&bd->config.actual);
-	bd->config.actual_at = jiffies;
-}
-
 /*
  * A host that says nothing is waited for. Its device may have been reset behind the
  * driver's back, or be gone, and then nothing would ever come: ask its status.
@@ -353,11 +286,13 @@ static long balloon_thread_pass(struct balloon_device *bd)
 	if (READ_ONCE(bd->dying))
 		return MAX_SCHEDULE_TIMEOUT;
 	if (READ_ONCE(bd->broken)) {
-		bd->blocks.order = balloon_max_order();
+		balloon_expect_large_blocks(bd);
 		return balloon_recover(bd);
 	}
-	if (xchg(&bd->config_changed, false))
-		balloon_read_target(bd);
+	if (xchg(&bd->config_changed, false) && balloon_target_read(bd)) {
+		WRITE_ONCE(bd->thread.retry_delay_ms, 0);
+		balloon_expect_large_blocks(bd);
+	}
 	if (xchg(&bd->restraint.floor_changed, false)) {
 		balloon_end_pause(bd);
 		balloon_go_on(bd);
@@ -446,7 +381,7 @@ int balloon_thread_start(struct balloon_device *bd)
 {
 	KUNIT_STATIC_STUB_REDIRECT(balloon_thread_start, bd);
 
-	bd->blocks.order = balloon_max_order();
+	balloon_expect_large_blocks(bd);
 	bd->config_changed = true;
 	balloon_device_get(bd);
 	bd->thread.task = kthread_run(balloon_thread, bd, "vballoon");

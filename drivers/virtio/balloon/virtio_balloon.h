@@ -149,11 +149,4 @@ to_balloon_device(struct address_space *mapping)
 			    ledger.bm);
 }
 
-static inline unsigned long balloon_size_roughly(struct balloon_device *bd)
-{
-	/* For display: it may be off by what moves meanwhile. */
-	return data_race(bd->ledger.nr_refs -
-			 bd->ledger.nr_pages[BALLOON_PAGE_LEAVING]);
-}
-
 #endif /* _DRIVERS_VIRTIO_BALLOON_H */
