@@ -97,6 +97,17 @@ void balloon_event(struct balloon_device *bd)
 }
 
 /**
+ * balloon_acked - the host has acknowledged what a task may wait for
+ * @vq: the virtqueue whose callback this is
+ *
+ * Context: interrupt.
+ */
+void balloon_acked(struct virtqueue *vq)
+{
+	balloon_event(vq->vdev->priv);
+}
+
+/**
  * balloon_device_fail - the device has been found broken
  * @bd: the balloon
  *
@@ -219,6 +230,17 @@ void balloon_nudge(struct balloon_device *bd, struct virtqueue *vq)
 	up_read(&bd->notifying);
 }
 
+/* Both queues are left alone from here on. */
+static void balloon_device_break(struct balloon_device *bd)
+{
+	mutex_lock(&bd->balloon_lock);
+	WRITE_ONCE(bd->broken, true);
+	mutex_unlock(&bd->balloon_lock);
+	/* Wait for tasks that are about to notify the host. */
+	down_write(&bd->notifying);
+	up_write(&bd->notifying);
+}
+
 /**
  * balloon_device_reset - end the device's claim to anything of the guest's
  * @bd: the balloon
@@ -231,7 +253,7 @@ void balloon_device_reset(struct balloon_device *bd)
 {
 	mutex_lock(&bd->reset_lock);
 	if (!READ_ONCE(bd->was_reset)) {
-		balloon_queues_stop(bd);
+		balloon_device_break(bd);
 		__balloon_device_reset(bd);
 		WRITE_ONCE(bd->was_reset, true);
 	}

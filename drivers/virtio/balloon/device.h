@@ -29,6 +29,7 @@ struct balloon_device *balloon_device_alloc(struct virtio_device *vdev);
 void balloon_device_get(struct balloon_device *bd);
 void balloon_device_put(struct balloon_device *bd);
 void balloon_event(struct balloon_device *bd);
+void balloon_acked(struct virtqueue *vq);
 void balloon_device_fail(struct balloon_device *bd);
 void balloon_patience_begin(struct balloon_patience *patience);
 bool balloon_patience_ends(struct balloon_patience *patience);

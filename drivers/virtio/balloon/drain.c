@@ -78,7 +78,7 @@ static int balloon_drain_step(struct balloon_device *bd, long *look_in)
 	}
 
 	mutex_lock(&bd->balloon_lock);
-	err = balloon_queues_advance(bd);
+	err = balloon_advance(bd);
 	busy = balloon_queues_busy(bd);
 	*look_in = balloon_queues_look_in(bd);
 	balloon_queues_unlock(bd);
@@ -160,6 +160,8 @@ void balloon_release_resident(struct balloon_device *bd)
  */
 void balloon_give_back(struct balloon_device *bd)
 {
+	LIST_HEAD(discarded);
+
 	/* Closed already, except when probe unwinds. */
 	balloon_mapping_close(&bd->ledger.bm);
 	balloon_mapping_close(&bd->trial.bm);
@@ -168,7 +170,8 @@ void balloon_give_back(struct balloon_device *bd)
 	if (READ_ONCE(bd->broken))
 		return;
 
-	balloon_queues_discard_inflates(bd);
+	balloon_queues_discard_inflates(bd, &discarded);
+	balloon_release_batches(bd, &discarded);
 	balloon_drain(bd);
 	balloon_actual_write(bd, 0);
 }

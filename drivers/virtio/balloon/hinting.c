@@ -44,6 +44,14 @@ static unsigned int hint_order(const struct page *block)
 	return page_private(block);
 }
 
+/* A block that is allocated once mm has told the driver is in other memory. */
+static bool balloon_hint_goes_offline(const struct balloon_hinting *hinting,
+				      const struct page *block)
+{
+	return page_to_pfn(block) - READ_ONCE(hinting->offline_start) <
+	       READ_ONCE(hinting->nr_offline);
+}
+
 /*
  * mm gives up on memory that is to go offline if it finds a page that is in use and
  * can not be moved, before it tells anybody. Of PG_offline pages it expects that
@@ -130,29 +138,35 @@ static bool balloon_hints_stay_offline(struct balloon_device *bd)
 
 	spin_lock(&hinting->lock);
 	list_for_each_entry(block, &hinting->in_flight, lru)
-		stay |= balloon_goes_offline(bd, block);
+		stay |= balloon_hint_goes_offline(hinting, block);
 	spin_unlock(&hinting->lock);
 	return stay;
 }
 
 /**
- * balloon_hinting_recall - give back what lies in memory that goes offline
- * @bd: the balloon; balloon_goes_offline() knows of that memory already
+ * balloon_hinting_recall - give back blocks in memory that goes offline
+ * @bd: the balloon
+ * @start: page frame number of the memory
+ * @nr: guest pages of it, not 0
  *
- * What the host has not acknowledged yet follows when it has, which is waited for up
- * to BALLOON_LOOK_AGAIN: mm does not try again.
+ * A block that the host has not acknowledged yet is freed when it has. That is waited
+ * for up to BALLOON_LOOK_AGAIN: mm does not try again.
  *
  * Context: process; sleeps.
  */
-void balloon_hinting_recall(struct balloon_device *bd)
+void balloon_hinting_recall(struct balloon_device *bd, unsigned long start,
+			    unsigned long nr)
 {
 	struct balloon_hinting *hinting = &bd->hinting;
 	struct page *block, *next;
 	LIST_HEAD(recalled);
 
+	WRITE_ONCE(hinting->offline_start, start);
+	WRITE_ONCE(hinting->nr_offline, nr);
+
 	spin_lock(&hinting->lock);
 	list_for_each_entry_safe(block, next, &hinting->blocks, lru) {
-		if (!balloon_goes_offline(bd, block))
+		if (!balloon_hint_goes_offline(hinting, block))
 			continue;
 		list_move(&block->lru, &recalled);
 		balloon_hints_account(hinting, -(1L << hint_order(block)));
@@ -164,6 +178,17 @@ void balloon_hinting_recall(struct balloon_device *bd)
 
 	wait_event_timeout(bd->wait, !balloon_hints_stay_offline(bd),
 			   BALLOON_LOOK_AGAIN);
+}
+
+/**
+ * balloon_hinting_recall_ends - no memory is going offline any more
+ * @bd: the balloon
+ *
+ * Context: any.
+ */
+void balloon_hinting_recall_ends(struct balloon_device *bd)
+{
+	WRITE_ONCE(bd->hinting.nr_offline, 0);
 }
 
 /**
@@ -224,7 +249,7 @@ static void balloon_hints_reap(struct balloon_device *bd)
 			continue;
 		block = token;
 		spin_lock(&hinting->lock);
-		keep = !balloon_goes_offline(bd, block);
+		keep = !balloon_hint_goes_offline(hinting, block);
 		list_del_init(&block->lru);
 		if (keep) {
 			list_add_tail(&block->lru, &hinting->blocks);
@@ -235,7 +260,7 @@ static void balloon_hints_reap(struct balloon_device *bd)
 		if (!keep)
 			balloon_hint_free(hinting, block);
 	}
-	if (READ_ONCE(bd->hotplug.nr))
+	if (READ_ONCE(hinting->nr_offline))
 		wake_up(&bd->wait);
 }
 

@@ -25,6 +25,8 @@ struct virtqueue;
  * @posted: buffers that the host has not acknowledged
  * @silent: the host has left them so for too long, and the log says so
  * @answered: the last command id that was seen, answered or being answered
+ * @offline_start: page frame number of memory that goes offline; lockless
+ * @nr_offline: guest pages of it, 0 if no memory does; lockless
  * @lock: protects the members below; taken in process context, nothing inside of it
  * @blocks: blocks that the host has acknowledged, by page->lru, their order in
  *          page->private
@@ -44,6 +46,9 @@ struct balloon_hinting {
 	bool stopping;
 	u32 answered;
 
+	unsigned long offline_start;
+	unsigned long nr_offline;
+
 	spinlock_t lock;	/* innermost */
 	struct list_head blocks;
 	struct list_head in_flight;
@@ -54,7 +59,9 @@ struct balloon_hinting {
 int balloon_hinting_alloc(struct balloon_device *bd);
 void balloon_hinting_free(struct balloon_device *bd);
 void balloon_hinting_changed(struct balloon_device *bd);
-void balloon_hinting_recall(struct balloon_device *bd);
+void balloon_hinting_recall(struct balloon_device *bd, unsigned long start,
+			    unsigned long nr);
+void balloon_hinting_recall_ends(struct balloon_device *bd);
 unsigned long balloon_hinting_give(struct balloon_device *bd,
 				   unsigned long want);
 unsigned long balloon_hinting_lent(struct balloon_device *bd);

@@ -105,6 +105,21 @@ unsigned long balloon_leaving(struct balloon_device *bd)
 }
 
 /**
+ * balloon_counts_posted - PRIVATE pages are IN_FLIGHT from here on
+ * @bd: the balloon
+ * @nr: guest pages
+ *
+ * Context: balloon_lock held, takes pages_lock.
+ */
+void balloon_counts_posted(struct balloon_device *bd, unsigned int nr)
+{
+	spin_lock(&bd->ledger.bm.pages_lock);
+	bd->ledger.nr_pages[BALLOON_PAGE_PRIVATE] -= nr;
+	bd->ledger.nr_pages[BALLOON_PAGE_IN_FLIGHT] += nr;
+	balloon_counts_unlock(bd);
+}
+
+/**
  * balloon_size_roughly - the balloon's size without the lock, for display
  * @bd: the balloon
  *

@@ -67,6 +67,7 @@ struct balloon_ledger {
 
 bool balloon_counts_add_up(struct balloon_device *bd);
 void balloon_counts_unlock(struct balloon_device *bd);
+void balloon_counts_posted(struct balloon_device *bd, unsigned int nr);
 unsigned long balloon_size(struct balloon_device *bd);
 unsigned long balloon_size_roughly(struct balloon_device *bd);
 unsigned long balloon_actual(struct balloon_device *bd);

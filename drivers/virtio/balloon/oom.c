@@ -166,7 +166,7 @@ static unsigned long balloon_deflate_at_oom(struct balloon_device *bd,
 	}
 	/* Before they are free: inflation must not take them back. */
 	WRITE_ONCE(bd->gave_at_oom, true);
-	balloon_queue_deflate(bd, batch);
+	balloon_deflate_batch(bd, batch);
 	return nr;
 }
 

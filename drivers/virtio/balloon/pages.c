@@ -156,7 +156,7 @@ int balloon_inflate(struct balloon_device *bd, unsigned long want,
 	if (canary)
 		WRITE_ONCE(bd->pool.canary, BALLOON_CANARY_SENT);
 	balloon_queue_add(bd, &bd->queues.inflate, batch);
-	if (balloon_queues_advance(bd))
+	if (balloon_advance(bd))
 		err = -EIO;
 	balloon_queues_unlock(bd);
 
@@ -209,7 +209,7 @@ void balloon_batch_take(struct balloon_device *bd,
 }
 
 /**
- * balloon_queue_deflate - queue a deflate, and release its pages if that may be
+ * balloon_deflate_batch - queue a deflate, and release its pages if that may be
  * @bd: the balloon
  * @batch: pages that are LEAVING
  *
@@ -217,8 +217,8 @@ void balloon_batch_take(struct balloon_device *bd,
  *
  * Context: balloon_lock held, takes pages_lock.
  */
-void balloon_queue_deflate(struct balloon_device *bd,
-				  struct balloon_batch *batch)
+void balloon_deflate_batch(struct balloon_device *bd,
+			   struct balloon_batch *batch)
 	__must_hold(&bd->balloon_lock)
 {
 	lockdep_assert_held(&bd->balloon_lock);
@@ -259,8 +259,8 @@ int balloon_deflate(struct balloon_device *bd, unsigned long want,
 	}
 
 	mutex_lock(&bd->balloon_lock);
-	balloon_queue_deflate(bd, batch);
-	err = balloon_queues_advance(bd);
+	balloon_deflate_batch(bd, batch);
+	err = balloon_advance(bd);
 	balloon_queues_unlock(bd);
 
 	*given = nr;

@@ -12,7 +12,7 @@ void balloon_batch_taken(struct balloon_device *bd,
 			 struct balloon_batch *batch, unsigned int nr);
 void balloon_batch_take(struct balloon_device *bd,
 			struct balloon_batch *batch, unsigned int max);
-void balloon_queue_deflate(struct balloon_device *bd,
+void balloon_deflate_batch(struct balloon_device *bd,
 			   struct balloon_batch *batch);
 int balloon_deflate(struct balloon_device *bd, unsigned long want,
 		    unsigned long *given);

@@ -2,8 +2,8 @@
 /*
  * The inflate and the deflate queue (virtio 1.2, 5.5.6.1).
  *
- * Messages are posted many to a notification, several are in flight, and
- * acknowledgments are reaped where they already are. Nothing here waits.
+ * Messages are posted many to a notification, and several are in flight. Reaping
+ * takes the acknowledgments that are there. Nothing here waits for a host.
  */
 
 #include <linux/scatterlist.h>
@@ -14,7 +14,7 @@
 /* Unlocking a page is no event: the kthread tries unsettled batches this often. */
 #define BALLOON_SETTLE_AGAIN	DIV_ROUND_UP(HZ, 100)
 
-/* So many messages are worth a notification while more are on their way. */
+/* This many messages are worth a notification while more are on their way. */
 #define BALLOON_MESSAGES_PER_KICK	4U
 
 static void balloon_batch_await_turn(struct balloon_device *bd,
@@ -41,8 +41,8 @@ static void __balloon_queue_close(struct balloon_device *bd,
 }
 
 /*
- * A page that the open deflate names may have been taken again: before an
- * inflate has its turn, that deflate does.
+ * Inflation may have taken a page again that the open deflate names. So that deflate
+ * has its turn before the inflate.
  */
 static void balloon_queue_close(struct balloon_device *bd,
 				struct balloon_queue *q)
@@ -92,14 +92,8 @@ struct balloon_batch *balloon_queue_open(struct balloon_device *bd,
 	return q->open;
 }
 
-/* Callback of the queues whose messages a task waits for, in interrupt context. */
-void balloon_queue_acked(struct virtqueue *vq)
-{
-	balloon_event(vq->vdev->priv);
-}
-
-static void balloon_queue_reap(struct balloon_device *bd,
-			       struct balloon_queue *q)
+static void reap_one(struct balloon_device *bd, struct balloon_queue *q,
+		     struct list_head *acked)
 {
 	struct balloon_batch *batch;
 	unsigned int unused_length;
@@ -110,34 +104,32 @@ static void balloon_queue_reap(struct balloon_device *bd,
 		WRITE_ONCE(bd->queues.nr_acked, bd->queues.nr_acked + 1);
 		if (batch->canary)
 			WRITE_ONCE(bd->pool.canary, BALLOON_CANARY_ACKED);
-		if (q == &bd->queues.deflate) {
-			balloon_batch_release(bd, batch);
-		} else if (!balloon_batch_settle(bd, batch)) {
-			list_add_tail(&batch->node, &bd->queues.unsettled);
-			continue;
-		}
-		balloon_batch_put(bd, batch);
+		list_add_tail(&batch->node, acked);
 	}
-	/* The out-of-memory notifier may wait for what was just released. */
-	if (bd->deflates_on_oom && bd->must_tell_host)
-		wake_up(&bd->wait);
 }
 
-/* Migration may have let go of the pages that it still held before. */
-static void balloon_queues_settle(struct balloon_device *bd)
+/**
+ * balloon_queues_reap - take acknowledged batches off the queues
+ * @bd: the balloon, its device not broken
+ * @acked: an empty list for the batches, in the order in which to settle them:
+ *         those that were unsettled, deflates, inflates
+ *
+ * The batches are the caller's. It puts an inflate that does not settle on the list
+ * of unsettled ones.
+ *
+ * Context: balloon_lock held.
+ */
+void balloon_queues_reap(struct balloon_device *bd, struct list_head *acked)
+	__must_hold(&bd->balloon_lock)
 {
-	struct balloon_batch *batch, *next;
-
-	list_for_each_entry_safe(batch, next, &bd->queues.unsettled, node) {
-		if (!balloon_batch_settle(bd, batch))
-			continue;
-		list_del_init(&batch->node);
-		balloon_batch_put(bd, batch);
-	}
+	lockdep_assert_held(&bd->balloon_lock);
+	list_splice_init(&bd->queues.unsettled, acked);
+	reap_one(bd, &bd->queues.deflate, acked);
+	reap_one(bd, &bd->queues.inflate, acked);
 }
 
-/* The host is told by balloon_queues_unlock(). */
-static void balloon_queue_kick(struct balloon_queue *q)
+/* balloon_queues_unlock() notifies the host. */
+static void kick_one(struct balloon_queue *q)
 {
 	if (q->unkicked && virtqueue_kick_prepare(q->vq))
 		q->notify = true;
@@ -149,17 +141,17 @@ static void balloon_queues_kick(struct balloon_device *bd)
 {
 	if (READ_ONCE(bd->broken))
 		return;
-	balloon_queue_kick(&bd->queues.inflate);
-	balloon_queue_kick(&bd->queues.deflate);
+	kick_one(&bd->queues.inflate);
+	kick_one(&bd->queues.deflate);
 }
 
 /**
- * balloon_queues_unlock - drop balloon_lock and tell the host what it has to hear
+ * balloon_queues_unlock - drop balloon_lock, then notify the host of new messages
  * @bd: the balloon
  *
- * For everybody who has had messages posted. A host may well handle all of them
- * before it lets go of the CPU that notifies it; that is too long for a lock
- * which the out-of-memory notifier must not wait for.
+ * For every task that has had messages posted. A host may handle all of them before
+ * it returns the CPU that notifies it. The out-of-memory notifier must not wait for
+ * balloon_lock that long.
  *
  * Context: balloon_lock held, and not any more afterwards.
  */
@@ -195,7 +187,7 @@ static unsigned int balloon_queue_unanswered(const struct balloon_device *bd,
 }
 
 /*
- * While the host has others to answer, an open batch waits for more pages:
+ * While the host has other messages to answer, an open batch waits for more pages:
  * batches are few, and migration would soon use one for every page or two.
  */
 static void balloon_queues_close_in_turn(struct balloon_device *bd)
@@ -210,8 +202,8 @@ static void balloon_queues_close_in_turn(struct balloon_device *bd)
 }
 
 /*
- * The first batch in turn. A full ring is not tried: virtio would notify the
- * host of it there and then. Deflates do not wait for an inflate that finds none.
+ * The first batch in turn. A full ring is not tried: virtio would notify the host
+ * under balloon_lock. Deflates do not wait for an inflate that finds no descriptor.
  */
 static struct balloon_batch *balloon_queues_next(struct balloon_device *bd)
 {
@@ -230,9 +222,9 @@ static struct balloon_batch *balloon_queues_next(struct balloon_device *bd)
 }
 
 /*
- * The page of a deflate may be taken again, and be named in an inflate that is
- * in turn after it. Those later in turn are none of an inflate's concern: what
- * they name has been acknowledged as inflated.
+ * Inflation may take the page of a deflate again, and an inflate later in turn then
+ * names it. An inflate need not wait for deflates later in turn: the host has
+ * acknowledged the pages that they name as inflated.
  */
 static bool balloon_batch_may_be_posted(struct balloon_device *bd,
 					const struct balloon_batch *batch)
@@ -240,19 +232,19 @@ static bool balloon_batch_may_be_posted(struct balloon_device *bd,
 	if (batch->queue == &bd->queues.inflate)
 		return !bd->queues.deflate.posted;
 
-	/* Of inflates that were posted before it the host hears first. */
-	balloon_queue_kick(&bd->queues.inflate);
+	/* The host is notified of inflates that were posted before it first. */
+	kick_one(&bd->queues.inflate);
 	if (bd->queues.inflate.notify)
-		balloon_event(bd);	/* so it has to wait for the next pass */
+		balloon_event(bd);	/* the deflate waits for the next pass */
 	return !bd->queues.inflate.notify;
 }
 
 /*
- * One buffer is one descriptor, so posting allocates nothing: indirect
- * descriptors are declined (virtio 1.2, 2.7.5.3), and so would they be used
- * for more than one buffer only.
+ * One buffer is one descriptor, so posting allocates nothing: the driver declines
+ * indirect descriptors (virtio 1.2, 2.7.5.3), and virtio uses them only for several
+ * buffers.
  *
- * Only who holds balloon_lock takes a batch off the list.
+ * A batch leaves the list under balloon_lock only.
  */
 static bool balloon_batch_post(struct balloon_device *bd,
 			       struct balloon_batch *batch)
@@ -272,12 +264,12 @@ static bool balloon_batch_post(struct balloon_device *bd,
 	spin_unlock(&bd->ledger.bm.pages_lock);
 	batch->posted = true;
 	if (q == &bd->queues.inflate)
-		balloon_batch_posted(bd, batch);
+		balloon_counts_posted(bd, batch->nr_pages);
 	return true;
 }
 
-/* What finds no room goes on after the next reap. */
-static void balloon_queues_post(struct balloon_device *bd)
+/* Batches that find no room are posted after the next reap. */
+static void post_pending(struct balloon_device *bd)
 {
 	struct balloon_batch *batch;
 
@@ -287,35 +279,28 @@ static void balloon_queues_post(struct balloon_device *bd)
 			break;
 	}
 	if (bd->queues.inflate.unkicked >= BALLOON_MESSAGES_PER_KICK)
-		balloon_queue_kick(&bd->queues.inflate);
+		kick_one(&bd->queues.inflate);
 	if (bd->queues.deflate.unkicked >= BALLOON_MESSAGES_PER_KICK)
-		balloon_queue_kick(&bd->queues.deflate);
+		kick_one(&bd->queues.deflate);
 }
 
 /**
- * balloon_queues_advance - reap what is acknowledged, post what may be posted
- * @bd: the balloon
+ * balloon_queues_post - post what may be posted
+ * @bd: the balloon, its device not broken
  *
  * An inflate is posted only once every deflate before it is acknowledged.
  *
- * Context: balloon_lock held, to be dropped with balloon_queues_unlock(); tries
- * page locks.
- * Return: 0, or -EIO when the device is broken and no more will be done.
+ * Context: balloon_lock held, to be dropped with balloon_queues_unlock(); takes
+ * pages_lock.
+ * Return: 0, or -EIO if the device is broken and no more will be done.
  */
-int balloon_queues_advance(struct balloon_device *bd)
+int balloon_queues_post(struct balloon_device *bd)
 	__must_hold(&bd->balloon_lock)
 {
 	lockdep_assert_held(&bd->balloon_lock);
-	if (READ_ONCE(bd->broken))
-		return -EIO;
-
-	balloon_queues_settle(bd);
-	balloon_queue_reap(bd, &bd->queues.deflate);
-	balloon_queue_reap(bd, &bd->queues.inflate);
-
-	balloon_queues_post(bd);
+	post_pending(bd);
 	balloon_queues_close_in_turn(bd);
-	balloon_queues_post(bd);
+	post_pending(bd);
 
 	if (virtqueue_is_broken(bd->queues.inflate.vq) ||
 	    virtqueue_is_broken(bd->queues.deflate.vq)) {
@@ -352,7 +337,7 @@ bool balloon_queues_busy(struct balloon_device *bd)
  * @bd: the balloon
  *
  * Context: balloon_lock held.
- * Return: jiffies until balloon_queues_advance() is due, events aside.
+ * Return: jiffies until balloon_advance() is due, events aside.
  */
 long balloon_queues_look_in(struct balloon_device *bd)
 	__must_hold(&bd->balloon_lock)
@@ -363,11 +348,10 @@ long balloon_queues_look_in(struct balloon_device *bd)
 }
 
 /*
- * One interrupt for most of what is posted is enough, as the kthread asks again
- * for the rest. A canary may never come back: then it must not be waited for.
+ * One interrupt for most messages is enough, as the kthread asks again for the rest.
+ * A canary may never come back: a delayed interrupt would wait for it.
  */
-static bool balloon_queue_arm(struct balloon_device *bd,
-			      struct balloon_queue *q)
+static bool arm_one(struct balloon_device *bd, struct balloon_queue *q)
 {
 	if (!q->posted)
 		return true;
@@ -389,17 +373,17 @@ bool balloon_queues_arm(struct balloon_device *bd)
 	bool deflate, inflate;
 
 	lockdep_assert_held(&bd->balloon_lock);
-	/* What a broken device still acknowledges is not reaped, nor waited for. */
+	/* A broken device's acknowledgments are neither reaped nor awaited. */
 	if (READ_ONCE(bd->broken))
 		return true;
 	balloon_queues_kick(bd);
-	deflate = balloon_queue_arm(bd, &bd->queues.deflate);
-	inflate = balloon_queue_arm(bd, &bd->queues.inflate);
+	deflate = arm_one(bd, &bd->queues.deflate);
+	inflate = arm_one(bd, &bd->queues.inflate);
 	return deflate && inflate;
 }
 
 /**
- * balloon_queues_may_sleep - the same where no lock is held
+ * balloon_queues_may_sleep - the same without a lock held
  * @bd: the balloon
  *
  * A host that handles messages at once has done so before it is asked for an
@@ -423,70 +407,29 @@ bool balloon_queues_may_sleep(struct balloon_device *bd)
 }
 
 /**
- * balloon_queues_await_notified - wait for those on their way to notify the host
- * @bd: the balloon
- *
- * Context: process, balloon_lock not held; sleeps as long as a notification takes.
- */
-void balloon_queues_await_notified(struct balloon_device *bd)
-{
-	down_write(&bd->notifying);
-	up_write(&bd->notifying);
-}
-
-/**
- * balloon_queues_stop - have both queues left alone from here on
- * @bd: the balloon, which is broken then
- *
- * Context: process, balloon_lock not held; as balloon_queues_await_notified().
- */
-void balloon_queues_stop(struct balloon_device *bd)
-{
-	mutex_lock(&bd->balloon_lock);
-	WRITE_ONCE(bd->broken, true);
-	mutex_unlock(&bd->balloon_lock);
-	balloon_queues_await_notified(bd);
-}
-
-/* Page locks may be waited for here: balloon_lock is not held. */
-static void balloon_batches_release(struct balloon_device *bd,
-				    struct list_head *batches)
-{
-	struct balloon_batch *batch, *next;
-
-	list_for_each_entry_safe(batch, next, batches, node) {
-		list_del_init(&batch->node);
-		balloon_batch_release(bd, batch);
-		balloon_batch_put(bd, batch);
-		cond_resched();
-	}
-}
-
-/**
- * balloon_queues_discard_inflates - drop the inflates that were not posted
+ * balloon_queues_discard_inflates - take the inflates that were not posted
  * @bd: the balloon, its mapping closed
+ * @discarded: a list that gets them; the caller releases their pages
  *
- * Context: process; takes balloon_lock, pages_lock, and page locks after it.
+ * Context: process; takes balloon_lock and pages_lock.
  */
-void balloon_queues_discard_inflates(struct balloon_device *bd)
+void balloon_queues_discard_inflates(struct balloon_device *bd,
+				     struct list_head *discarded)
 {
 	struct balloon_batch *batch, *next;
-	LIST_HEAD(discarded);
 
 	mutex_lock(&bd->balloon_lock);
 	spin_lock(&bd->ledger.bm.pages_lock);
 	balloon_queue_close(bd, &bd->queues.inflate);
 	list_for_each_entry_safe(batch, next, &bd->queues.pending, node) {
 		if (batch->queue == &bd->queues.inflate)
-			list_move_tail(&batch->node, &discarded);
+			list_move_tail(&batch->node, discarded);
 	}
 	spin_unlock(&bd->ledger.bm.pages_lock);
 	mutex_unlock(&bd->balloon_lock);
-	balloon_batches_release(bd, &discarded);
 }
 
-static void balloon_queue_abandon(struct balloon_queue *q,
-				  struct list_head *abandoned)
+static void abandon_one(struct balloon_queue *q, struct list_head *abandoned)
 {
 	struct balloon_batch *batch;
 
@@ -499,24 +442,22 @@ static void balloon_queue_abandon(struct balloon_queue *q,
 
 /**
  * balloon_queues_abandon - take back what a device that was reset still had
- * @bd: the balloon, its mapping closed
+ * @bd: the balloon, its device reset, its mapping closed
+ * @abandoned: a list that gets all batches; the caller releases their pages
  *
- * Context: process, the device is reset; takes balloon_lock, pages_lock, and page
- * locks after it.
+ * Context: process; takes balloon_lock and pages_lock.
  */
-void balloon_queues_abandon(struct balloon_device *bd)
+void balloon_queues_abandon(struct balloon_device *bd,
+			    struct list_head *abandoned)
 {
-	LIST_HEAD(abandoned);
-
 	mutex_lock(&bd->balloon_lock);
-	balloon_queue_abandon(&bd->queues.inflate, &abandoned);
-	balloon_queue_abandon(&bd->queues.deflate, &abandoned);
-	list_splice_tail_init(&bd->queues.unsettled, &abandoned);
+	abandon_one(&bd->queues.inflate, abandoned);
+	abandon_one(&bd->queues.deflate, abandoned);
+	list_splice_tail_init(&bd->queues.unsettled, abandoned);
 	spin_lock(&bd->ledger.bm.pages_lock);
 	balloon_queue_close(bd, &bd->queues.inflate);
-	list_splice_tail_init(&bd->queues.pending, &abandoned);
+	list_splice_tail_init(&bd->queues.pending, abandoned);
 	spin_unlock(&bd->ledger.bm.pages_lock);
 	WRITE_ONCE(bd->pool.canary, BALLOON_CANARY_UNSENT);
 	mutex_unlock(&bd->balloon_lock);
-	balloon_batches_release(bd, &abandoned);
 }

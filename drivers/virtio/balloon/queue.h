@@ -55,16 +55,16 @@ void balloon_queue_add(struct balloon_device *bd, struct balloon_queue *q,
 		       struct balloon_batch *batch);
 struct balloon_batch *balloon_queue_open(struct balloon_device *bd,
 					 struct balloon_queue *q);
-void balloon_queue_acked(struct virtqueue *vq);
-int balloon_queues_advance(struct balloon_device *bd);
+void balloon_queues_reap(struct balloon_device *bd, struct list_head *acked);
+int balloon_queues_post(struct balloon_device *bd);
 bool balloon_queues_busy(struct balloon_device *bd);
 long balloon_queues_look_in(struct balloon_device *bd);
 bool balloon_queues_arm(struct balloon_device *bd);
 bool balloon_queues_may_sleep(struct balloon_device *bd);
-void balloon_queues_await_notified(struct balloon_device *bd);
-void balloon_queues_stop(struct balloon_device *bd);
 void balloon_queues_unlock(struct balloon_device *bd);
-void balloon_queues_discard_inflates(struct balloon_device *bd);
-void balloon_queues_abandon(struct balloon_device *bd);
+void balloon_queues_discard_inflates(struct balloon_device *bd,
+				     struct list_head *discarded);
+void balloon_queues_abandon(struct balloon_device *bd,
+			    struct list_head *abandoned);
 
 #endif /* _DRIVERS_VIRTIO_BALLOON_QUEUE_H */

@@ -42,8 +42,6 @@ static void balloon_recovery_begins(struct balloon_device *bd)
 	recovery->nr_tries = 0;
 	recovery->down = true;
 	WRITE_ONCE(bd->config.state, BALLOON_RECOVERING);
-	WRITE_ONCE(bd->thread.retry_delay_ms, 0);
-	WRITE_ONCE(bd->config.hold, BALLOON_HOLD_NONE);
 }
 
 /*
@@ -57,7 +55,7 @@ static void balloon_recovery_release(struct balloon_device *bd)
 	balloon_trial_end(bd);
 	balloon_device_reset(bd);
 	if (bd->queues.inflate.vq)
-		balloon_queues_abandon(bd);
+		balloon_abandon(bd);
 	balloon_release_resident(bd);
 	wake_up(&bd->wait);	/* who ran out of memory meanwhile */
 }

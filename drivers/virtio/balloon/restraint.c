@@ -150,6 +150,8 @@ static void balloon_remember(struct balloon_device *bd, bool is_new)
 	if (restraint->gave &&
 	    time_after(jiffies, restraint->gave_at + BALLOON_WARY))
 		restraint->gave = false;
+	if (restraint->pauses && time_after_eq(jiffies, restraint->pause_end))
+		restraint->pauses = false;
 	if (restraint->missed &&
 	    time_after(jiffies, restraint->missed_at + BALLOON_WARY))
 		restraint->missed = false;
@@ -174,7 +176,10 @@ static void balloon_remember(struct balloon_device *bd, bool is_new)
  * balloon_plan - look how the guest does and decide what to do
  * @bd: the balloon
  *
+ * Once a pass: it takes a snapshot if one is due, and remembers what it shows.
+ *
  * Context: the kthread; takes pages_lock.
+ * Return: the plan, which holds for this pass.
  */
 struct balloon_plan balloon_plan(struct balloon_device *bd)
 {
@@ -316,20 +321,18 @@ void balloon_expect_reclaim(struct balloon_device *bd)
 }
 
 /**
- * balloon_pause_left - for how long is nothing to be taken yet?
+ * balloon_pause_left - for how long does inflation pause yet?
  * @bd: the balloon
  *
  * Context: the kthread.
- * Return: jiffies, 0 if it is over.
+ * Return: jiffies, 0 if the pause is over.
  */
-long balloon_pause_left(struct balloon_device *bd)
+long balloon_pause_left(const struct balloon_device *bd)
 {
-	struct balloon_restraint *restraint = &bd->restraint;
+	const struct balloon_restraint *restraint = &bd->restraint;
 	long left = restraint->pause_end - jiffies;
 
-	if (left <= 0)
-		restraint->pauses = false;
-	return restraint->pauses ? left : 0;
+	return restraint->pauses && left > 0 ? left : 0;
 }
 
 /**

@@ -97,7 +97,7 @@ struct balloon_plan balloon_plan(struct balloon_device *bd);
 void balloon_forget_signals(struct balloon_device *bd);
 void balloon_pause(struct balloon_device *bd, enum balloon_hold reason);
 void balloon_end_pause(struct balloon_device *bd);
-long balloon_pause_left(struct balloon_device *bd);
+long balloon_pause_left(const struct balloon_device *bd);
 unsigned int balloon_missed(struct balloon_device *bd);
 void balloon_not_missed(struct balloon_device *bd);
 void balloon_expect_reclaim(struct balloon_device *bd);

@@ -21,23 +21,6 @@ static void balloon_batch_confirm(struct balloon_device *bd,
 		bd->ledger.nr_unconfirmed -= batch->nr_pages;
 }
 
-/**
- * balloon_batch_posted - the pages of an inflate are in flight
- * @bd: the balloon
- * @batch: the inflate
- *
- * Context: balloon_lock held, takes pages_lock.
- */
-void balloon_batch_posted(struct balloon_device *bd,
-			  struct balloon_batch *batch)
-	__must_hold(&bd->balloon_lock)
-{
-	spin_lock(&bd->ledger.bm.pages_lock);
-	bd->ledger.nr_pages[BALLOON_PAGE_PRIVATE] -= batch->nr_pages;
-	bd->ledger.nr_pages[BALLOON_PAGE_IN_FLIGHT] += batch->nr_pages;
-	balloon_counts_unlock(bd);
-}
-
 /*
  * Migration holds the lock of a page that it moves to. Pages whose lock is taken
  * stay, at the start of @batch. Returns how many.
@@ -61,19 +44,15 @@ static unsigned int balloon_settle_replacements(struct balloon_device *bd,
 	return locked;
 }
 
-/**
- * balloon_batch_settle - the pages of an acknowledged inflate become resident
- * @bd: the balloon
- * @batch: the inflate
+/*
+ * The pages of an acknowledged inflate become resident. A replacement whose lock is
+ * taken stays in the batch, IN_FLIGHT. The task that holds the lock may have lost
+ * its CPU: the caller tries again later.
  *
- * A replacement whose lock is taken stays in the batch, IN_FLIGHT. The task that
- * holds the lock may have lost its CPU: the caller tries again later.
- *
- * Context: balloon_lock held, tries page locks, takes pages_lock.
- * Return: true if the batch holds no page any more.
+ * Returns whether the batch holds no page any more.
  */
-bool balloon_batch_settle(struct balloon_device *bd,
-			  struct balloon_batch *batch)
+static bool balloon_batch_settle(struct balloon_device *bd,
+				 struct balloon_batch *batch)
 	__must_hold(&bd->balloon_lock)
 {
 	unsigned int locked = 0;
@@ -157,4 +136,79 @@ void balloon_batch_release(struct balloon_device *bd,
 		count_vm_events(BALLOON_DEFLATE, nr);
 	balloon_free_pages(batch->pages, nr);
 	batch->nr_pages = 0;
+}
+
+static void balloon_settle(struct balloon_device *bd, struct list_head *acked)
+	__must_hold(&bd->balloon_lock)
+{
+	struct balloon_batch *batch, *next;
+
+	list_for_each_entry_safe(batch, next, acked, node) {
+		list_del_init(&batch->node);
+		if (batch->queue == &bd->queues.deflate) {
+			balloon_batch_release(bd, batch);
+		} else if (!balloon_batch_settle(bd, batch)) {
+			list_add_tail(&batch->node, &bd->queues.unsettled);
+			continue;
+		}
+		balloon_batch_put(bd, batch);
+	}
+	/* The out-of-memory notifier may wait for pages that were just released. */
+	if (bd->deflates_on_oom && bd->must_tell_host)
+		wake_up(&bd->wait);
+}
+
+/**
+ * balloon_advance - settle what is acknowledged, post what may be posted
+ * @bd: the balloon
+ *
+ * Context: balloon_lock held, to be dropped with balloon_queues_unlock(); tries
+ * page locks, takes pages_lock.
+ * Return: 0, or -EIO if the device is broken and no more will be done.
+ */
+int balloon_advance(struct balloon_device *bd)
+	__must_hold(&bd->balloon_lock)
+{
+	LIST_HEAD(acked);
+
+	lockdep_assert_held(&bd->balloon_lock);
+	if (READ_ONCE(bd->broken))
+		return -EIO;
+	balloon_queues_reap(bd, &acked);
+	balloon_settle(bd, &acked);
+	return balloon_queues_post(bd);
+}
+
+/**
+ * balloon_release_batches - give the pages of batches back, which then are free
+ * @bd: the balloon
+ * @batches: inflates that will never be acknowledged, or deflates
+ *
+ * Context: process, balloon_lock not held; takes page locks and pages_lock.
+ */
+void balloon_release_batches(struct balloon_device *bd,
+			     struct list_head *batches)
+{
+	struct balloon_batch *batch, *next;
+
+	list_for_each_entry_safe(batch, next, batches, node) {
+		list_del_init(&batch->node);
+		balloon_batch_release(bd, batch);
+		balloon_batch_put(bd, batch);
+		cond_resched();
+	}
+}
+
+/**
+ * balloon_abandon - give back the pages that a device which was reset still had
+ * @bd: the balloon, its device reset, its mapping closed
+ *
+ * Context: process; takes balloon_lock, pages_lock, and page locks after it.
+ */
+void balloon_abandon(struct balloon_device *bd)
+{
+	LIST_HEAD(abandoned);
+
+	balloon_queues_abandon(bd, &abandoned);
+	balloon_release_batches(bd, &abandoned);
 }

@@ -3,16 +3,15 @@
 #ifndef _DRIVERS_VIRTIO_BALLOON_SETTLE_H
 #define _DRIVERS_VIRTIO_BALLOON_SETTLE_H
 
-#include <linux/types.h>
-
 struct balloon_batch;
 struct balloon_device;
+struct list_head;
 
-void balloon_batch_posted(struct balloon_device *bd,
-			  struct balloon_batch *batch);
-bool balloon_batch_settle(struct balloon_device *bd,
-			  struct balloon_batch *batch);
 void balloon_batch_release(struct balloon_device *bd,
 			   struct balloon_batch *batch);
+int balloon_advance(struct balloon_device *bd);
+void balloon_release_batches(struct balloon_device *bd,
+			     struct list_head *batches);
+void balloon_abandon(struct balloon_device *bd);
 
 #endif /* _DRIVERS_VIRTIO_BALLOON_SETTLE_H */

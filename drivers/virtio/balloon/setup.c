@@ -34,15 +34,15 @@ static bool balloon_has_vq(struct balloon_device *bd,
 static int balloon_find_queues(struct balloon_device *bd)
 {
 	const struct balloon_vq vqs[] = {
-		{ "inflate", balloon_queue_acked, &bd->queues.inflate.vq,
+		{ "inflate", balloon_acked, &bd->queues.inflate.vq,
 		  BALLOON_VQ_ALWAYS },
-		{ "deflate", balloon_queue_acked, &bd->queues.deflate.vq,
+		{ "deflate", balloon_acked, &bd->queues.deflate.vq,
 		  BALLOON_VQ_ALWAYS },
 		{ "stats", balloon_stats_requested, &bd->stats.vq,
 		  VIRTIO_BALLOON_F_STATS_VQ },
 		{ "free_page_vq", NULL, &bd->hinting.vq,
 		  VIRTIO_BALLOON_F_FREE_PAGE_HINT },
-		{ "reporting_vq", balloon_queue_acked, &bd->reporting.vq,
+		{ "reporting_vq", balloon_acked, &bd->reporting.vq,
 		  VIRTIO_BALLOON_F_REPORTING },
 	};
 	struct virtqueue_info info[ARRAY_SIZE(vqs)] = {};
@@ -156,7 +156,7 @@ void balloon_device_take_down(struct balloon_device *bd)
 	balloon_may_sleep(bd, BALLOON_AWAKE_STATS);
 	if (!bd->queues.inflate.vq)
 		return;
-	balloon_queues_abandon(bd);
+	balloon_abandon(bd);
 	balloon_hinting_abandon(bd);
 	balloon_forget_queues(bd);
 }

@@ -87,7 +87,7 @@ static void balloon_back_off(struct balloon_device *bd, bool progress,
 				   BALLOON_RETRY_MAX_MS), reason);
 }
 
-/* What the guest got back it needs: leave it alone for a while. */
+/* The guest needs the pages that it got back: leave it alone for a while. */
 static void balloon_back_off_far(struct balloon_device *bd,
 				 enum balloon_hold reason)
 {
@@ -97,18 +97,26 @@ static void balloon_back_off_far(struct balloon_device *bd,
 }
 
 /* Returns for how many jiffies nothing may be taken. */
-static long balloon_wait_left(struct balloon_device *bd)
+static long balloon_wait_left(const struct balloon_device *bd)
 {
-	long left = balloon_pause_left(bd), until_retry;
+	long until_retry = 0;
 
-	if (left && !bd->thread.retry_delay_ms)	/* a new target does not end it */
-		balloon_retry_in(bd, jiffies_to_msecs(left),
-				 bd->restraint.pause_reason);
-	until_retry = bd->thread.retry_at - jiffies;
-	return bd->thread.retry_delay_ms ? max3(left, until_retry, 0L) : 0;
+	if (bd->thread.retry_delay_ms)
+		until_retry = bd->thread.retry_at - jiffies;
+	return max3(balloon_pause_left(bd), until_retry, 0L);
 }
 
-/* What nobody has missed is the host's. */
+/* A new target has ended the retry timer, but does not end a pause. */
+static void balloon_keep_pausing(struct balloon_device *bd)
+{
+	long left = balloon_pause_left(bd);
+
+	if (left && !bd->thread.retry_delay_ms)
+		balloon_retry_in(bd, jiffies_to_msecs(left),
+				 bd->restraint.pause_reason);
+}
+
+/* Pages that have passed their trial are the host's. */
 static int balloon_hand_over(struct balloon_device *bd, unsigned long want)
 {
 	unsigned long got;
@@ -130,41 +138,50 @@ static void balloon_trial_fails(struct balloon_device *bd,
 	balloon_retry_in(bd, balloon_missed(bd), reason);
 }
 
-/* Does the guest do without what is on trial? If not, it gets that back. */
-static bool balloon_trial_goes_well(struct balloon_device *bd)
+/* Does the guest do without the pages on trial? If not, it gets them back. */
+static bool balloon_trial_goes_on(struct balloon_device *bd,
+				  const struct balloon_plan *plan)
 {
-	struct balloon_plan plan = balloon_plan(bd);
-
-	if (!plan.pressed && plan.hold != BALLOON_HOLD_STALL &&
-	    plan.hold != BALLOON_HOLD_REFAULT)
+	if (!plan->pressed && plan->hold != BALLOON_HOLD_STALL &&
+	    plan->hold != BALLOON_HOLD_REFAULT)
 		return true;
-	balloon_trial_fails(bd, plan.hold);
+	balloon_trial_fails(bd, plan->hold);
 	return false;
 }
 
 /* Returns as balloon_inflate(). */
-static int balloon_take(struct balloon_device *bd, struct balloon_plan *plan,
-			unsigned long *got)
+static int balloon_take(struct balloon_device *bd,
+			const struct balloon_plan *plan, unsigned long *got)
 {
 	WRITE_ONCE(bd->config.state, BALLOON_INFLATING);
-	plan->hold = BALLOON_HOLD_ALLOCATION;
 	if (!plan->on_trial)
 		return balloon_inflate(bd, plan->take, got);
 	balloon_expect_reclaim(bd);
-	/* A message's worth, as without a trial: what is to be done may change. */
+	/* A message's worth, as without a trial: the plan may change after it. */
 	return balloon_trial_take(bd, min3(plan->take, balloon_trial_room(bd),
 					   BALLOON_TRIAL_AT_ONCE), got);
 }
 
-/* These return for how many jiffies the kthread may sleep, 0 to go on. */
-static long balloon_grow(struct balloon_device *bd, unsigned long want)
+/* From here on functions return for how many jiffies the kthread may sleep, or 0. */
+static long balloon_wait_to_grow(struct balloon_device *bd)
 {
-	long left, trial_left = MAX_SCHEDULE_TIMEOUT;
-	struct balloon_plan plan;
+	balloon_keep_pausing(bd);
+	/* The margin alone gets the host nothing. */
+	if (bd->config.hold &&
+	    balloon_trial_size(bd) <= balloon_trial_margin(bd))
+		WRITE_ONCE(bd->config.state, BALLOON_HOLDING);
+	return balloon_wait_left(bd);
+}
+
+static long balloon_grow(struct balloon_device *bd, unsigned long want,
+			 const struct balloon_plan *plan)
+{
+	long trial_left = MAX_SCHEDULE_TIMEOUT;
+	enum balloon_hold hold = plan->hold;
 	unsigned long got = 0;
 	int err = -ENOMEM;
 
-	if (balloon_trial_size(bd) && balloon_trial_goes_well(bd)) {
+	if (balloon_trial_size(bd) && balloon_trial_goes_on(bd, plan)) {
 		trial_left = balloon_trial_watch(bd);
 		if (!trial_left)
 			return balloon_hand_over(bd, want) == -EBUSY ?
@@ -174,20 +191,15 @@ static long balloon_grow(struct balloon_device *bd, unsigned long want)
 			return trial_left;
 	}
 
-	left = balloon_wait_left(bd);
-	if (left) {
-		/* The margin alone gets the host nothing. */
-		if (bd->config.hold &&
-		    balloon_trial_size(bd) <= balloon_trial_margin(bd))
-			WRITE_ONCE(bd->config.state, BALLOON_HOLDING);
-		return min(left, trial_left);
-	}
+	if (balloon_wait_left(bd))
+		return min(balloon_wait_to_grow(bd), trial_left);
 
-	plan = balloon_plan(bd);
-	if (plan.take)
-		err = balloon_take(bd, &plan, &got);
+	if (plan->take) {
+		hold = BALLOON_HOLD_ALLOCATION;
+		err = balloon_take(bd, plan, &got);
+	}
 	if (err == -ENOMEM)
-		balloon_back_off(bd, got, plan.hold);
+		balloon_back_off(bd, got, hold);
 	else if (got)
 		balloon_go_on(bd);
 	return err == -EBUSY ? BALLOON_LOOK_AGAIN : 0;
@@ -205,23 +217,24 @@ static long balloon_shrink(struct balloon_device *bd, unsigned long want)
 }
 
 /* The guest is about to run out of memory: give before it has to ask. */
-static long balloon_ease(struct balloon_device *bd, struct balloon_plan plan)
+static long balloon_ease(struct balloon_device *bd,
+			 const struct balloon_plan *plan)
 {
 	unsigned long given;
 	int err;
 
-	/* It may be enough to stop taking. */
+	/* To stop taking may be enough. */
 	if (balloon_trial_size(bd)) {
-		balloon_trial_fails(bd, plan.hold);
+		balloon_trial_fails(bd, plan->hold);
 		return 0;
 	}
-	/* What the host has only been shown goes before what it has. */
-	if (balloon_hinting_give(bd, plan.give))
+	/* Hinted blocks go before the balloon. */
+	if (balloon_hinting_give(bd, plan->give))
 		return 0;
 	WRITE_ONCE(bd->config.state, BALLOON_DEFLATING);
-	err = balloon_deflate(bd, plan.give, &given);
+	err = balloon_deflate(bd, plan->give, &given);
 	if (given)
-		balloon_back_off_far(bd, plan.hold);
+		balloon_back_off_far(bd, plan->hold);
 	return err == -EBUSY ? BALLOON_LOOK_AGAIN : 0;
 }
 
@@ -236,21 +249,32 @@ static long balloon_rest(struct balloon_device *bd, bool busy)
 	return MAX_SCHEDULE_TIMEOUT;
 }
 
+/* Only a plan reads the guest's counters: nothing reads them without a need. */
+static bool balloon_needs_plan(struct balloon_device *bd, bool below_target)
+{
+	if (balloon_may_have_to_give(bd))
+		return true;
+	return below_target &&
+	       (balloon_trial_size(bd) || !balloon_wait_left(bd));
+}
+
 /* One step towards the target, or away from it. */
 static long balloon_step(struct balloon_device *bd, bool busy)
 {
-	unsigned long size = balloon_size(bd);
+	unsigned long size = balloon_size(bd), target = bd->config.target;
 	struct balloon_plan plan;
 
-	if (size > bd->config.target)
-		return balloon_shrink(bd, size - bd->config.target);
-	if (balloon_may_have_to_give(bd)) {
+	if (size > target)
+		return balloon_shrink(bd, size - target);
+	if (balloon_needs_plan(bd, size < target)) {
 		plan = balloon_plan(bd);
 		if (plan.give)
-			return balloon_ease(bd, plan);
+			return balloon_ease(bd, &plan);
+		if (size < target)
+			return balloon_grow(bd, target - size, &plan);
 	}
-	if (size < bd->config.target)
-		return balloon_grow(bd, bd->config.target - size);
+	if (size < target)
+		return balloon_wait_to_grow(bd);
 	if (!size)
 		balloon_forget_signals(bd);
 	return balloon_rest(bd, busy);
@@ -286,6 +310,7 @@ static long balloon_thread_pass(struct balloon_device *bd)
 	if (READ_ONCE(bd->dying))
 		return MAX_SCHEDULE_TIMEOUT;
 	if (READ_ONCE(bd->broken)) {
+		balloon_go_on(bd);
 		balloon_expect_large_blocks(bd);
 		return balloon_recover(bd);
 	}
@@ -297,7 +322,7 @@ static long balloon_thread_pass(struct balloon_device *bd)
 		balloon_end_pause(bd);
 		balloon_go_on(bd);
 	}
-	/* First: what goes back is counted for who waits for it. */
+	/* First: the task that recalled the trial waits for the count. */
 	if (balloon_trial_answer(bd)) {
 		balloon_tell_holding(bd);
 		balloon_retry_in(bd, balloon_missed(bd), BALLOON_HOLD_STALL);
@@ -309,7 +334,7 @@ static long balloon_thread_pass(struct balloon_device *bd)
 	}
 
 	mutex_lock(&bd->balloon_lock);
-	err = balloon_queues_advance(bd);
+	err = balloon_advance(bd);
 	busy = balloon_queues_busy(bd);
 	look_in = balloon_queues_look_in(bd);
 	balloon_queues_unlock(bd);
@@ -324,7 +349,7 @@ static long balloon_thread_pass(struct balloon_device *bd)
 	return min(timeout, balloon_report_in_time(bd));
 }
 
-/* It has gone as far as it can for now. A silent host keeps no guest awake. */
+/* The kthread has gone as far as it can for now. A silent host keeps no guest awake. */
 static void balloon_thread_rests(struct balloon_device *bd)
 {
 	if (balloon_moving(bd) && !bd->thread.host_silent && !READ_ONCE(bd->dying))
