@@ -25,6 +25,7 @@ int balloon_batches_alloc(struct balloon_device *bd)
 	KUNIT_STATIC_STUB_REDIRECT(balloon_batches_alloc, bd);
 	BUILD_BUG_ON(BALLOON_PER_GUEST_PAGE > BALLOON_SMALL_MESSAGE);
 
+	INIT_LIST_HEAD(&bd->pool.free);
 	bd->pool.batches = kcalloc(BALLOON_BATCHES, sizeof(*bd->pool.batches),
 			      GFP_KERNEL);
 	if (!bd->pool.batches)

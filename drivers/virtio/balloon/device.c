@@ -17,9 +17,17 @@ static void balloon_device_release(struct kref *kref)
 	struct balloon_device *bd = container_of(kref, struct balloon_device,
 						 kref);
 
-	balloon_hinting_free(bd);
-	balloon_stats_free(bd);
-	balloon_batches_free(bd);
+	bd->release(bd);
+}
+
+/**
+ * balloon_device_free - free a device
+ * @bd: the balloon, everything that its rooms have allocated freed
+ *
+ * Context: any; called by the function that balloon_device_alloc() was given.
+ */
+void balloon_device_free(struct balloon_device *bd)
+{
 	mutex_destroy(&bd->reset_lock);
 	mutex_destroy(&bd->balloon_lock);
 	kfree(bd);
@@ -28,11 +36,14 @@ static void balloon_device_release(struct kref *kref)
 /**
  * balloon_device_alloc - allocate a device
  * @vdev: the virtio device
+ * @release: called when the last reference is dropped; ends in balloon_device_free()
  *
  * Context: probe.
  * Return: the device with one reference, or NULL.
  */
-struct balloon_device *balloon_device_alloc(struct virtio_device *vdev)
+struct balloon_device *
+balloon_device_alloc(struct virtio_device *vdev,
+		     void (*release)(struct balloon_device *bd))
 {
 	struct balloon_device *bd;
 
@@ -42,23 +53,12 @@ struct balloon_device *balloon_device_alloc(struct virtio_device *vdev)
 
 	kref_init(&bd->kref);
 	bd->vdev = vdev;
+	bd->release = release;
 	mutex_init(&bd->balloon_lock);
 	mutex_init(&bd->reset_lock);
 	init_rwsem(&bd->notifying);
-	INIT_LIST_HEAD(&bd->queues.unsettled);
-	INIT_LIST_HEAD(&bd->queues.pending);
-	INIT_LIST_HEAD(&bd->pool.free);
-	balloon_mapping_init(&bd->ledger.bm, &balloon_mapping_ops);
-	balloon_guest_init(bd);
-	balloon_trial_init(bd);
 	init_waitqueue_head(&bd->wait);
 	atomic_set(&bd->events, 0);
-
-	if (balloon_batches_alloc(bd) || balloon_stats_alloc(bd) ||
-	    balloon_hinting_alloc(bd)) {
-		balloon_device_put(bd);
-		return NULL;
-	}
 	return bd;
 }
 

@@ -25,7 +25,10 @@ struct balloon_patience {
 	unsigned long looked_at;
 };
 
-struct balloon_device *balloon_device_alloc(struct virtio_device *vdev);
+struct balloon_device *
+balloon_device_alloc(struct virtio_device *vdev,
+		     void (*release)(struct balloon_device *bd));
+void balloon_device_free(struct balloon_device *bd);
 void balloon_device_get(struct balloon_device *bd);
 void balloon_device_put(struct balloon_device *bd);
 void balloon_event(struct balloon_device *bd);

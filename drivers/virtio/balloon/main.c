@@ -13,6 +13,64 @@
 #include "trace.h"
 #include "virtio_balloon.h"
 
+#define BALLOON_VQ(member)	.vq = offsetof(struct balloon_device, member)
+
+static const struct balloon_feature balloon_features[] = {
+	{
+		.bit = BALLOON_ALWAYS,
+		.name = "inflation",
+		.queue = "inflate",
+		.callback = balloon_acked,
+		BALLOON_VQ(queues.inflate.vq),
+	}, {
+		.bit = BALLOON_ALWAYS,
+		.name = "deflation",
+		.queue = "deflate",
+		.callback = balloon_acked,
+		BALLOON_VQ(queues.deflate.vq),
+	}, {
+		.bit = VIRTIO_BALLOON_F_STATS_VQ,
+		.name = "statistics",
+		.queue = "stats",
+		.callback = balloon_stats_requested,
+		BALLOON_VQ(stats.vq),
+		.alloc = balloon_stats_alloc,
+		.free = balloon_stats_free,
+		.start = balloon_stats_start,
+		.stop = balloon_stats_stop,
+		.abandon = balloon_stats_abandon,
+	}, {
+		.bit = VIRTIO_BALLOON_F_FREE_PAGE_HINT,
+		.name = "hinting",
+		.queue = "free_page_vq",
+		BALLOON_VQ(hinting.vq),
+		.alloc = balloon_hinting_alloc,
+		.free = balloon_hinting_free,
+		.start = balloon_hinting_start,
+		.stop = balloon_hinting_stop,
+		.changed = balloon_hinting_changed,
+		.abandon = balloon_hinting_abandon,
+	}, {
+		.bit = VIRTIO_BALLOON_F_REPORTING,
+		.name = "reporting",
+		.queue = "reporting_vq",
+		.callback = balloon_acked,
+		BALLOON_VQ(reporting.vq),
+		.start = balloon_reporting_start,
+		.stop = balloon_reporting_stop,
+	}, {
+		.bit = VIRTIO_BALLOON_F_PAGE_POISON,
+		.name = "page poison",
+		.tell = balloon_poison_tell,
+	}, {
+		.bit = VIRTIO_BALLOON_F_MUST_TELL_HOST,
+		.name = "must tell host",
+	}, {
+		.bit = VIRTIO_BALLOON_F_DEFLATE_ON_OOM,
+		.name = "deflate on out-of-memory",
+	},
+};
+
 static int balloon_validate(struct virtio_device *vdev)
 {
 	if (!vdev->config->get) {
@@ -22,8 +80,8 @@ static int balloon_validate(struct virtio_device *vdev)
 	}
 
 	/*
-	 * What the queues carry are guest-physical page frame numbers, of
-	 * which no IOMMU knows (virtio 1.2, 5.5.6 and 6.1).
+	 * The queues carry guest-physical page frame numbers, which no IOMMU
+	 * translates (virtio 1.2, 5.5.6 and 6.1).
 	 */
 	if (virtio_has_feature(vdev, VIRTIO_F_ACCESS_PLATFORM))
 		dev_notice(&vdev->dev,
@@ -31,8 +89,8 @@ static int balloon_validate(struct virtio_device *vdev)
 	__virtio_clear_bit(vdev, VIRTIO_F_ACCESS_PLATFORM);
 
 	/*
-	 * One buffer never needs a table of descriptors, and a table would
-	 * have to be allocated where nothing may be (virtio 1.2, 2.7.5.3).
+	 * A single buffer needs no table of descriptors. A table would have to
+	 * be allocated under balloon_lock (virtio 1.2, 2.7.5.3).
 	 */
 	__virtio_clear_bit(vdev, VIRTIO_RING_F_INDIRECT_DESC);
 
@@ -58,9 +116,10 @@ static void balloon_shut_down(struct balloon_device *bd)
 }
 
 /*
- * The machine goes down, or another kernel takes over. Nobody needs the pages back.
- * The device must not act on what the guest leaves behind, nor the kthread go on: the
- * virtio core breaks the device a moment later, and it would be set up again.
+ * The machine goes down, or another kernel takes over: the guest needs no pages back.
+ * The device must not act on what the guest leaves behind. The kthread must not go on:
+ * the virtio core breaks the device a moment later, and the kthread would set it up
+ * again.
  */
 static int balloon_reboots(struct notifier_block *nb, unsigned long action,
 			   void *data)
@@ -73,19 +132,47 @@ static int balloon_reboots(struct notifier_block *nb, unsigned long action,
 	return NOTIFY_DONE;
 }
 
+/* Frees what balloon_create() has allocated, with the last reference. */
+static void balloon_destroy(struct balloon_device *bd)
+{
+	balloon_features_free(bd);
+	balloon_batches_free(bd);
+	balloon_device_free(bd);
+}
+
+static struct balloon_device *balloon_create(struct virtio_device *vdev)
+{
+	struct balloon_device *bd;
+
+	bd = balloon_device_alloc(vdev, balloon_destroy);
+	if (!bd)
+		return NULL;
+	bd->features = balloon_features;
+	bd->nr_features = ARRAY_SIZE(balloon_features);
+	bd->must_tell_host =
+		virtio_has_feature(vdev, VIRTIO_BALLOON_F_MUST_TELL_HOST);
+	bd->deflates_on_oom =
+		virtio_has_feature(vdev, VIRTIO_BALLOON_F_DEFLATE_ON_OOM);
+	balloon_mapping_init(&bd->ledger.bm, &balloon_mapping_ops);
+	balloon_queues_init(bd);
+	balloon_guest_init(bd);
+	balloon_trial_init(bd);
+	if (balloon_batches_alloc(bd) || balloon_features_alloc(bd)) {
+		balloon_device_put(bd);
+		return NULL;
+	}
+	return bd;
+}
+
 static int balloon_probe(struct virtio_device *vdev)
 {
 	struct balloon_device *bd;
 	int err;
 
-	bd = balloon_device_alloc(vdev);
+	bd = balloon_create(vdev);
 	if (!bd)
 		return -ENOMEM;
 	vdev->priv = bd;
-	bd->must_tell_host =
-		virtio_has_feature(vdev, VIRTIO_BALLOON_F_MUST_TELL_HOST);
-	bd->deflates_on_oom =
-		virtio_has_feature(vdev, VIRTIO_BALLOON_F_DEFLATE_ON_OOM);
 
 	balloon_wakeup_start(bd);
 	balloon_poison_tell_costs(bd);
@@ -176,7 +263,7 @@ static void balloon_changed(struct virtio_device *vdev)
 	WRITE_ONCE(bd->config_changed, true);
 	balloon_stay_awake(bd, BALLOON_AWAKE_TARGET);
 	balloon_event(bd);
-	balloon_hinting_changed(bd);
+	balloon_features_changed(bd);
 }
 
 #ifdef CONFIG_PM_SLEEP
@@ -195,9 +282,9 @@ static int balloon_freeze(struct virtio_device *vdev)
 }
 
 /*
- * The kthread is still frozen and goes on once it is thawed. What fails here it
- * tries again, as for a device that is broken. The core must not hear of that: it
- * would have configuration changes turned off for good.
+ * The kthread is still frozen and goes on once it is thawed. It tries again what
+ * fails here, as for a device that is broken. The core must not hear of a failure: it
+ * would turn configuration changes off for good.
  */
 static int balloon_restore(struct virtio_device *vdev)
 {
@@ -224,21 +311,14 @@ static const struct virtio_device_id balloon_ids[] = {
 };
 MODULE_DEVICE_TABLE(virtio, balloon_ids);
 
-static const unsigned int balloon_features[] = {
-	VIRTIO_BALLOON_F_MUST_TELL_HOST,
-	VIRTIO_BALLOON_F_STATS_VQ,
-	VIRTIO_BALLOON_F_DEFLATE_ON_OOM,
-	VIRTIO_BALLOON_F_FREE_PAGE_HINT,
-	VIRTIO_BALLOON_F_PAGE_POISON,
-	VIRTIO_BALLOON_F_REPORTING,
-};
+/* The feature bits of the table, for the virtio core. */
+static unsigned int balloon_feature_bits[ARRAY_SIZE(balloon_features)];
 
 static struct virtio_driver balloon_driver = {
 	.driver.name = KBUILD_MODNAME,
 	.driver.dev_groups = balloon_groups,
 	.id_table = balloon_ids,
-	.feature_table = balloon_features,
-	.feature_table_size = ARRAY_SIZE(balloon_features),
+	.feature_table = balloon_feature_bits,
 	.validate = balloon_validate,
 	.probe = balloon_probe,
 	.remove = balloon_remove,
@@ -248,7 +328,25 @@ static struct virtio_driver balloon_driver = {
 	.restore = balloon_restore,
 #endif
 };
-module_virtio_driver(balloon_driver);
+
+static int __init balloon_init(void)
+{
+	unsigned int i, nr = 0;
+
+	for (i = 0; i < ARRAY_SIZE(balloon_features); i++) {
+		if (balloon_features[i].bit != BALLOON_ALWAYS)
+			balloon_feature_bits[nr++] = balloon_features[i].bit;
+	}
+	balloon_driver.feature_table_size = nr;
+	return register_virtio_driver(&balloon_driver);
+}
+module_init(balloon_init);
+
+static void __exit balloon_exit(void)
+{
+	unregister_virtio_driver(&balloon_driver);
+}
+module_exit(balloon_exit);
 
 MODULE_DESCRIPTION("Virtio balloon driver");
 MODULE_LICENSE("GPL");

@@ -45,14 +45,12 @@ void balloon_poison_validate(struct virtio_device *vdev)
  * balloon_poison_tell - tell the device the poison value
  * @bd: the balloon, its device not ready yet
  *
- * Context: probe or restore.
+ * Context: probe, restore, or the kthread.
  */
 void balloon_poison_tell(struct balloon_device *bd)
 {
 	u32 value = 0;
 
-	if (!virtio_has_feature(bd->vdev, VIRTIO_BALLOON_F_PAGE_POISON))
-		return;
 	if (!want_init_on_free())
 		memset(&value, PAGE_POISON, sizeof(value));
 	virtio_cwrite_le(bd->vdev, struct virtio_balloon_config, poison_val,

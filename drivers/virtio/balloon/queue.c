@@ -17,6 +17,18 @@
 /* This many messages are worth a notification while more are on their way. */
 #define BALLOON_MESSAGES_PER_KICK	4U
 
+/**
+ * balloon_queues_init - both queues are empty
+ * @bd: the balloon
+ *
+ * Context: probe.
+ */
+void balloon_queues_init(struct balloon_device *bd)
+{
+	INIT_LIST_HEAD(&bd->queues.pending);
+	INIT_LIST_HEAD(&bd->queues.unsettled);
+}
+
 static void balloon_batch_await_turn(struct balloon_device *bd,
 				     struct balloon_queue *q,
 				     struct balloon_batch *batch)

@@ -9,71 +9,81 @@
 
 #include "virtio_balloon.h"
 
-/* A queue that comes with a feature; the first two come always. */
-struct balloon_vq {
-	const char *name;
-	vq_callback_t *callback;
-	struct virtqueue **vq;
-	int feature;
-};
+#define for_each_feature(bd, feature)					\
+	for ((feature) = (bd)->features;				\
+	     (feature) < (bd)->features + (bd)->nr_features; (feature)++)
 
-#define BALLOON_VQ_ALWAYS	-1
-
-static bool balloon_has_vq(struct balloon_device *bd,
-			   const struct balloon_vq *vq)
+static bool balloon_has_feature(const struct balloon_device *bd,
+				const struct balloon_feature *feature)
 {
-	return vq->feature == BALLOON_VQ_ALWAYS ||
-	       virtio_has_feature(bd->vdev, vq->feature);
+	return feature->bit == BALLOON_ALWAYS ||
+	       virtio_has_feature(bd->vdev, feature->bit);
+}
+
+/* Virtio 1.2, 5.5.2: a queue exists if its feature was negotiated. */
+static bool balloon_has_queue(const struct balloon_device *bd,
+			      const struct balloon_feature *feature)
+{
+	return feature->queue && balloon_has_feature(bd, feature);
+}
+
+static struct virtqueue **balloon_vq(struct balloon_device *bd,
+				     const struct balloon_feature *feature)
+{
+	return (void *)bd + feature->vq;
 }
 
 /*
- * Virtio 1.2, 5.5.2: a queue exists if its feature was negotiated. The table that
- * the transport gets has no entry for a queue that does not exist: some kernels
- * mistake the entries that follow such a hole for others.
+ * The table that the transport gets has no entry for a queue that does not exist:
+ * some kernels mistake the entries that follow such a hole for others.
  */
 static int balloon_find_queues(struct balloon_device *bd)
 {
-	const struct balloon_vq vqs[] = {
-		{ "inflate", balloon_acked, &bd->queues.inflate.vq,
-		  BALLOON_VQ_ALWAYS },
-		{ "deflate", balloon_acked, &bd->queues.deflate.vq,
-		  BALLOON_VQ_ALWAYS },
-		{ "stats", balloon_stats_requested, &bd->stats.vq,
-		  VIRTIO_BALLOON_F_STATS_VQ },
-		{ "free_page_vq", NULL, &bd->hinting.vq,
-		  VIRTIO_BALLOON_F_FREE_PAGE_HINT },
-		{ "reporting_vq", balloon_acked, &bd->reporting.vq,
-		  VIRTIO_BALLOON_F_REPORTING },
-	};
-	struct virtqueue_info info[ARRAY_SIZE(vqs)] = {};
-	struct virtqueue *found[ARRAY_SIZE(vqs)] = {};
-	unsigned int i, nr = 0;
+	struct virtqueue_info info[BALLOON_MAX_QUEUES] = {};
+	struct virtqueue *found[BALLOON_MAX_QUEUES] = {};
+	const struct balloon_feature *feature;
+	unsigned int nr = 0;
 	int err;
 
-	for (i = 0; i < ARRAY_SIZE(vqs); i++) {
-		if (!balloon_has_vq(bd, &vqs[i]))
+	for_each_feature(bd, feature) {
+		if (!balloon_has_queue(bd, feature))
 			continue;
-		info[nr].name = vqs[i].name;
-		info[nr++].callback = vqs[i].callback;
+		if (WARN_ON_ONCE(nr == BALLOON_MAX_QUEUES))
+			return -EINVAL;
+		info[nr].name = feature->queue;
+		info[nr++].callback = feature->callback;
 	}
 	err = virtio_find_vqs(bd->vdev, nr, found, info, NULL);
 	if (err)
 		return err;
-	for (i = 0, nr = 0; i < ARRAY_SIZE(vqs); i++) {
-		if (balloon_has_vq(bd, &vqs[i]))
-			*vqs[i].vq = found[nr++];
+	nr = 0;
+	for_each_feature(bd, feature) {
+		if (balloon_has_queue(bd, feature))
+			*balloon_vq(bd, feature) = found[nr++];
 	}
 	return 0;
 }
 
 static void balloon_forget_queues(struct balloon_device *bd)
 {
+	const struct balloon_feature *feature;
+
 	bd->vdev->config->del_vqs(bd->vdev);
-	bd->queues.inflate.vq = NULL;
-	bd->queues.deflate.vq = NULL;
-	bd->stats.vq = NULL;
-	bd->hinting.vq = NULL;
-	bd->reporting.vq = NULL;
+	for_each_feature(bd, feature) {
+		if (feature->queue)
+			*balloon_vq(bd, feature) = NULL;
+	}
+}
+
+/* Tell the device what it has to know before it runs. */
+static void balloon_features_tell(struct balloon_device *bd)
+{
+	const struct balloon_feature *feature;
+
+	for_each_feature(bd, feature) {
+		if (feature->tell && balloon_has_feature(bd, feature))
+			feature->tell(bd);
+	}
 }
 
 /**
@@ -92,7 +102,7 @@ int balloon_device_ready(struct balloon_device *bd)
 		__balloon_device_reset(bd);
 		return err;
 	}
-	balloon_poison_tell(bd);
+	balloon_features_tell(bd);
 	virtio_device_ready(bd->vdev);
 	balloon_actual_read(bd);
 	WRITE_ONCE(bd->was_reset, false);
@@ -104,6 +114,54 @@ int balloon_device_ready(struct balloon_device *bd)
 }
 
 /**
+ * balloon_features_alloc - allocate what the features need
+ * @bd: the balloon
+ *
+ * All features of the table: some rooms offer functions that work without theirs.
+ *
+ * Context: probe.
+ * Return: 0 or -ENOMEM; balloon_features_free() cleans up after both.
+ */
+int balloon_features_alloc(struct balloon_device *bd)
+{
+	const struct balloon_feature *feature;
+	int err;
+
+	for_each_feature(bd, feature) {
+		err = feature->alloc ? feature->alloc(bd) : 0;
+		if (err)
+			return err;
+	}
+	return 0;
+}
+
+/**
+ * balloon_features_free - free what balloon_features_alloc() has allocated
+ * @bd: the balloon, its features stopped
+ *
+ * Context: process.
+ */
+void balloon_features_free(struct balloon_device *bd)
+{
+	const struct balloon_feature *feature;
+
+	for_each_feature(bd, feature) {
+		if (feature->free)
+			feature->free(bd);
+	}
+}
+
+/* Stops the features before @end, the last one first. */
+static void balloon_features_stop_before(struct balloon_device *bd,
+					 const struct balloon_feature *end)
+{
+	while (end-- > bd->features) {
+		if (end->stop && balloon_has_feature(bd, end))
+			end->stop(bd);
+	}
+}
+
+/**
  * balloon_features_start - have the features work that were negotiated
  * @bd: the balloon, its device ready
  *
@@ -112,20 +170,20 @@ int balloon_device_ready(struct balloon_device *bd)
  */
 int balloon_features_start(struct balloon_device *bd)
 {
+	const struct balloon_feature *feature;
 	int err;
 
-	err = balloon_hinting_start(bd);
-	if (err) {
-		dev_err(&bd->vdev->dev, "can not start hinting: %d\n", err);
-		return err;
+	for_each_feature(bd, feature) {
+		if (!feature->start || !balloon_has_feature(bd, feature))
+			continue;
+		err = feature->start(bd);
+		if (err) {
+			dev_err(&bd->vdev->dev, "cannot start %s: %d\n",
+				feature->name, err);
+			balloon_features_stop_before(bd, feature);
+			return err;
+		}
 	}
-	err = balloon_reporting_start(bd);
-	if (err) {
-		dev_err(&bd->vdev->dev, "can not start reporting: %d\n", err);
-		balloon_hinting_stop(bd);
-		return err;
-	}
-	balloon_stats_start(bd);
 	return 0;
 }
 
@@ -137,9 +195,23 @@ int balloon_features_start(struct balloon_device *bd)
  */
 void balloon_features_stop(struct balloon_device *bd)
 {
-	balloon_reporting_stop(bd);
-	balloon_hinting_stop(bd);
-	balloon_stats_stop(bd);
+	balloon_features_stop_before(bd, bd->features + bd->nr_features);
+}
+
+/**
+ * balloon_features_changed - the device's configuration has changed
+ * @bd: the balloon
+ *
+ * Context: any, including interrupts.
+ */
+void balloon_features_changed(struct balloon_device *bd)
+{
+	const struct balloon_feature *feature;
+
+	for_each_feature(bd, feature) {
+		if (feature->changed && balloon_has_feature(bd, feature))
+			feature->changed(bd);
+	}
 }
 
 /**
@@ -151,13 +223,16 @@ void balloon_features_stop(struct balloon_device *bd)
  */
 void balloon_device_take_down(struct balloon_device *bd)
 {
+	const struct balloon_feature *feature;
+
 	balloon_device_reset(bd);
-	/* A question that came while the statistics were stopped has no answer. */
-	balloon_may_sleep(bd, BALLOON_AWAKE_STATS);
 	if (!bd->queues.inflate.vq)
 		return;
 	balloon_abandon(bd);
-	balloon_hinting_abandon(bd);
+	for_each_feature(bd, feature) {
+		if (feature->abandon && balloon_has_feature(bd, feature))
+			feature->abandon(bd);
+	}
 	balloon_forget_queues(bd);
 }
 
@@ -194,7 +269,7 @@ int balloon_device_negotiate(struct balloon_device *bd)
 
 	if (balloon_device_gone(bd))
 		return -ENODEV;
-	/* Others may have set bits since, as the core does after a failure. */
+	/* The virtio core sets a status bit after a failure. */
 	__balloon_device_reset(bd);
 	err = __balloon_device_negotiate(bd->vdev);
 	if (err)

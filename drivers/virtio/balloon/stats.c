@@ -187,16 +187,16 @@ void balloon_stats_free(struct balloon_device *bd)
  * balloon_stats_start - let the work post the first statistics
  * @bd: the balloon, its device ready
  *
- * Context: probe or restore.
+ * Context: probe, restore, or the kthread.
+ * Return: 0.
  */
-void balloon_stats_start(struct balloon_device *bd)
+int balloon_stats_start(struct balloon_device *bd)
 {
-	if (!bd->stats.vq)
-		return;
 	bd->stats.posted = false;
 	bd->stats.started = true;
 	enable_work(&bd->stats.work);
 	queue_work(system_freezable_wq, &bd->stats.work);
+	return 0;
 }
 
 /**
@@ -210,5 +210,16 @@ void balloon_stats_stop(struct balloon_device *bd)
 	if (bd->stats.started)
 		disable_work_sync(&bd->stats.work);
 	bd->stats.started = false;
+	balloon_may_sleep(bd, BALLOON_AWAKE_STATS);
+}
+
+/**
+ * balloon_stats_abandon - a request that came while stopped has no answer
+ * @bd: the balloon, its device reset, statistics stopped
+ *
+ * Context: remove, freeze, or the kthread.
+ */
+void balloon_stats_abandon(struct balloon_device *bd)
+{
 	balloon_may_sleep(bd, BALLOON_AWAKE_STATS);
 }

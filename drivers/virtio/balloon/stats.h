@@ -30,7 +30,8 @@ struct balloon_stats {
 int balloon_stats_alloc(struct balloon_device *bd);
 void balloon_stats_free(struct balloon_device *bd);
 void balloon_stats_requested(struct virtqueue *vq);
-void balloon_stats_start(struct balloon_device *bd);
+int balloon_stats_start(struct balloon_device *bd);
 void balloon_stats_stop(struct balloon_device *bd);
+void balloon_stats_abandon(struct balloon_device *bd);
 
 #endif /* _DRIVERS_VIRTIO_BALLOON_STATS_H */

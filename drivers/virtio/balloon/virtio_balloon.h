@@ -79,6 +79,9 @@
  * Set before the device is ready and constant from there on:
  * @kref: references as listed above
  * @vdev: the device; its driver data points back here
+ * @release: frees the rooms and this
+ * @features: the table of features
+ * @nr_features: its rows
  * @must_tell_host: VIRTIO_BALLOON_F_MUST_TELL_HOST is negotiated
  * @deflates_on_oom: VIRTIO_BALLOON_F_DEFLATE_ON_OOM is negotiated; without it
  *                   the balloon's pages do not count as the guest's memory
@@ -107,6 +110,9 @@
 struct balloon_device {
 	struct kref kref;
 	struct virtio_device *vdev;
+	void (*release)(struct balloon_device *bd);
+	const struct balloon_feature *features;
+	unsigned int nr_features;
 	bool must_tell_host;
 	bool deflates_on_oom;
 	struct notifier_block reboot;
