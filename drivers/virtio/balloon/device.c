@@ -88,10 +88,15 @@ void balloon_device_put(struct balloon_device *bd)
  * balloon_event - something has happened that a waiter should look at
  * @bd: the balloon
  *
+ * A waiter that reads the new count sees everything that was written before this
+ * call. It reads the count with atomic_read_acquire().
+ *
  * Context: any, including interrupts.
  */
 void balloon_event(struct balloon_device *bd)
 {
+	/* Pairs with the waiters' atomic_read_acquire(). */
+	smp_mb__before_atomic();
 	atomic_inc(&bd->events);
 	wake_up(&bd->wait);
 }
@@ -118,9 +123,9 @@ void balloon_acked(struct virtqueue *vq)
  */
 void balloon_device_fail(struct balloon_device *bd)
 {
-	if (READ_ONCE(bd->broken))
+	if (test_bit(BALLOON_BROKEN, &bd->flags))
 		return;
-	WRITE_ONCE(bd->broken, true);
+	set_bit(BALLOON_BROKEN, &bd->flags);
 	balloon_event(bd);
 }
 
@@ -210,7 +215,7 @@ void __balloon_device_reset(struct balloon_device *bd)
 void balloon_kick(struct balloon_device *bd, struct virtqueue *vq)
 {
 	down_read(&bd->notifying);
-	if (!READ_ONCE(bd->broken))
+	if (!test_bit(BALLOON_BROKEN, &bd->flags))
 		virtqueue_kick(vq);
 	up_read(&bd->notifying);
 }
@@ -225,7 +230,7 @@ void balloon_kick(struct balloon_device *bd, struct virtqueue *vq)
 void balloon_nudge(struct balloon_device *bd, struct virtqueue *vq)
 {
 	down_read(&bd->notifying);
-	if (!READ_ONCE(bd->broken))
+	if (!test_bit(BALLOON_BROKEN, &bd->flags))
 		virtqueue_notify(vq);
 	up_read(&bd->notifying);
 }
@@ -234,7 +239,7 @@ void balloon_nudge(struct balloon_device *bd, struct virtqueue *vq)
 static void balloon_device_break(struct balloon_device *bd)
 {
 	mutex_lock(&bd->balloon_lock);
-	WRITE_ONCE(bd->broken, true);
+	set_bit(BALLOON_BROKEN, &bd->flags);
 	mutex_unlock(&bd->balloon_lock);
 	/* Wait for tasks that are about to notify the host. */
 	down_write(&bd->notifying);
@@ -252,10 +257,10 @@ static void balloon_device_break(struct balloon_device *bd)
 void balloon_device_reset(struct balloon_device *bd)
 {
 	mutex_lock(&bd->reset_lock);
-	if (!READ_ONCE(bd->was_reset)) {
+	if (!test_bit(BALLOON_WAS_RESET, &bd->flags)) {
 		balloon_device_break(bd);
 		__balloon_device_reset(bd);
-		WRITE_ONCE(bd->was_reset, true);
+		set_bit(BALLOON_WAS_RESET, &bd->flags);
 	}
 	mutex_unlock(&bd->reset_lock);
 	balloon_event(bd);

@@ -15,6 +15,27 @@ struct balloon_device;
 /* Teardown resets a device whose host acknowledges nothing for this long. */
 #define BALLOON_HOST_PATIENCE_MS	(10 * MSEC_PER_SEC)
 
+/* Of struct balloon_device, to be read and changed without a lock. */
+enum balloon_flag {
+	/* The target has to be read again. */
+	BALLOON_CONFIG_CHANGED,
+	/* No new work; waits end. */
+	BALLOON_DYING,
+	/*
+	 * The device is broken, or not set up; its queues are left alone. Set
+	 * under balloon_lock before the virtqueues go.
+	 */
+	BALLOON_BROKEN,
+	/* The device has no claim to anything; set under reset_lock. */
+	BALLOON_WAS_RESET,
+	/* Pages went back because the guest ran out of memory. */
+	BALLOON_GAVE_AT_OOM,
+	/* The floor is another; the kthread should look at it. */
+	BALLOON_FLOOR_CHANGED,
+	/* The guest has begun to reclaim memory. */
+	BALLOON_RECLAIMS,
+};
+
 /**
  * struct balloon_patience - for how long a silent host is still waited for
  * @left: in jiffies

@@ -46,7 +46,7 @@ static void balloon_wait_isolated(struct balloon_device *bd)
 	int seen;
 
 	for (;;) {
-		seen = atomic_read(&bd->events);
+		seen = atomic_read_acquire(&bd->events);
 		nr = balloon_want_isolated(bd);
 		if (!nr)
 			return;
@@ -97,7 +97,7 @@ static void balloon_drain(struct balloon_device *bd)
 
 	balloon_patience_begin(&patience);
 	for (;;) {
-		seen = atomic_read(&bd->events);
+		seen = atomic_read_acquire(&bd->events);
 		err = balloon_drain_step(bd, &look_in);
 		cond_resched();
 		if (err == -EAGAIN)
@@ -167,7 +167,7 @@ void balloon_give_back(struct balloon_device *bd)
 	balloon_mapping_close(&bd->trial.bm);
 	balloon_wait_isolated(bd);
 	balloon_trial_end(bd);
-	if (READ_ONCE(bd->broken))
+	if (test_bit(BALLOON_BROKEN, &bd->flags))
 		return;
 
 	balloon_queues_discard_inflates(bd, &discarded);

@@ -132,7 +132,7 @@ unsigned long balloon_floor(struct balloon_device *bd)
 void balloon_set_floor(struct balloon_device *bd, unsigned long floor)
 {
 	WRITE_ONCE(bd->guest.floor, floor);
-	WRITE_ONCE(bd->restraint.floor_changed, true);
+	set_bit(BALLOON_FLOOR_CHANGED, &bd->flags);
 	balloon_event(bd);
 }
 

@@ -266,8 +266,8 @@ static void balloon_hints_reap(struct balloon_device *bd)
 
 static bool balloon_hints_stopped(struct balloon_device *bd)
 {
-	return READ_ONCE(bd->dying) || READ_ONCE(bd->broken) ||
-	       READ_ONCE(bd->hinting.stopping);
+	return test_bit(BALLOON_DYING, &bd->flags) || test_bit(BALLOON_BROKEN, &bd->flags) ||
+	       test_bit(BALLOON_HINTING_STOPPING, &bd->hinting.flags);
 }
 
 /* How the wait for the host ended. */
@@ -336,10 +336,10 @@ static bool balloon_hints_over(struct balloon_device *bd)
 
 	if (balloon_hints_stopped(bd))
 		return true;
-	if (!xchg(&hinting->changed, false) ||
+	if (!test_and_clear_bit(BALLOON_HINTING_CHANGED, &hinting->flags) ||
 	    balloon_hints_wanted(bd) == hinting->answered)
 		return false;
-	WRITE_ONCE(hinting->changed, true);
+	set_bit(BALLOON_HINTING_CHANGED, &hinting->flags);
 	return true;
 }
 
@@ -545,7 +545,7 @@ static bool balloon_hints_go_on(struct balloon_device *bd)
 	}
 	hinting->silent = false;
 	hinting->answered = VIRTIO_BALLOON_CMD_ID_STOP;
-	WRITE_ONCE(hinting->changed, true);
+	set_bit(BALLOON_HINTING_CHANGED, &hinting->flags);
 	return true;
 }
 
@@ -575,7 +575,7 @@ static void balloon_hinting_work(struct work_struct *work)
 	if (hinting->silent && !balloon_hints_go_on(bd))
 		return;
 	while (!hinting->silent && !balloon_hints_stopped(bd) &&
-	       xchg(&hinting->changed, false)) {
+	       test_and_clear_bit(BALLOON_HINTING_CHANGED, &hinting->flags)) {
 		id = balloon_hints_wanted(bd);
 		answered = hinting->answered;
 		hinting->answered = id;
@@ -598,7 +598,7 @@ void balloon_hinting_changed(struct balloon_device *bd)
 {
 	if (!bd->hinting.vq)
 		return;
-	WRITE_ONCE(bd->hinting.changed, true);
+	set_bit(BALLOON_HINTING_CHANGED, &bd->hinting.flags);
 	mod_delayed_work(system_freezable_wq, &bd->hinting.work, 0);
 }
 
@@ -658,7 +658,7 @@ int balloon_hinting_start(struct balloon_device *bd)
 
 	hinting->answered = VIRTIO_BALLOON_CMD_ID_STOP;
 	hinting->silent = false;
-	WRITE_ONCE(hinting->stopping, false);
+	clear_bit(BALLOON_HINTING_STOPPING, &hinting->flags);
 	enable_delayed_work(&hinting->work);
 	balloon_hinting_changed(bd);
 	return 0;
@@ -678,7 +678,7 @@ void balloon_hinting_stop(struct balloon_device *bd)
 
 	if (!hinting->shrinker)
 		return;
-	WRITE_ONCE(hinting->stopping, true);
+	set_bit(BALLOON_HINTING_STOPPING, &hinting->flags);
 	disable_delayed_work_sync(&hinting->work);
 	shrinker_free(hinting->shrinker);
 	hinting->shrinker = NULL;

@@ -13,14 +13,18 @@ struct balloon_device;
 struct shrinker;
 struct virtqueue;
 
+enum balloon_hinting_flag {
+	BALLOON_HINTING_CHANGED,	/* the host may have a new command */
+	BALLOON_HINTING_STOPPING,	/* the work is to end */
+};
+
 /**
  * struct balloon_hinting - the free page hinting queue (virtio 1.2, 5.5.6.6)
  * @vq: the virtqueue, or NULL if the device has none
  * @shrinker: gives hinted blocks back when the guest needs them
- * @changed: the host may have a command that is not answered
+ * @flags: bits of enum balloon_hinting_flag
  * @work: answers the host; the only one to touch @vq and the members up to
  *        @lock. Delayed while the host is silent
- * @stopping: @work is to end
  * @commands: what the device reads: the id of the command, and the stop
  * @posted: buffers that the host has not acknowledged
  * @silent: the host has left them so for too long, and the log says so
@@ -37,13 +41,12 @@ struct virtqueue;
 struct balloon_hinting {
 	struct virtqueue *vq;
 	struct shrinker *shrinker;
-	unsigned int changed;
+	unsigned long flags;
 
 	struct delayed_work work;
 	__virtio32 *commands;
 	unsigned int posted;
 	bool silent;
-	bool stopping;
 	u32 answered;
 
 	unsigned long offline_start;

@@ -101,7 +101,7 @@ static int balloon_validate(struct virtio_device *vdev)
 /* From here on hooks refuse and waiters return. */
 static void balloon_quiesce(struct balloon_device *bd)
 {
-	WRITE_ONCE(bd->dying, true);
+	set_bit(BALLOON_DYING, &bd->flags);
 	balloon_mapping_close(&bd->ledger.bm);
 	balloon_mapping_close(&bd->trial.bm);
 	balloon_event(bd);
@@ -260,7 +260,7 @@ static void balloon_changed(struct virtio_device *vdev)
 {
 	struct balloon_device *bd = vdev->priv;
 
-	WRITE_ONCE(bd->config_changed, true);
+	set_bit(BALLOON_CONFIG_CHANGED, &bd->flags);
 	balloon_stay_awake(bd, BALLOON_AWAKE_TARGET);
 	balloon_event(bd);
 	balloon_features_changed(bd);
@@ -292,9 +292,9 @@ static int balloon_restore(struct virtio_device *vdev)
 	int err;
 
 	balloon_recovery_forget(bd);
-	WRITE_ONCE(bd->broken, true);
+	set_bit(BALLOON_BROKEN, &bd->flags);
 	err = balloon_device_ready(bd);
-	WRITE_ONCE(bd->dying, false);
+	clear_bit(BALLOON_DYING, &bd->flags);
 	if (!err)
 		err = balloon_features_start(bd);
 	/* Never cleared here: a feature may have found the device broken by now. */

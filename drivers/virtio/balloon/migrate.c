@@ -119,7 +119,7 @@ static bool balloon_replace(struct balloon_device *bd, struct page *new,
 static int balloon_may_replace(struct balloon_device *bd, struct page *new)
 {
 	lockdep_assert_held(&bd->ledger.bm.pages_lock);
-	if (READ_ONCE(bd->dying) || READ_ONCE(bd->broken) ||
+	if (test_bit(BALLOON_DYING, &bd->flags) || test_bit(BALLOON_BROKEN, &bd->flags) ||
 	    !balloon_page_has_number(new))
 		return -EBUSY;
 	if (!balloon_queue_open(bd, &bd->queues.inflate) ||
@@ -178,7 +178,7 @@ static struct balloon_migrator *balloon_migrator(struct balloon_device *bd)
 
 static bool balloon_migration_ends(struct balloon_device *bd)
 {
-	return READ_ONCE(bd->dying) || READ_ONCE(bd->broken);
+	return test_bit(BALLOON_DYING, &bd->flags) || test_bit(BALLOON_BROKEN, &bd->flags);
 }
 
 /* Returns how long the task may wait; what it does wait is to be taken off. */

@@ -165,7 +165,7 @@ static unsigned long balloon_deflate_at_oom(struct balloon_device *bd,
 		return 0;
 	}
 	/* Before they are free: inflation must not take them back. */
-	WRITE_ONCE(bd->gave_at_oom, true);
+	set_bit(BALLOON_GAVE_AT_OOM, &bd->flags);
 	balloon_deflate_batch(bd, batch);
 	return nr;
 }
@@ -179,7 +179,7 @@ static unsigned long balloon_await_all_back(struct balloon_device *bd)
 	unsigned long before = balloon_refs(bd), left;
 
 	wait_event_timeout(bd->wait, !balloon_refs(bd) ||
-			   READ_ONCE(bd->dying), BALLOON_LOOK_AGAIN);
+			   test_bit(BALLOON_DYING, &bd->flags), BALLOON_LOOK_AGAIN);
 	left = balloon_refs(bd);
 	return before - min(before, left);
 }
@@ -201,11 +201,11 @@ unsigned long balloon_give_at_oom(struct balloon_device *bd, unsigned long want)
 {
 	unsigned long nr, queued = 0;
 
-	if (READ_ONCE(bd->broken))
+	if (test_bit(BALLOON_BROKEN, &bd->flags))
 		return balloon_await_all_back(bd);
 	if (!balloon_lock_in_time(bd))
 		return 0;
-	while (queued < want && !READ_ONCE(bd->dying) && !READ_ONCE(bd->broken)) {
+	while (queued < want && !test_bit(BALLOON_DYING, &bd->flags) && !test_bit(BALLOON_BROKEN, &bd->flags)) {
 		nr = balloon_deflate_at_oom(bd, want - queued);
 		if (!nr)
 			break;
@@ -219,7 +219,7 @@ unsigned long balloon_give_at_oom(struct balloon_device *bd, unsigned long want)
 	balloon_event(bd);
 	if (bd->must_tell_host)
 		wait_event_timeout(bd->wait, !balloon_leaving(bd) ||
-				   READ_ONCE(bd->dying) || READ_ONCE(bd->broken),
+				   test_bit(BALLOON_DYING, &bd->flags) || test_bit(BALLOON_BROKEN, &bd->flags),
 				   BALLOON_LOOK_AGAIN);
 	return queued;
 }
@@ -238,7 +238,7 @@ static int balloon_oom_notify(struct notifier_block *nb, unsigned long unused,
 	given = balloon_trial_recall_now(bd);
 	if (!given)
 		given = balloon_hinting_give(bd, BALLOON_PAGES_PER_OOM);
-	if (!given && (bd->deflates_on_oom || READ_ONCE(bd->broken))) {
+	if (!given && (bd->deflates_on_oom || test_bit(BALLOON_BROKEN, &bd->flags))) {
 		balloon_find_starved_zones(bd);
 		given = balloon_give_at_oom(bd, BALLOON_PAGES_PER_OOM);
 	}

@@ -15,8 +15,8 @@
 /* Should a batch that is being filled be posted as it is? */
 static bool balloon_interrupted(struct balloon_device *bd)
 {
-	return READ_ONCE(bd->config_changed) || READ_ONCE(bd->dying) ||
-	       READ_ONCE(bd->gave_at_oom);
+	return test_bit(BALLOON_CONFIG_CHANGED, &bd->flags) || test_bit(BALLOON_DYING, &bd->flags) ||
+	       test_bit(BALLOON_GAVE_AT_OOM, &bd->flags);
 }
 
 /*

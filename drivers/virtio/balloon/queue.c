@@ -151,7 +151,7 @@ static void kick_one(struct balloon_queue *q)
 /* A broken device may not even have queues any more. */
 static void balloon_queues_kick(struct balloon_device *bd)
 {
-	if (READ_ONCE(bd->broken))
+	if (test_bit(BALLOON_BROKEN, &bd->flags))
 		return;
 	kick_one(&bd->queues.inflate);
 	kick_one(&bd->queues.deflate);
@@ -316,7 +316,7 @@ int balloon_queues_post(struct balloon_device *bd)
 
 	if (virtqueue_is_broken(bd->queues.inflate.vq) ||
 	    virtqueue_is_broken(bd->queues.deflate.vq)) {
-		WRITE_ONCE(bd->broken, true);
+		set_bit(BALLOON_BROKEN, &bd->flags);
 		return -EIO;
 	}
 	return 0;
@@ -386,7 +386,7 @@ bool balloon_queues_arm(struct balloon_device *bd)
 
 	lockdep_assert_held(&bd->balloon_lock);
 	/* A broken device's acknowledgments are neither reaped nor awaited. */
-	if (READ_ONCE(bd->broken))
+	if (test_bit(BALLOON_BROKEN, &bd->flags))
 		return true;
 	balloon_queues_kick(bd);
 	deflate = arm_one(bd, &bd->queues.deflate);

@@ -77,7 +77,7 @@ static int balloon_recovery_try(struct balloon_device *bd)
 	if (err)
 		return err;
 	/* The machine may go down: what resets the device then found it reset. */
-	err = READ_ONCE(bd->dying) ? -ECANCELED : balloon_features_start(bd);
+	err = test_bit(BALLOON_DYING, &bd->flags) ? -ECANCELED : balloon_features_start(bd);
 	if (err) {
 		balloon_mapping_close(&bd->ledger.bm);
 		balloon_mapping_close(&bd->trial.bm);
@@ -91,7 +91,7 @@ static long balloon_recovery_failed(struct balloon_device *bd, int err)
 {
 	struct balloon_recovery *recovery = &bd->recovery;
 
-	WRITE_ONCE(bd->broken, true);
+	set_bit(BALLOON_BROKEN, &bd->flags);
 	if (err == -ECANCELED)
 		return MAX_SCHEDULE_TIMEOUT;
 	if (balloon_recovery_fails_for_good(bd, err)) {
@@ -129,7 +129,7 @@ long balloon_recover(struct balloon_device *bd)
 	}
 	isolated = balloon_want_isolated(bd);
 	/* What the host wants is read when the device works again. */
-	WRITE_ONCE(bd->config_changed, false);
+	clear_bit(BALLOON_CONFIG_CHANGED, &bd->flags);
 	/* Put back by mm since. */
 	balloon_trial_end(bd);
 	balloon_release_resident(bd);

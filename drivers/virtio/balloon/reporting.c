@@ -44,15 +44,15 @@ static int balloon_report_await(struct balloon_device *bd)
 
 	balloon_patience_begin(&patience);
 	for (;;) {
-		seen = atomic_read(&bd->events);
-		if (READ_ONCE(bd->was_reset))
+		seen = atomic_read_acquire(&bd->events);
+		if (test_bit(BALLOON_WAS_RESET, &bd->flags))
 			return -EIO;
 		if (virtqueue_get_buf(vq, &unused_length))
 			return 0;
 		if (virtqueue_is_broken(vq))
 			balloon_device_fail(bd);
-		if (READ_ONCE(bd->dying) &&
-		    (silent || READ_ONCE(bd->broken))) {
+		if (test_bit(BALLOON_DYING, &bd->flags) &&
+		    (silent || test_bit(BALLOON_BROKEN, &bd->flags))) {
 			balloon_device_reset(bd);
 			continue;
 		}
@@ -96,7 +96,7 @@ static int balloon_report_blocks(struct page_reporting_dev_info *info,
 						 reporting.info);
 	int err;
 
-	if (READ_ONCE(bd->dying) || READ_ONCE(bd->broken))
+	if (test_bit(BALLOON_DYING, &bd->flags) || test_bit(BALLOON_BROKEN, &bd->flags))
 		return -ENODEV;
 
 	err = virtqueue_add_inbuf(bd->reporting.vq, sg, nents, bd, GFP_NOWAIT);

@@ -78,7 +78,7 @@ static bool balloon_sample(struct balloon_device *bd)
 	unsigned long interval = BALLOON_SAMPLE_MOVING;
 
 	if (bd->config.state == BALLOON_IDLE && !restraint->pressed &&
-	    !READ_ONCE(restraint->reclaims))
+	    !test_bit(BALLOON_RECLAIMS, &bd->flags))
 		interval = BALLOON_SAMPLE_RESTING;
 	if (restraint->sampled && time_before(jiffies, now->when + interval)) {
 		now->available = balloon_available(bd);
@@ -86,7 +86,7 @@ static bool balloon_sample(struct balloon_device *bd)
 		return false;
 	}
 
-	WRITE_ONCE(restraint->reclaims, false);
+	clear_bit(BALLOON_RECLAIMS, &bd->flags);
 	restraint->earlier = *now;
 	balloon_signals_read(bd, now);
 	if (!restraint->sampled ||
@@ -357,7 +357,7 @@ long balloon_look_at_guest_in(struct balloon_device *bd)
 {
 	if (!balloon_may_have_to_give(bd))
 		return MAX_SCHEDULE_TIMEOUT;
-	return bd->restraint.pressed || READ_ONCE(bd->restraint.reclaims) ?
+	return bd->restraint.pressed || test_bit(BALLOON_RECLAIMS, &bd->flags) ?
 	       BALLOON_SAMPLE_MOVING : BALLOON_SAMPLE_RESTING;
 }
 
@@ -371,8 +371,8 @@ static unsigned long balloon_reclaim_begins(struct shrinker *shrinker,
 	struct balloon_device *bd = shrinker->private_data;
 
 	/* Look before writing: the line is shared by all that reclaim. */
-	if (balloon_size_roughly(bd) && !READ_ONCE(bd->restraint.reclaims) &&
-	    !xchg(&bd->restraint.reclaims, true))
+	if (balloon_size_roughly(bd) && !test_bit(BALLOON_RECLAIMS, &bd->flags) &&
+	    !test_and_set_bit(BALLOON_RECLAIMS, &bd->flags))
 		balloon_event(bd);
 	return SHRINK_EMPTY;
 }

@@ -35,9 +35,7 @@ struct shrinker;
 
 /**
  * struct balloon_restraint - how far the balloon may go
- * @floor_changed: the kthread should look at it; lockless
- * @reclaims: the guest has begun to reclaim memory; lockless
- * @shrinker: sets @reclaims; NULL without VIRTIO_BALLOON_F_DEFLATE_ON_OOM
+ * @shrinker: sets BALLOON_RECLAIMS; NULL without VIRTIO_BALLOON_F_DEFLATE_ON_OOM
  *
  * The kthread's own:
  * @earlier: the snapshot before the last
@@ -65,8 +63,6 @@ struct shrinker;
  * @cgroup_at: in jiffies
  */
 struct balloon_restraint {
-	unsigned int floor_changed;
-	unsigned int reclaims;
 	struct shrinker *shrinker;
 
 	struct balloon_signals earlier;

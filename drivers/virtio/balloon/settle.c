@@ -172,7 +172,7 @@ int balloon_advance(struct balloon_device *bd)
 	LIST_HEAD(acked);
 
 	lockdep_assert_held(&bd->balloon_lock);
-	if (READ_ONCE(bd->broken))
+	if (test_bit(BALLOON_BROKEN, &bd->flags))
 		return -EIO;
 	balloon_queues_reap(bd, &acked);
 	balloon_settle(bd, &acked);

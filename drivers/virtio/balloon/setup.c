@@ -105,11 +105,11 @@ int balloon_device_ready(struct balloon_device *bd)
 	balloon_features_tell(bd);
 	virtio_device_ready(bd->vdev);
 	balloon_actual_read(bd);
-	WRITE_ONCE(bd->was_reset, false);
-	WRITE_ONCE(bd->broken, false);
+	clear_bit(BALLOON_WAS_RESET, &bd->flags);
+	clear_bit(BALLOON_BROKEN, &bd->flags);
 	balloon_mapping_open(&bd->ledger.bm);
 	balloon_mapping_open(&bd->trial.bm);
-	WRITE_ONCE(bd->config_changed, true);
+	set_bit(BALLOON_CONFIG_CHANGED, &bd->flags);
 	return 0;
 }
 

@@ -139,7 +139,7 @@ static void balloon_stats_work(struct work_struct *work)
 
 	/* First: the host may ask again as soon as they are posted. */
 	balloon_may_sleep(bd, BALLOON_AWAKE_STATS);
-	if (READ_ONCE(bd->dying) || READ_ONCE(bd->broken))
+	if (test_bit(BALLOON_DYING, &bd->flags) || test_bit(BALLOON_BROKEN, &bd->flags))
 		return;
 	if (!bd->stats.posted || virtqueue_get_buf(bd->stats.vq, &unused_length))
 		balloon_stats_post(bd);

@@ -307,18 +307,18 @@ static long balloon_thread_pass(struct balloon_device *bd)
 	bool busy;
 	int err;
 
-	if (READ_ONCE(bd->dying))
+	if (test_bit(BALLOON_DYING, &bd->flags))
 		return MAX_SCHEDULE_TIMEOUT;
-	if (READ_ONCE(bd->broken)) {
+	if (test_bit(BALLOON_BROKEN, &bd->flags)) {
 		balloon_go_on(bd);
 		balloon_expect_large_blocks(bd);
 		return balloon_recover(bd);
 	}
-	if (xchg(&bd->config_changed, false) && balloon_target_read(bd)) {
+	if (test_and_clear_bit(BALLOON_CONFIG_CHANGED, &bd->flags) && balloon_target_read(bd)) {
 		WRITE_ONCE(bd->thread.retry_delay_ms, 0);
 		balloon_expect_large_blocks(bd);
 	}
-	if (xchg(&bd->restraint.floor_changed, false)) {
+	if (test_and_clear_bit(BALLOON_FLOOR_CHANGED, &bd->flags)) {
 		balloon_end_pause(bd);
 		balloon_go_on(bd);
 	}
@@ -328,7 +328,7 @@ static long balloon_thread_pass(struct balloon_device *bd)
 		balloon_retry_in(bd, balloon_missed(bd), BALLOON_HOLD_STALL);
 	}
 	/* The guest needed its memory a moment ago: it may do so again. */
-	if (xchg(&bd->gave_at_oom, false)) {
+	if (test_and_clear_bit(BALLOON_GAVE_AT_OOM, &bd->flags)) {
 		balloon_trial_end(bd);
 		balloon_back_off_far(bd, BALLOON_HOLD_STALL);
 	}
@@ -352,11 +352,11 @@ static long balloon_thread_pass(struct balloon_device *bd)
 /* The kthread has gone as far as it can for now. A silent host keeps no guest awake. */
 static void balloon_thread_rests(struct balloon_device *bd)
 {
-	if (balloon_moving(bd) && !bd->thread.host_silent && !READ_ONCE(bd->dying))
+	if (balloon_moving(bd) && !bd->thread.host_silent && !test_bit(BALLOON_DYING, &bd->flags))
 		return;
 	balloon_may_sleep(bd, BALLOON_AWAKE_TARGET);
 	/* A change that came before that has to be carried out yet. */
-	if (READ_ONCE(bd->config_changed) && !READ_ONCE(bd->dying))
+	if (test_bit(BALLOON_CONFIG_CHANGED, &bd->flags) && !test_bit(BALLOON_DYING, &bd->flags))
 		balloon_stay_awake(bd, BALLOON_AWAKE_TARGET);
 }
 
@@ -367,7 +367,7 @@ static void balloon_thread_rests(struct balloon_device *bd)
 static void balloon_thread_sleep(struct balloon_device *bd, int seen,
 				 long timeout)
 {
-	if (READ_ONCE(bd->dying) || READ_ONCE(bd->broken) ||
+	if (test_bit(BALLOON_DYING, &bd->flags) || test_bit(BALLOON_BROKEN, &bd->flags) ||
 	    balloon_queues_may_sleep(bd))
 		wait_event_freezable_timeout(bd->wait,
 					     atomic_read(&bd->events) != seen ||
@@ -382,7 +382,7 @@ static int balloon_thread(void *data)
 
 	set_freezable();
 	while (!kthread_should_stop()) {
-		seen = atomic_read(&bd->events);
+		seen = atomic_read_acquire(&bd->events);
 		timeout = balloon_thread_pass(bd);
 		if (timeout) {
 			balloon_thread_rests(bd);
@@ -407,7 +407,7 @@ int balloon_thread_start(struct balloon_device *bd)
 	KUNIT_STATIC_STUB_REDIRECT(balloon_thread_start, bd);
 
 	balloon_expect_large_blocks(bd);
-	bd->config_changed = true;
+	set_bit(BALLOON_CONFIG_CHANGED, &bd->flags);
 	balloon_device_get(bd);
 	bd->thread.task = kthread_run(balloon_thread, bd, "vballoon");
 	if (IS_ERR(bd->thread.task)) {

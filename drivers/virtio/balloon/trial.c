@@ -426,7 +426,7 @@ unsigned long balloon_trial_recall_now(struct balloon_device *bd)
 	if (any)
 		wait_event_timeout(bd->wait,
 				   balloon_trial_answered(trial, answers) ||
-				   READ_ONCE(bd->dying), BALLOON_LOOK_AGAIN);
+				   test_bit(BALLOON_DYING, &bd->flags), BALLOON_LOOK_AGAIN);
 	return READ_ONCE(trial->nr_recalled) - before;
 }
 

@@ -36,6 +36,7 @@
 #define _DRIVERS_VIRTIO_BALLOON_H
 
 #include <linux/atomic.h>
+#include <linux/bitops.h>
 #include <linux/balloon_compaction.h>
 #include <linux/kref.h>
 #include <linux/mutex.h>
@@ -87,17 +88,11 @@
  *                   the balloon's pages do not count as the guest's memory
  * @reboot: how the kernel tells that the machine goes down
  *
- * Lockless, and no bool where xchg() is used, which not every architecture has
- * for a byte:
+ * Lockless:
+ * @flags: bits of enum balloon_flag
  * @events: counts everything that the kthread should look at; a waiter takes its
  *          value first, then looks, then sleeps until it has changed
  * @wait: where waiters sleep
- * @config_changed: the target has to be read again
- * @dying: no new work; waits end
- * @broken: the device is broken, or not set up; its queues are left alone. Set under
- *          balloon_lock before the virtqueues go
- * @was_reset: the device has no claim to anything; set under @reset_lock
- * @gave_at_oom: pages went back because the guest ran out of memory
  *
  * @balloon_lock: see above
  * @notifying: see above
@@ -117,13 +112,9 @@ struct balloon_device {
 	bool deflates_on_oom;
 	struct notifier_block reboot;
 
+	unsigned long flags;
 	atomic_t events;
 	wait_queue_head_t wait;
-	unsigned int config_changed;
-	bool dying;
-	bool broken;
-	bool was_reset;
-	unsigned int gave_at_oom;
 
 	struct mutex balloon_lock;	/* outside of page locks */
 	struct rw_semaphore notifying;	/* inside of balloon_lock */

@@ -1230,7 +1230,7 @@ static bool fake_host_blocked(struct fake_host *host, unsigned int state)
 bool fake_host_asleep(struct fake_host *host)
 {
 	return fake_host_blocked(host, TASK_INTERRUPTIBLE) &&
-	       !READ_ONCE(host->bd->config_changed);
+	       !test_bit(BALLOON_CONFIG_CHANGED, &host->bd->flags);
 }
 
 /**
@@ -1240,7 +1240,7 @@ bool fake_host_asleep(struct fake_host *host)
 bool fake_host_waits_for_page(struct fake_host *host)
 {
 	return fake_host_blocked(host, TASK_UNINTERRUPTIBLE) &&
-	       !READ_ONCE(host->bd->config_changed);
+	       !test_bit(BALLOON_CONFIG_CHANGED, &host->bd->flags);
 }
 
 /**

@@ -692,7 +692,7 @@ static void hints_notified_in_vain(struct kunit *test)
 	fake_host_await(host, nr_commands(host, VIRTIO_BALLOON_CMD_ID_STOP));
 	flush_delayed_work(&host->bd->hinting.work);
 	KUNIT_EXPECT_EQ(test, host->misses, 0);
-	KUNIT_EXPECT_FALSE(test, host->bd->broken);
+	KUNIT_EXPECT_FALSE(test, test_bit(BALLOON_BROKEN, &host->bd->flags));
 }
 
 static struct kunit_case hinting_cases[] = {

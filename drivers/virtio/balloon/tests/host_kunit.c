@@ -195,7 +195,7 @@ static void host_breaks_when_out_of_memory(struct kunit *test)
 
 	fake_host_reach(host, 1000);
 	host->find_vqs_err = -EIO;
-	WRITE_ONCE(host->bd->broken, true);
+	set_bit(BALLOON_BROKEN, &host->bd->flags);
 	nb->notifier_call(nb, 0, &freed);
 	KUNIT_EXPECT_EQ(test, freed, 1000);
 	expect_all_back(host);
@@ -389,7 +389,7 @@ static void host_is_pulled_out(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, balloon_refs(host->bd), 0);
 	/* It would be in order for the core to find it with a status. */
 	host->pulled = false;
-	host->bd->was_reset = false;
+	clear_bit(BALLOON_WAS_RESET, &host->bd->flags);
 	unplug_at_once(host);
 }
 

@@ -233,7 +233,7 @@ static void thread_sleeps_while_dying(struct kunit *test)
 	fake_host_await(host, fake_host_unanswered(host, FAKE_INFLATE) == 1 &&
 			fake_host_asleep(host));
 	ran = bd->thread.task->se.sum_exec_runtime;
-	WRITE_ONCE(bd->dying, true);
+	set_bit(BALLOON_DYING, &bd->flags);
 	KUNIT_EXPECT_TRUE(test, fake_host_answer(host, FAKE_INFLATE));
 	balloon_event(bd);
 	msleep(50);
@@ -241,7 +241,7 @@ static void thread_sleeps_while_dying(struct kunit *test)
 			10 * NSEC_PER_MSEC);
 	KUNIT_EXPECT_TRUE(test, fake_host_asleep(host));
 
-	WRITE_ONCE(bd->dying, false);
+	clear_bit(BALLOON_DYING, &bd->flags);
 	balloon_event(bd);
 	fake_host_await(host, fake_host_arrived(host, 100));
 }

@@ -693,9 +693,9 @@ static void migrate_refuses_dying_balloon(struct kunit *test)
 
 	fake_host_reach(host, 5);
 	page = fake_host_isolate(host);
-	WRITE_ONCE(host->bd->dying, true);
+	set_bit(BALLOON_DYING, &host->bd->flags);
 	expect_hook_refuses(host, page, -EBUSY);
-	WRITE_ONCE(host->bd->dying, false);
+	clear_bit(BALLOON_DYING, &host->bd->flags);
 	putback_movable_pages(&host->isolated);
 }
 

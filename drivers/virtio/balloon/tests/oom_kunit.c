@@ -273,9 +273,9 @@ static void oom_of_dying_balloon(struct kunit *test)
 	struct fake_host *host = fake_host_start(test, DEFLATE_ON_OOM);
 
 	fake_host_reach(host, 500);
-	WRITE_ONCE(host->bd->dying, true);
+	set_bit(BALLOON_DYING, &host->bd->flags);
 	KUNIT_EXPECT_EQ(test, run_out_of_memory(host), 0);
-	WRITE_ONCE(host->bd->dying, false);
+	clear_bit(BALLOON_DYING, &host->bd->flags);
 }
 
 static void oom_of_dead_balloon(struct kunit *test)

@@ -341,11 +341,11 @@ static void report_of_dying_balloon(struct kunit *test)
 	struct fake_host *host = fake_host_start(test, REPORTING);
 	struct report *report = report_create(host);
 
-	WRITE_ONCE(host->bd->dying, true);
+	set_bit(BALLOON_DYING, &host->bd->flags);
 	schedule_work(&report->work);
 	KUNIT_EXPECT_EQ(test, report_end(report), -ENODEV);
 	KUNIT_EXPECT_EQ(test, host->queues[FAKE_REPORTING].nr_messages, 0);
-	WRITE_ONCE(host->bd->dying, false);
+	clear_bit(BALLOON_DYING, &host->bd->flags);
 	fake_host_reach(host, 100);
 }
 
