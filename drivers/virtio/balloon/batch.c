@@ -8,6 +8,7 @@
 #include <linux/virtio_config.h>
 #include <kunit/static_stub.h>
 
+#include "batch.h"
 #include "virtio_balloon.h"
 
 /**

@@ -10,6 +10,8 @@
 #include <linux/pageblock-flags.h>
 #include <kunit/static_stub.h>
 
+#include "blocks.h"
+#include "guest.h"
 #include "virtio_balloon.h"
 
 /**

@@ -6,6 +6,8 @@
 
 #include <linux/virtio_config.h>
 
+#include "config.h"
+#include "device.h"
 #include "virtio_balloon.h"
 
 /**

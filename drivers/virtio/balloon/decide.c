@@ -7,6 +7,7 @@
 #include <linux/jiffies.h>
 #include <linux/minmax.h>
 
+#include "decide.h"
 #include "virtio_balloon.h"
 
 /* Allocations that may have to reclaim by themselves, per second... */

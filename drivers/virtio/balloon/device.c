@@ -7,6 +7,7 @@
 #include <linux/virtio_config.h>
 #include <linux/virtio_ring.h>
 
+#include "device.h"
 #include "virtio_balloon.h"
 
 /* What a device that was pulled out reads as. No device sets all of these bits. */

@@ -7,6 +7,15 @@
 #include <linux/mm.h>
 #include <linux/wait.h>
 
+#include "batch.h"
+#include "config.h"
+#include "device.h"
+#include "drain.h"
+#include "ledger.h"
+#include "pages.h"
+#include "queue.h"
+#include "settle.h"
+#include "trial.h"
 #include "virtio_balloon.h"
 
 /**

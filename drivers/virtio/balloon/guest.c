@@ -15,6 +15,9 @@
 #include <linux/vmstat.h>
 #include <kunit/static_stub.h>
 
+#include "device.h"
+#include "guest.h"
+#include "ledger.h"
 #include "virtio_balloon.h"
 
 /* The size of the machine may not tell how little its programs need. */

@@ -10,6 +10,8 @@
 #include <linux/memory.h>
 #include <kunit/static_stub.h>
 
+#include "hints.h"
+#include "hotplug.h"
 #include "virtio_balloon.h"
 
 /* mm takes one range offline at a time, and always says how that ended. */
@@ -22,11 +24,11 @@ static int balloon_memory_notify(struct notifier_block *nb,
 
 	switch (action) {
 	case MEM_GOING_OFFLINE:
-		balloon_hinting_recall(bd, memory->start_pfn, memory->nr_pages);
+		balloon_hints_recall(bd, memory->start_pfn, memory->nr_pages);
 		break;
 	case MEM_OFFLINE:
 	case MEM_CANCEL_OFFLINE:
-		balloon_hinting_recall_ends(bd);
+		balloon_hints_recall_ends(&bd->hints);
 		break;
 	}
 	return NOTIFY_OK;

@@ -8,6 +8,7 @@
 
 #include <linux/mm.h>
 
+#include "ledger.h"
 #include "virtio_balloon.h"
 
 /**

@@ -11,7 +11,26 @@
 
 #define CREATE_TRACE_POINTS
 #include "trace.h"
+#include "batch.h"
+#include "device.h"
+#include "drain.h"
+#include "guest.h"
+#include "hinting.h"
+#include "hotplug.h"
+#include "migrate.h"
+#include "oom.h"
+#include "poison.h"
+#include "queue.h"
+#include "recovery.h"
+#include "reporting.h"
+#include "restraint.h"
+#include "setup.h"
+#include "stats.h"
+#include "sysfs.h"
+#include "thread.h"
+#include "trial.h"
 #include "virtio_balloon.h"
+#include "wakeup.h"
 
 #define BALLOON_VQ(member)	.vq = offsetof(struct balloon_device, member)
 

@@ -23,6 +23,11 @@
 #include <linux/sched/signal.h>
 #include <linux/vmstat.h>
 
+#include "batch.h"
+#include "device.h"
+#include "ledger.h"
+#include "migrate.h"
+#include "queue.h"
 #include "trace.h"
 #include "virtio_balloon.h"
 

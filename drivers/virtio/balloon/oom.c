@@ -14,7 +14,15 @@
 #include <linux/vmstat.h>
 #include <kunit/static_stub.h>
 
+#include "batch.h"
+#include "device.h"
+#include "guest.h"
+#include "hints.h"
+#include "ledger.h"
+#include "oom.h"
+#include "pages.h"
 #include "trace.h"
+#include "trial.h"
 #include "virtio_balloon.h"
 
 /* What one call of the out-of-memory notifier gives back, in guest pages. */
@@ -237,7 +245,7 @@ static int balloon_oom_notify(struct notifier_block *nb, unsigned long unused,
 
 	given = balloon_trial_recall_now(bd);
 	if (!given)
-		given = balloon_hinting_give(bd, BALLOON_PAGES_PER_OOM);
+		given = balloon_hints_give(&bd->hints, BALLOON_PAGES_PER_OOM);
 	if (!given && (bd->deflates_on_oom || test_bit(BALLOON_BROKEN, &bd->flags))) {
 		balloon_find_starved_zones(bd);
 		given = balloon_give_at_oom(bd, BALLOON_PAGES_PER_OOM);

@@ -9,7 +9,15 @@
 #include <linux/mm.h>
 #include <linux/vmstat.h>
 
+#include "batch.h"
+#include "blocks.h"
+#include "guest.h"
+#include "ledger.h"
+#include "pages.h"
+#include "queue.h"
+#include "settle.h"
 #include "trace.h"
+#include "trial.h"
 #include "virtio_balloon.h"
 
 /* Should a batch that is being filled be posted as it is? */

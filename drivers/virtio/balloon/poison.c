@@ -10,6 +10,7 @@
 #include <linux/virtio_config.h>
 #include <kunit/static_stub.h>
 
+#include "poison.h"
 #include "virtio_balloon.h"
 
 /**

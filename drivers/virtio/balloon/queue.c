@@ -9,6 +9,10 @@
 #include <linux/scatterlist.h>
 #include <linux/virtio_config.h>
 
+#include "batch.h"
+#include "device.h"
+#include "ledger.h"
+#include "queue.h"
 #include "virtio_balloon.h"
 
 /* Unlocking a page is no event: the kthread tries unsettled batches this often. */

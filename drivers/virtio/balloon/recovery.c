@@ -14,6 +14,12 @@
 #include <linux/string.h>
 #include <linux/virtio_config.h>
 
+#include "device.h"
+#include "drain.h"
+#include "recovery.h"
+#include "settle.h"
+#include "setup.h"
+#include "trial.h"
 #include "virtio_balloon.h"
 
 /* Bounds of the delay between two tries to set the device up. */

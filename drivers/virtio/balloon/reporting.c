@@ -15,6 +15,8 @@
 #include <linux/virtio_config.h>
 #include <kunit/static_stub.h>
 
+#include "device.h"
+#include "reporting.h"
 #include "virtio_balloon.h"
 
 /* The host may pause. Say so once, and go on with the wait. */

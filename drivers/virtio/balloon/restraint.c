@@ -18,6 +18,12 @@
 #include <linux/vmstat.h>
 #include <kunit/static_stub.h>
 
+#include "decide.h"
+#include "device.h"
+#include "guest.h"
+#include "ledger.h"
+#include "restraint.h"
+#include "trial.h"
 #include "virtio_balloon.h"
 
 /* The longest pause after pages went back under pressure. */

@@ -8,6 +8,11 @@
 #include <linux/pagemap.h>
 #include <linux/vmstat.h>
 
+#include "batch.h"
+#include "blocks.h"
+#include "ledger.h"
+#include "queue.h"
+#include "settle.h"
 #include "virtio_balloon.h"
 
 /* The host has acknowledged the pages of @batch, or never will. */

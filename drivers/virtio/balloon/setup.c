@@ -7,6 +7,10 @@
 #include <linux/virtio_config.h>
 #include <linux/virtio_ring.h>
 
+#include "config.h"
+#include "device.h"
+#include "settle.h"
+#include "setup.h"
 #include "virtio_balloon.h"
 
 #define for_each_feature(bd, feature)					\

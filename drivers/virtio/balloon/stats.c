@@ -15,7 +15,12 @@
 #include <linux/vmstat.h>
 #include <kunit/static_stub.h>
 
+#include "device.h"
+#include "hints.h"
+#include "stats.h"
+#include "trial.h"
 #include "virtio_balloon.h"
+#include "wakeup.h"
 
 static u64 pages_to_bytes(u64 pages)
 {
@@ -80,7 +85,7 @@ static void balloon_stats_events(struct balloon_stats_fill *fill)
 /* What is on trial, or lent as hints, goes back to who needs it. */
 static u64 balloon_stats_at_hand(struct balloon_device *bd)
 {
-	return balloon_trial_size_roughly(bd) + balloon_hinting_lent(bd);
+	return balloon_trial_size_roughly(bd) + balloon_hints_lent(&bd->hints);
 }
 
 /*

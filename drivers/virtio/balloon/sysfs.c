@@ -11,6 +11,11 @@
 #include <linux/kstrtox.h>
 #include <linux/sysfs.h>
 
+#include "guest.h"
+#include "hints.h"
+#include "ledger.h"
+#include "sysfs.h"
+#include "trial.h"
 #include "virtio_balloon.h"
 
 static struct balloon_device *dev_to_balloon(struct device *dev)
@@ -61,7 +66,7 @@ static DEVICE_ATTR_RO(on_trial_kib);
 static ssize_t lent_kib_show(struct device *dev, struct device_attribute *attr,
 			     char *buf)
 {
-	unsigned long nr = balloon_hinting_lent(dev_to_balloon(dev));
+	unsigned long nr = balloon_hints_lent(&dev_to_balloon(dev)->hints);
 
 	return sysfs_emit(buf, "%lu\n", guest_pages_to_kib(nr));
 }

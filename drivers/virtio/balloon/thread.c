@@ -12,8 +12,21 @@
 #include <linux/kthread.h>
 #include <kunit/static_stub.h>
 
+#include "blocks.h"
+#include "config.h"
+#include "device.h"
+#include "hints.h"
+#include "ledger.h"
+#include "pages.h"
+#include "queue.h"
+#include "recovery.h"
+#include "restraint.h"
+#include "settle.h"
+#include "thread.h"
 #include "trace.h"
+#include "trial.h"
 #include "virtio_balloon.h"
+#include "wakeup.h"
 
 /* The longest delay between tries to get memory. */
 #define BALLOON_RETRY_MAX_MS	(10 * MSEC_PER_SEC)
@@ -229,7 +242,7 @@ static long balloon_ease(struct balloon_device *bd,
 		return 0;
 	}
 	/* Hinted blocks go before the balloon. */
-	if (balloon_hinting_give(bd, plan->give))
+	if (balloon_hints_give(&bd->hints, plan->give))
 		return 0;
 	WRITE_ONCE(bd->config.state, BALLOON_DEFLATING);
 	err = balloon_deflate(bd, plan->give, &given);

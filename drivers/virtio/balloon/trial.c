@@ -27,6 +27,10 @@
 #include <linux/sched.h>
 #include <linux/string.h>
 
+#include "blocks.h"
+#include "device.h"
+#include "guest.h"
+#include "trial.h"
 #include "virtio_balloon.h"
 
 /* However long ago the last look was, no more of a period has passed since. */

@@ -21,7 +21,7 @@
  *			only tried
  *	pages_lock	spinlock of ledger.bm: list, counters and marks of pages,
  *			and batches that are free, open or pending
- *	hinting.lock	spinlock: blocks that hinting has lent; with no other lock
+ *	hints.lock	spinlock: hinted blocks; with no other lock
  *
  * References
  *
@@ -50,25 +50,19 @@
 #include "batch.h"
 #include "blocks.h"
 #include "config.h"
-#include "decide.h"
 #include "device.h"
-#include "drain.h"
 #include "guest.h"
 #include "hinting.h"
+#include "hints.h"
 #include "hotplug.h"
 #include "ledger.h"
 #include "migrate.h"
 #include "oom.h"
-#include "pages.h"
-#include "poison.h"
 #include "queue.h"
 #include "recovery.h"
 #include "reporting.h"
 #include "restraint.h"
-#include "settle.h"
-#include "setup.h"
 #include "stats.h"
-#include "sysfs.h"
 #include "thread.h"
 #include "trial.h"
 #include "units.h"
@@ -99,7 +93,7 @@
  * @reset_lock: mutex, outside of balloon_lock: one reset at a time
  *
  * The rooms, each described in its header: @ledger, @pool, @queues, @config, @guest,
- * @wakeup, @blocks, @trial, @migrators, @restraint, @hinting, @reporting, @stats,
+ * @wakeup, @blocks, @trial, @hints, @migrators, @restraint, @hinting, @reporting, @stats,
  * @hotplug, @oom, @recovery, @thread
  */
 struct balloon_device {
@@ -128,6 +122,7 @@ struct balloon_device {
 	struct balloon_wakeup wakeup;
 	struct balloon_blocks blocks;
 	struct balloon_trial trial;
+	struct balloon_hints hints;
 	struct balloon_migrator migrators[BALLOON_MIGRATORS];
 	struct balloon_restraint restraint;
 	struct balloon_hinting hinting;

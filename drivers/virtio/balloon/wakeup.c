@@ -11,6 +11,7 @@
 #include <linux/device.h>
 
 #include "virtio_balloon.h"
+#include "wakeup.h"
 
 /**
  * balloon_wakeup_start - offer to keep the guest awake

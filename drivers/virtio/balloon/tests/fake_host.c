@@ -1073,8 +1073,8 @@ static void fake_host_expect_gone(struct fake_host *host)
 	KUNIT_EXPECT_EQ(test, bd->ledger.nr_canary, 0);
 	KUNIT_EXPECT_EQ(test, bd->pool.nr_free, BALLOON_BATCHES);
 	KUNIT_EXPECT_EQ(test, bd->hinting.posted, 0);
-	KUNIT_EXPECT_EQ(test, bd->hinting.nr_lent, 0);
-	KUNIT_EXPECT_NULL(test, bd->hinting.shrinker);
+	KUNIT_EXPECT_EQ(test, bd->hints.nr_lent, 0);
+	KUNIT_EXPECT_NULL(test, bd->hints.shrinker);
 	KUNIT_EXPECT_FALSE(test, bd->reporting.registered);
 	fake_host_check(host);
 	fake_host_expect_released(host);
@@ -1282,7 +1282,7 @@ static bool fake_host_marked(struct fake_host *host, struct page *page)
 	struct balloon_device *bd = host->bd;
 
 	if (PageOffline(page) && !__PageMovable(page)) {
-		KUNIT_EXPECT_TRUE(host->test, balloon_hinting_lent(bd));
+		KUNIT_EXPECT_TRUE(host->test, balloon_hints_lent(&bd->hints));
 		return false;
 	}
 	if (!PageOffline(page)) {

@@ -17,6 +17,7 @@
 #include <linux/sysfs.h>
 #include <linux/virtio_ring.h>
 
+#include "../sysfs.h"
 #include "fake_host.h"
 
 #define MUST_TELL_HOST	BIT_ULL(VIRTIO_BALLOON_F_MUST_TELL_HOST)

@@ -167,15 +167,15 @@ static void oom_gives_hints_first(struct kunit *test)
 
 	fake_host_reach(host, 500);
 	fake_host_set_command(host, 7);
-	fake_host_await(host, READ_ONCE(host->bd->hinting.nr_lent) &&
-			list_empty(&host->bd->hinting.in_flight));
+	fake_host_await(host, READ_ONCE(host->bd->hints.nr_lent) &&
+			list_empty(&host->bd->hints.in_flight));
 	flush_delayed_work(&host->bd->hinting.work);
-	lent = balloon_hinting_lent(host->bd);
+	lent = balloon_hints_lent(&host->bd->hints);
 	KUNIT_EXPECT_GT(test, lent, 0);
 	KUNIT_EXPECT_GT(test, run_out_of_memory(host), 0);
-	KUNIT_EXPECT_LT(test, balloon_hinting_lent(host->bd), lent);
+	KUNIT_EXPECT_LT(test, balloon_hints_lent(&host->bd->hints), lent);
 	KUNIT_EXPECT_EQ(test, balloon_size(host->bd), 500);
-	while (balloon_hinting_lent(host->bd))
+	while (balloon_hints_lent(&host->bd->hints))
 		KUNIT_ASSERT_GT(test, run_out_of_memory(host), 0);
 	KUNIT_EXPECT_EQ(test, balloon_size(host->bd), 500);
 	KUNIT_EXPECT_EQ(test, run_out_of_memory(host), 500);

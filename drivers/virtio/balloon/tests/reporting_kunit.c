@@ -405,8 +405,8 @@ static void reports_do_not_start(struct kunit *test)
 	KUNIT_EXPECT_LT(test, jiffies - since, BALLOON_LOOK_AGAIN);
 	KUNIT_EXPECT_EQ(test, kref_read(&probed->kref), 1);
 	KUNIT_EXPECT_EQ(test, probed->hinting.posted, 0);
-	KUNIT_EXPECT_EQ(test, probed->hinting.nr_lent, 0);
-	KUNIT_EXPECT_NULL(test, probed->hinting.shrinker);
+	KUNIT_EXPECT_EQ(test, probed->hints.nr_lent, 0);
+	KUNIT_EXPECT_NULL(test, probed->hints.shrinker);
 	balloon_device_put(probed);
 
 	/* Unplugging sees that the first life has left no block behind, too. */

@@ -10,6 +10,8 @@
 #include <linux/mm.h>
 #include <linux/sizes.h>
 
+#include "../decide.h"
+#include "../sysfs.h"
 #include "fake_host.h"
 
 #define DEFLATE_ON_OOM	BIT_ULL(VIRTIO_BALLOON_F_DEFLATE_ON_OOM)
