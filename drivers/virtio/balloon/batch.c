@@ -28,7 +28,7 @@ int balloon_batches_alloc(struct balloon_device *bd)
 
 	INIT_LIST_HEAD(&bd->pool.free);
 	bd->pool.batches = kcalloc(BALLOON_BATCHES, sizeof(*bd->pool.batches),
-			      GFP_KERNEL);
+				   GFP_KERNEL);
 	if (!bd->pool.batches)
 		return -ENOMEM;
 
@@ -49,22 +49,22 @@ int balloon_batches_alloc(struct balloon_device *bd)
 
 /**
  * balloon_batches_free - free the batches, all of which are unused
- * @bd: the balloon
+ * @pool: the pool
  *
  * Context: process.
  */
-void balloon_batches_free(struct balloon_device *bd)
+void balloon_batches_free(struct balloon_pool *pool)
 {
 	unsigned int i;
 
-	if (!bd->pool.batches)
+	if (!pool->batches)
 		return;
 	for (i = 0; i < BALLOON_BATCHES; i++) {
-		kfree(bd->pool.batches[i].numbers);
-		kfree(bd->pool.batches[i].pages);
+		kfree(pool->batches[i].numbers);
+		kfree(pool->batches[i].pages);
 	}
-	kfree(bd->pool.batches);
-	bd->pool.batches = NULL;
+	kfree(pool->batches);
+	pool->batches = NULL;
 }
 
 /**

@@ -86,7 +86,7 @@ struct balloon_pool {
 };
 
 int balloon_batches_alloc(struct balloon_device *bd);
-void balloon_batches_free(struct balloon_device *bd);
+void balloon_batches_free(struct balloon_pool *pool);
 struct balloon_batch *balloon_batch_get(struct balloon_device *bd,
 					unsigned int reserve);
 struct balloon_batch *__balloon_batch_get(struct balloon_device *bd,

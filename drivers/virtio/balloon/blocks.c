@@ -16,28 +16,28 @@
 
 /**
  * balloon_expect_large_blocks - try the largest blocks again
- * @bd: the balloon
+ * @blocks: where blocks come from
  *
  * The largest is a pageblock, or what one message can name.
  *
  * Context: the kthread, or probe before it.
  */
-void balloon_expect_large_blocks(struct balloon_device *bd)
+void balloon_expect_large_blocks(struct balloon_blocks *blocks)
 {
-	bd->blocks.order =
+	blocks->order =
 		min_t(unsigned int, pageblock_order,
 		      ilog2(BALLOON_LARGE_MESSAGE / BALLOON_PER_GUEST_PAGE));
 }
 
 /**
  * balloon_choose_node - take the next pages from the node with most to spare
- * @bd: the balloon
+ * @blocks: where blocks come from
  *
  * Context: the kthread.
  */
-void balloon_choose_node(struct balloon_device *bd)
+void balloon_choose_node(struct balloon_blocks *blocks)
 {
-	bd->blocks.nid = balloon_sparest_node();
+	blocks->nid = balloon_sparest_node();
 }
 
 /* Reclaim is left to kswapd: the driver competes with no task for it. */
@@ -196,15 +196,16 @@ static unsigned int balloon_run_length(struct page **pages, unsigned int nr)
 void balloon_free_pages(struct page **pages, unsigned int nr)
 {
 	unsigned int i, length, singles = 0;
+	unsigned long pfn;
 
 	for (i = 0; i < nr; i += length) {
 		length = balloon_run_length(pages + i, nr - i);
+		pfn = min(page_to_pfn(pages[i]),
+			  page_to_pfn(pages[i + length - 1]));
 		if (length == 1)
 			pages[singles++] = pages[i];
 		else
-			balloon_free_run(pfn_to_page(min(page_to_pfn(pages[i]),
-							 page_to_pfn(pages[i + length - 1]))),
-					 length);
+			balloon_free_run(pfn_to_page(pfn), length);
 	}
 	release_pages(pages, singles);
 }

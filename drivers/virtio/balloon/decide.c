@@ -87,23 +87,23 @@ static bool balloon_nobody_reclaims(const struct balloon_signals *earlier,
 	       earlier->scanned == now->scanned;
 }
 
-static bool balloon_pages_are_missed(const struct balloon_signals *earlier,
-				     const struct balloon_signals *now,
-				     unsigned long at_most)
+static bool balloon_pages_refault(const struct balloon_signals *earlier,
+				  const struct balloon_signals *now,
+				  unsigned long at_most)
 {
 	unsigned long allowance =
 		balloon_allowance(earlier, now, balloon_refaults_per_s(now));
-	unsigned long missed =
+	unsigned long refaulted =
 		max(balloon_moved(earlier->refaults, now->refaults),
 		    balloon_moved(earlier->swapped, now->swapped));
 
-	return min(missed, at_most) > allowance;
+	return min(refaulted, at_most) > allowance;
 }
 
 /*
- * Who misses a page needs another for it, and a cgroup at its limit takes that
- * from itself. So what reclaim got and neither is free nor has gone into the
- * balloon bounds what was missed of it.
+ * A task that refaults needs a free page; a cgroup at its limit reclaims that page
+ * from itself. So the pages that reclaim got, less those that are free or in the
+ * balloon, bound the refaults of other tasks.
  */
 static unsigned long balloon_others_got(const struct balloon_signals *earlier,
 					const struct balloon_signals *now)
@@ -124,26 +124,26 @@ static bool balloon_guest_refaults(const struct balloon_signals *earlier,
 
 	if (balloon_nobody_reclaims(earlier, now) &&
 	    !balloon_near_floor(now, bounds))
-		others = bounds->may_be_missed;
+		others = bounds->may_refault;
 	if (bounds->cgroup)
 		others = min(others, balloon_others_got(earlier, now));
-	return balloon_pages_are_missed(earlier, now, others);
+	return balloon_pages_refault(earlier, now, others);
 }
 
 /**
- * balloon_cgroup_misses - is what is missed a memory cgroup's own doing?
+ * balloon_cgroup_refaults - do only a memory cgroup's own pages refault?
  * @earlier: a snapshot
  * @now: a later one
  *
- * It is where nobody else reclaims, nor has lately: the caller sees to the latter.
+ * They do if no other task reclaims, nor has lately: the caller checks the latter.
  *
  * Context: any. Depends on its arguments only.
  */
-bool balloon_cgroup_misses(const struct balloon_signals *earlier,
-			   const struct balloon_signals *now)
+bool balloon_cgroup_refaults(const struct balloon_signals *earlier,
+			     const struct balloon_signals *now)
 {
 	return balloon_nobody_reclaims(earlier, now) &&
-	       balloon_pages_are_missed(earlier, now, ULONG_MAX);
+	       balloon_pages_refault(earlier, now, ULONG_MAX);
 }
 
 /**
@@ -161,7 +161,7 @@ unsigned long balloon_reclaimed(const struct balloon_signals *earlier,
 }
 
 /**
- * balloon_refaulted - what was missed between two snapshots
+ * balloon_refaulted - pages that refaulted between two snapshots
  * @earlier: a snapshot
  * @now: a later one
  *
@@ -242,7 +242,7 @@ static unsigned long balloon_to_give(const struct balloon_signals *now,
 static unsigned long balloon_for_good(const struct balloon_signals *now,
 				      const struct balloon_bounds *bounds)
 {
-	if (bounds->on_trial || bounds->missed)
+	if (bounds->on_trial || bounds->refaulted)
 		return 0;
 	return now->spare - min(now->spare, bounds->reclaimed);
 }
@@ -254,7 +254,7 @@ static unsigned long balloon_for_good(const struct balloon_signals *now,
  * @bounds: see there
  *
  * Takes nothing at the floor, nor while others' allocations stall, reclaim gets
- * little of what it scans, or what it got is missed. Takes what is free for good,
+ * little of what it scans, or reclaimed pages refault. Takes what is free for good,
  * and what has to be or was just reclaimed on trial. Gives, where it may, when
  * three snapshots in a row show that a quarter of the floor is gone or that
  * allocations stall with nothing to be got; and without delay when half of the

@@ -55,11 +55,11 @@ struct balloon_signals {
  * @giving: the decision before this one was to give
  * @answered: and that decision saw the same counters
  * @wary: it had to give pages back not long ago
- * @missed: pages on trial refaulted not long ago
+ * @refaulted: pages on trial refaulted not long ago
  * @margin: guest pages that are tried beyond the target, and not handed over
  * @reclaimed: guest pages that reclaim got so lately that they cannot have refaulted
  *             yet
- * @may_be_missed: guest pages that reclaim got not long ago, and that had not
+ * @may_refault: guest pages that reclaim got not long ago, and that had not
  *                 refaulted before these two snapshots
  * @cgroup: a memory cgroup reclaimed from itself, and refaulted, not long ago
  */
@@ -73,10 +73,10 @@ struct balloon_bounds {
 	bool giving;
 	bool answered;
 	bool wary;
-	bool missed;
+	bool refaulted;
 	unsigned long margin;
 	unsigned long reclaimed;
-	unsigned long may_be_missed;
+	unsigned long may_refault;
 	bool cgroup;
 };
 
@@ -101,7 +101,7 @@ unsigned long balloon_reclaimed(const struct balloon_signals *earlier,
 				const struct balloon_signals *now);
 unsigned long balloon_refaulted(const struct balloon_signals *earlier,
 				const struct balloon_signals *now);
-bool balloon_cgroup_misses(const struct balloon_signals *earlier,
+bool balloon_cgroup_refaults(const struct balloon_signals *earlier,
 			   const struct balloon_signals *now);
 struct balloon_plan balloon_decide(const struct balloon_signals *earlier,
 				   const struct balloon_signals *now,

@@ -117,14 +117,14 @@ void balloon_acked(struct virtqueue *vq)
  * balloon_device_fail - the device has been found broken
  * @bd: the balloon
  *
- * The kthread resets the device, and sets it up again. Until then nobody takes
+ * The kthread resets the device, and sets it up again. Until then no task takes
  * back what the device may still act on.
  *
  * Context: any process context.
  */
 void balloon_device_fail(struct balloon_device *bd)
 {
-	if (test_bit(BALLOON_BROKEN, &bd->flags))
+	if (balloon_is_broken(bd))
 		return;
 	set_bit(BALLOON_BROKEN, &bd->flags);
 	balloon_event(bd);
@@ -216,7 +216,7 @@ void __balloon_device_reset(struct balloon_device *bd)
 void balloon_kick(struct balloon_device *bd, struct virtqueue *vq)
 {
 	down_read(&bd->notifying);
-	if (!test_bit(BALLOON_BROKEN, &bd->flags))
+	if (!balloon_is_broken(bd))
 		virtqueue_kick(vq);
 	up_read(&bd->notifying);
 }
@@ -231,7 +231,7 @@ void balloon_kick(struct balloon_device *bd, struct virtqueue *vq)
 void balloon_nudge(struct balloon_device *bd, struct virtqueue *vq)
 {
 	down_read(&bd->notifying);
-	if (!test_bit(BALLOON_BROKEN, &bd->flags))
+	if (!balloon_is_broken(bd))
 		virtqueue_notify(vq);
 	up_read(&bd->notifying);
 }

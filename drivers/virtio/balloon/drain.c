@@ -76,7 +76,7 @@ static void balloon_wait_isolated(struct balloon_device *bd)
  */
 static int balloon_drain_step(struct balloon_device *bd, long *look_in)
 {
-	unsigned long size = balloon_size(bd), given = 0;
+	unsigned long size = balloon_size(&bd->ledger), given = 0;
 	bool busy;
 	int err;
 
@@ -176,7 +176,7 @@ void balloon_give_back(struct balloon_device *bd)
 	balloon_mapping_close(&bd->trial.bm);
 	balloon_wait_isolated(bd);
 	balloon_trial_end(bd);
-	if (test_bit(BALLOON_BROKEN, &bd->flags))
+	if (balloon_is_broken(bd))
 		return;
 
 	balloon_queues_discard_inflates(bd, &discarded);

@@ -34,15 +34,15 @@ MODULE_PARM_DESC(floor_mib,
 
 /**
  * balloon_guest_init - set the floor that the module parameter asks for
- * @bd: the balloon
+ * @guest: the guest
  *
  * Context: probe.
  */
-void balloon_guest_init(struct balloon_device *bd)
+void balloon_guest_init(struct balloon_guest *guest)
 {
 	int mib = balloon_floor_mib;
 
-	bd->guest.floor = mib < 0 ? BALLOON_FLOOR_DERIVED :
+	guest->floor = mib < 0 ? BALLOON_FLOOR_DERIVED :
 			      (unsigned long)mib << MIB_TO_PAGES_SHIFT;
 }
 
@@ -104,7 +104,7 @@ unsigned long balloon_guest_total(struct balloon_device *bd)
 {
 	unsigned long total = totalram_pages();
 
-	return bd->deflates_on_oom ? total : total + balloon_size(bd);
+	return bd->deflates_on_oom ? total : total + balloon_size(&bd->ledger);
 }
 
 /**

@@ -25,7 +25,7 @@ struct balloon_guest {
 
 extern int balloon_floor_mib;
 
-void balloon_guest_init(struct balloon_device *bd);
+void balloon_guest_init(struct balloon_guest *guest);
 unsigned long balloon_default_floor(unsigned long total);
 unsigned long balloon_guest_total(struct balloon_device *bd);
 unsigned long balloon_floor(struct balloon_device *bd);

@@ -51,7 +51,7 @@ static void balloon_hinting_reap(struct balloon_device *bd)
 
 static bool balloon_hints_stopped(struct balloon_device *bd)
 {
-	return test_bit(BALLOON_DYING, &bd->flags) || test_bit(BALLOON_BROKEN, &bd->flags) ||
+	return balloon_is_dying(bd) || balloon_is_broken(bd) ||
 	       test_bit(BALLOON_HINTING_STOPPING, &bd->hinting.flags);
 }
 
@@ -67,7 +67,7 @@ enum balloon_hints_wait {
  *
  * The queue has no callback. A host looks at it all the time while it wants
  * hints, so that a short nap is enough; and QEMU 7.2 works on it in a thread
- * from which it can not raise an interrupt of a PCI line safely. That thread
+ * from which it cannot raise an interrupt of a PCI line safely. That thread
  * may also miss what is posted between its last look and the moment when it
  * wants to be notified again. Naps get longer while the host says nothing.
  */

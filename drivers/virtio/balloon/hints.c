@@ -103,8 +103,8 @@ unsigned long balloon_hints_give(struct balloon_hints *hints,
 						 lru);
 		if (block) {
 			list_del(&block->lru);
-			balloon_hints_account(hints,
-					      -(1L << balloon_hint_order(block)));
+			balloon_hints_account(
+				hints, -(1L << balloon_hint_order(block)));
 		}
 		spin_unlock(&hints->lock);
 		if (!block)
@@ -180,7 +180,8 @@ void balloon_hints_recall(struct balloon_device *bd, unsigned long start,
 		if (!balloon_hint_goes_offline(hints, block))
 			continue;
 		list_move(&block->lru, &recalled);
-		balloon_hints_account(hints, -(1L << balloon_hint_order(block)));
+		balloon_hints_account(hints,
+				      -(1L << balloon_hint_order(block)));
 	}
 	spin_unlock(&hints->lock);
 

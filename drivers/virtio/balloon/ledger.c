@@ -13,43 +13,44 @@
 
 /**
  * balloon_counts_add_up - do the page states account for every reference?
- * @bd: the balloon
+ * @ledger: the ledger
  *
  * Context: pages_lock held.
  */
-bool balloon_counts_add_up(struct balloon_device *bd)
-	__must_hold(&bd->ledger.bm.pages_lock)
+bool balloon_counts_add_up(struct balloon_ledger *ledger)
+	__must_hold(&ledger->bm.pages_lock)
 {
-	unsigned long sum = bd->ledger.bm.nr_resident + bd->ledger.bm.nr_isolated;
+	unsigned long sum = ledger->bm.nr_resident + ledger->bm.nr_isolated;
 	unsigned int state;
 
-	lockdep_assert_held(&bd->ledger.bm.pages_lock);
+	lockdep_assert_held(&ledger->bm.pages_lock);
 	for (state = 0; state < BALLOON_PAGE_STATES; state++)
-		sum += bd->ledger.nr_pages[state];
-	return sum == bd->ledger.nr_refs;
+		sum += ledger->nr_pages[state];
+	return sum == ledger->nr_refs;
 }
 
 /**
  * balloon_counts_unlock - drop pages_lock after pages have changed their state
- * @bd: the balloon
+ * @ledger: the ledger
  *
  * Context: pages_lock held, and dropped.
  */
-void balloon_counts_unlock(struct balloon_device *bd)
-	__releases(&bd->ledger.bm.pages_lock)
+void balloon_counts_unlock(struct balloon_ledger *ledger)
+	__releases(&ledger->bm.pages_lock)
 {
-	VM_WARN_ON_ONCE(!balloon_counts_add_up(bd));
-	spin_unlock(&bd->ledger.bm.pages_lock);
+	VM_WARN_ON_ONCE(!balloon_counts_add_up(ledger));
+	spin_unlock(&ledger->bm.pages_lock);
 }
 
-static unsigned long __balloon_size(struct balloon_device *bd)
+static unsigned long __balloon_size(struct balloon_ledger *ledger)
 {
-	return bd->ledger.nr_refs - bd->ledger.nr_pages[BALLOON_PAGE_LEAVING] - bd->ledger.nr_canary;
+	return ledger->nr_refs - ledger->nr_pages[BALLOON_PAGE_LEAVING] -
+	       ledger->nr_canary;
 }
 
 /**
  * balloon_size - how large the balloon is, to be compared with the target
- * @bd: the balloon
+ * @ledger: the ledger
  *
  * Every page that was taken and is not leaving. A page that only the canary
  * names counts once the canary is acknowledged: the host may never acknowledge it.
@@ -57,19 +58,19 @@ static unsigned long __balloon_size(struct balloon_device *bd)
  * Context: process, takes pages_lock.
  * Return: guest pages.
  */
-unsigned long balloon_size(struct balloon_device *bd)
+unsigned long balloon_size(struct balloon_ledger *ledger)
 {
 	unsigned long size;
 
-	spin_lock(&bd->ledger.bm.pages_lock);
-	size = __balloon_size(bd);
-	spin_unlock(&bd->ledger.bm.pages_lock);
+	spin_lock(&ledger->bm.pages_lock);
+	size = __balloon_size(ledger);
+	spin_unlock(&ledger->bm.pages_lock);
 	return size;
 }
 
 /**
  * balloon_actual - what the host may count on (virtio 1.2, 5.5.6: actual)
- * @bd: the balloon
+ * @ledger: the ledger
  *
  * The balloon's size less what inflation took and the host has not confirmed.
  * A page that replaces a migrated one counts in place of the old page from the
@@ -78,75 +79,76 @@ unsigned long balloon_size(struct balloon_device *bd)
  * Context: process, takes pages_lock.
  * Return: guest pages.
  */
-unsigned long balloon_actual(struct balloon_device *bd)
+unsigned long balloon_actual(struct balloon_ledger *ledger)
 {
 	unsigned long actual;
 
-	spin_lock(&bd->ledger.bm.pages_lock);
-	actual = __balloon_size(bd) - bd->ledger.nr_unconfirmed;
-	spin_unlock(&bd->ledger.bm.pages_lock);
+	spin_lock(&ledger->bm.pages_lock);
+	actual = __balloon_size(ledger) - ledger->nr_unconfirmed;
+	spin_unlock(&ledger->bm.pages_lock);
 	return actual;
 }
 
 /**
  * balloon_leaving - pages on their way back to the guest
- * @bd: the balloon
+ * @ledger: the ledger
  *
  * Context: process, takes pages_lock.
  * Return: guest pages.
  */
-unsigned long balloon_leaving(struct balloon_device *bd)
+unsigned long balloon_leaving(struct balloon_ledger *ledger)
 {
 	unsigned long leaving;
 
-	spin_lock(&bd->ledger.bm.pages_lock);
-	leaving = bd->ledger.nr_pages[BALLOON_PAGE_LEAVING];
-	spin_unlock(&bd->ledger.bm.pages_lock);
+	spin_lock(&ledger->bm.pages_lock);
+	leaving = ledger->nr_pages[BALLOON_PAGE_LEAVING];
+	spin_unlock(&ledger->bm.pages_lock);
 	return leaving;
 }
 
 /**
  * balloon_counts_posted - PRIVATE pages are IN_FLIGHT from here on
- * @bd: the balloon
+ * @ledger: the ledger
  * @nr: guest pages
  *
  * Context: balloon_lock held, takes pages_lock.
  */
-void balloon_counts_posted(struct balloon_device *bd, unsigned int nr)
+void balloon_counts_posted(struct balloon_ledger *ledger, unsigned int nr)
 {
-	spin_lock(&bd->ledger.bm.pages_lock);
-	bd->ledger.nr_pages[BALLOON_PAGE_PRIVATE] -= nr;
-	bd->ledger.nr_pages[BALLOON_PAGE_IN_FLIGHT] += nr;
-	balloon_counts_unlock(bd);
+	spin_lock(&ledger->bm.pages_lock);
+	ledger->nr_pages[BALLOON_PAGE_PRIVATE] -= nr;
+	ledger->nr_pages[BALLOON_PAGE_IN_FLIGHT] += nr;
+	balloon_counts_unlock(ledger);
 }
 
 /**
  * balloon_size_roughly - the balloon's size without the lock, for display
- * @bd: the balloon
+ * @ledger: the ledger
  *
  * Context: any.
  * Return: guest pages, off by what moves meanwhile.
  */
-unsigned long balloon_size_roughly(struct balloon_device *bd)
+unsigned long balloon_size_roughly(struct balloon_ledger *ledger)
 {
-	return data_race(bd->ledger.nr_refs -
-			 bd->ledger.nr_pages[BALLOON_PAGE_LEAVING]);
+	/* For display: it may be off by what moves meanwhile. */
+	return data_race(ledger->nr_refs -
+			 ledger->nr_pages[BALLOON_PAGE_LEAVING]);
 }
 
 /**
  * balloon_refs - references that the balloon holds on pages
- * @bd: the balloon
+ * @ledger: the ledger
  *
  * Context: process, takes pages_lock.
  * Return: guest pages.
  */
-unsigned long balloon_refs(struct balloon_device *bd)
+unsigned long balloon_refs(struct balloon_ledger *ledger)
 {
 	unsigned long refs;
 
-	spin_lock(&bd->ledger.bm.pages_lock);
-	refs = bd->ledger.nr_refs;
-	spin_unlock(&bd->ledger.bm.pages_lock);
+	spin_lock(&ledger->bm.pages_lock);
+	refs = ledger->nr_refs;
+	spin_unlock(&ledger->bm.pages_lock);
 	return refs;
 }
 

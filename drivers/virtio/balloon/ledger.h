@@ -65,14 +65,16 @@ struct balloon_ledger {
 	bool wants_isolated;
 };
 
-bool balloon_counts_add_up(struct balloon_device *bd);
-void balloon_counts_unlock(struct balloon_device *bd);
-void balloon_counts_posted(struct balloon_device *bd, unsigned int nr);
-unsigned long balloon_size(struct balloon_device *bd);
-unsigned long balloon_size_roughly(struct balloon_device *bd);
-unsigned long balloon_actual(struct balloon_device *bd);
-unsigned long balloon_refs(struct balloon_device *bd);
-unsigned long balloon_leaving(struct balloon_device *bd);
+bool balloon_counts_add_up(struct balloon_ledger *ledger)
+	__must_hold(&ledger->bm.pages_lock);
+void balloon_counts_unlock(struct balloon_ledger *ledger)
+	__releases(&ledger->bm.pages_lock);
+void balloon_counts_posted(struct balloon_ledger *ledger, unsigned int nr);
+unsigned long balloon_size(struct balloon_ledger *ledger);
+unsigned long balloon_size_roughly(struct balloon_ledger *ledger);
+unsigned long balloon_actual(struct balloon_ledger *ledger);
+unsigned long balloon_refs(struct balloon_ledger *ledger);
+unsigned long balloon_leaving(struct balloon_ledger *ledger);
 void balloon_adjust_managed(struct balloon_device *bd, struct page *page,
 			    long nr);
 

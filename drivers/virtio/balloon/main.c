@@ -155,7 +155,7 @@ static int balloon_reboots(struct notifier_block *nb, unsigned long action,
 static void balloon_destroy(struct balloon_device *bd)
 {
 	balloon_features_free(bd);
-	balloon_batches_free(bd);
+	balloon_batches_free(&bd->pool);
 	balloon_device_free(bd);
 }
 
@@ -173,8 +173,8 @@ static struct balloon_device *balloon_create(struct virtio_device *vdev)
 	bd->deflates_on_oom =
 		virtio_has_feature(vdev, VIRTIO_BALLOON_F_DEFLATE_ON_OOM);
 	balloon_mapping_init(&bd->ledger.bm, &balloon_mapping_ops);
-	balloon_queues_init(bd);
-	balloon_guest_init(bd);
+	balloon_queues_init(&bd->queues);
+	balloon_guest_init(&bd->guest);
 	balloon_trial_init(bd);
 	if (balloon_batches_alloc(bd) || balloon_features_alloc(bd)) {
 		balloon_device_put(bd);
@@ -310,7 +310,7 @@ static int balloon_restore(struct virtio_device *vdev)
 	struct balloon_device *bd = vdev->priv;
 	int err;
 
-	balloon_recovery_forget(bd);
+	balloon_recovery_forget(&bd->recovery);
 	set_bit(BALLOON_BROKEN, &bd->flags);
 	err = balloon_device_ready(bd);
 	clear_bit(BALLOON_DYING, &bd->flags);

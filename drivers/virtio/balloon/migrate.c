@@ -15,8 +15,8 @@
  * for BALLOON_MIGRATION_WAIT within BALLOON_MIGRATION_WINDOW. The kthread does the
  * work meanwhile: a hook runs with page locks held, under which no host is notified.
  *
- * If a batch is not to be had, mm is told to try again. It does so at once, ten times,
- * and then leaves the page where it is.
+ * If there is no free batch, the hook returns -EAGAIN. mm tries again at once, ten
+ * times, and then leaves the page in its place.
  */
 
 #include <linux/mm.h>
@@ -72,8 +72,8 @@ static void balloon_putback_page(struct address_space *mapping,
 }
 
 /*
- * Where the old page waits for its acknowledgment, its memory comes back to
- * the guest when it is released.
+ * With MUST_TELL_HOST the old page comes back to the guest when it is released, after
+ * the acknowledgment.
  */
 static void balloon_replace_managed(struct balloon_device *bd,
 				    struct page *new, struct page *old)
@@ -106,7 +106,7 @@ static bool balloon_replace(struct balloon_device *bd, struct page *new,
 		bd->ledger.nr_pages[BALLOON_PAGE_LEAVING]++;
 		bd->ledger.nr_refs++;
 	}
-	VM_WARN_ON_ONCE(!balloon_counts_add_up(bd));
+	VM_WARN_ON_ONCE(!balloon_counts_add_up(&bd->ledger));
 
 	new->index = 0;
 	inflate->replaces = true;
@@ -124,7 +124,7 @@ static bool balloon_replace(struct balloon_device *bd, struct page *new,
 static int balloon_may_replace(struct balloon_device *bd, struct page *new)
 {
 	lockdep_assert_held(&bd->ledger.bm.pages_lock);
-	if (test_bit(BALLOON_DYING, &bd->flags) || test_bit(BALLOON_BROKEN, &bd->flags) ||
+	if (balloon_is_dying(bd) || balloon_is_broken(bd) ||
 	    !balloon_page_has_number(new))
 		return -EBUSY;
 	if (!balloon_queue_open(bd, &bd->queues.inflate) ||
@@ -157,8 +157,8 @@ static int balloon_try_replace(struct balloon_device *bd, struct page *new,
 }
 
 /*
- * The allowance of this task. More tasks than there are places take them from each
- * other, the one whose window ends first.
+ * The allowance of this task. If there are more tasks than places, a task takes the
+ * place whose window ends first.
  */
 static struct balloon_migrator *balloon_migrator(struct balloon_device *bd)
 {
@@ -183,7 +183,7 @@ static struct balloon_migrator *balloon_migrator(struct balloon_device *bd)
 
 static bool balloon_migration_ends(struct balloon_device *bd)
 {
-	return test_bit(BALLOON_DYING, &bd->flags) || test_bit(BALLOON_BROKEN, &bd->flags);
+	return balloon_is_dying(bd) || balloon_is_broken(bd);
 }
 
 /* Returns how long the task may wait; what it does wait is to be taken off. */
@@ -233,7 +233,7 @@ static int balloon_replace_waiting(struct balloon_device *bd, struct page *new,
 	return err;
 }
 
-/* alloc_contig_range() and its like look for the old page directly afterwards. */
+/* alloc_contig_range() looks for the old page directly after the migration. */
 static void balloon_await_release(struct balloon_device *bd,
 				  const struct balloon_leave *leave)
 {

@@ -63,9 +63,9 @@ static unsigned int balloon_zone_bit(int nid, unsigned int zone)
  * it may not use a zone above that, perhaps for a policy of a part of the task's
  * memory. If all zones are above, the allocation was for a large block.
  */
-static void balloon_find_starved_zones(struct balloon_device *bd)
+static void balloon_find_starved_zones(struct balloon_oom *oom)
 {
-	unsigned long *starved = bd->oom.starved;
+	unsigned long *starved = oom->starved;
 	struct zone *zone;
 	bool any = false;
 	int nid, i;
@@ -74,7 +74,8 @@ static void balloon_find_starved_zones(struct balloon_device *bd)
 	for_each_online_node(nid) {
 		for (i = 0; i < MAX_NR_ZONES; i++) {
 			zone = &NODE_DATA(nid)->node_zones[i];
-			if (!populated_zone(zone) || !balloon_task_may_use(nid) ||
+			if (!populated_zone(zone) ||
+			    !balloon_task_may_use(nid) ||
 			    !balloon_zone_is_short(zone))
 				continue;
 			/* A zone that is all reserve does not count. */
@@ -131,7 +132,7 @@ static void balloon_batch_take_at_oom(struct balloon_device *bd,
 						 BALLOON_LOOKS_AT_OOM,
 						 balloon_wanted_at_oom, bd);
 		bd->ledger.nr_pages[BALLOON_PAGE_LEAVING] += nr;
-		balloon_counts_unlock(bd);
+		balloon_counts_unlock(&bd->ledger);
 		left -= min(left, BALLOON_LOOKS_AT_OOM);
 		cond_resched();
 	} while (!nr && left && time_before(jiffies, end));
@@ -184,11 +185,11 @@ static unsigned long balloon_deflate_at_oom(struct balloon_device *bd,
  */
 static unsigned long balloon_await_all_back(struct balloon_device *bd)
 {
-	unsigned long before = balloon_refs(bd), left;
+	unsigned long before = balloon_refs(&bd->ledger), left;
 
-	wait_event_timeout(bd->wait, !balloon_refs(bd) ||
-			   test_bit(BALLOON_DYING, &bd->flags), BALLOON_LOOK_AGAIN);
-	left = balloon_refs(bd);
+	wait_event_timeout(bd->wait, !balloon_refs(&bd->ledger) ||
+			   balloon_is_dying(bd), BALLOON_LOOK_AGAIN);
+	left = balloon_refs(&bd->ledger);
 	return before - min(before, left);
 }
 
@@ -209,11 +210,12 @@ unsigned long balloon_give_at_oom(struct balloon_device *bd, unsigned long want)
 {
 	unsigned long nr, queued = 0;
 
-	if (test_bit(BALLOON_BROKEN, &bd->flags))
+	if (balloon_is_broken(bd))
 		return balloon_await_all_back(bd);
 	if (!balloon_lock_in_time(bd))
 		return 0;
-	while (queued < want && !test_bit(BALLOON_DYING, &bd->flags) && !test_bit(BALLOON_BROKEN, &bd->flags)) {
+	while (queued < want && !balloon_is_dying(bd) &&
+	       !balloon_is_broken(bd)) {
 		nr = balloon_deflate_at_oom(bd, want - queued);
 		if (!nr)
 			break;
@@ -226,8 +228,10 @@ unsigned long balloon_give_at_oom(struct balloon_device *bd, unsigned long want)
 	trace_deflate(bd, queued);
 	balloon_event(bd);
 	if (bd->must_tell_host)
-		wait_event_timeout(bd->wait, !balloon_leaving(bd) ||
-				   test_bit(BALLOON_DYING, &bd->flags) || test_bit(BALLOON_BROKEN, &bd->flags),
+		wait_event_timeout(bd->wait,
+				   !balloon_leaving(&bd->ledger) ||
+					   balloon_is_dying(bd) ||
+					   balloon_is_broken(bd),
 				   BALLOON_LOOK_AGAIN);
 	return queued;
 }
@@ -246,8 +250,8 @@ static int balloon_oom_notify(struct notifier_block *nb, unsigned long unused,
 	given = balloon_trial_recall_now(bd);
 	if (!given)
 		given = balloon_hints_give(&bd->hints, BALLOON_PAGES_PER_OOM);
-	if (!given && (bd->deflates_on_oom || test_bit(BALLOON_BROKEN, &bd->flags))) {
-		balloon_find_starved_zones(bd);
+	if (!given && (bd->deflates_on_oom || balloon_is_broken(bd))) {
+		balloon_find_starved_zones(&bd->oom);
 		given = balloon_give_at_oom(bd, BALLOON_PAGES_PER_OOM);
 	}
 	*(unsigned long *)freed += given;

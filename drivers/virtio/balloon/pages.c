@@ -23,14 +23,15 @@
 /* Should a batch that is being filled be posted as it is? */
 static bool balloon_interrupted(struct balloon_device *bd)
 {
-	return test_bit(BALLOON_CONFIG_CHANGED, &bd->flags) || test_bit(BALLOON_DYING, &bd->flags) ||
+	return test_bit(BALLOON_CONFIG_CHANGED, &bd->flags) ||
+	       balloon_is_dying(bd) ||
 	       test_bit(BALLOON_GAVE_AT_OOM, &bd->flags);
 }
 
 /*
- * Blocks are cheap to take, but where little memory is free in one piece the
- * guest needs it so: page tables and stacks are no single pages. The page
- * allocator serves those from what is in pieces already.
+ * Blocks are cheap to take. But if little memory is free in one piece, the guest needs
+ * it for page tables and stacks, which are no single pages. The page allocator serves
+ * single pages from memory that is in pieces already.
  */
 static unsigned int balloon_largest_block(struct balloon_device *bd)
 {
@@ -44,7 +45,7 @@ static void balloon_batch_fill(struct balloon_device *bd,
 	unsigned int order, largest = balloon_largest_block(bd);
 	struct page *page;
 
-	balloon_choose_node(bd);
+	balloon_choose_node(&bd->blocks);
 	while (batch->nr_pages < nr && !balloon_interrupted(bd)) {
 		order = min_t(unsigned int, largest,
 			      ilog2(nr - batch->nr_pages));
@@ -71,7 +72,7 @@ static void balloon_batch_fill(struct balloon_device *bd,
 	}
 }
 
-/* Returns false if no page that need not move is to be had. */
+/* Returns false if there is no unmovable page. */
 static bool balloon_batch_fill_canary(struct balloon_device *bd,
 				      struct balloon_batch *batch)
 {
@@ -93,8 +94,8 @@ static bool balloon_batch_fill_canary(struct balloon_device *bd,
 }
 
 /*
- * The canary is a message of the large size that risks a single page. It is
- * sent where it pays, and only while the device is not known.
+ * The canary is a message of the large size that risks a single page. It is sent only
+ * for a large balloon, and while it is unknown whether the device takes such messages.
  */
 static bool balloon_wants_canary(struct balloon_device *bd, unsigned long want)
 {
@@ -132,7 +133,7 @@ int balloon_inflate(struct balloon_device *bd, unsigned long want,
 
 	*got = 0;
 	batch = balloon_batch_get(bd, BALLOON_BATCHES_FOR_MIGRATION +
-				      BALLOON_BATCHES_FOR_DEFLATE);
+				  BALLOON_BATCHES_FOR_DEFLATE);
 	if (!batch)
 		return -EBUSY;
 
@@ -157,7 +158,7 @@ int balloon_inflate(struct balloon_device *bd, unsigned long want,
 		bd->ledger.nr_canary = nr;
 	else
 		bd->ledger.nr_unconfirmed += nr;
-	balloon_counts_unlock(bd);
+	balloon_counts_unlock(&bd->ledger);
 	count_vm_events(BALLOON_INFLATE, nr);
 
 	mutex_lock(&bd->balloon_lock);
@@ -182,7 +183,7 @@ int balloon_inflate(struct balloon_device *bd, unsigned long want,
  * Context: process, the batch is the caller's own.
  */
 void balloon_batch_taken(struct balloon_device *bd,
-				struct balloon_batch *batch, unsigned int nr)
+			 struct balloon_batch *batch, unsigned int nr)
 {
 	batch->nr_pages = nr;
 	balloon_batch_name(bd, batch, batch->pages, nr);
@@ -201,7 +202,7 @@ void balloon_batch_taken(struct balloon_device *bd,
  * Context: the kthread or teardown; takes pages_lock, may wait for a page lock.
  */
 void balloon_batch_take(struct balloon_device *bd,
-			       struct balloon_batch *batch, unsigned int max)
+			struct balloon_batch *batch, unsigned int max)
 {
 	struct balloon_mapping *bm = &bd->ledger.bm;
 	unsigned int nr;
@@ -212,7 +213,7 @@ void balloon_batch_take(struct balloon_device *bd,
 		nr = balloon_mapping_take_locked(bm, batch->pages);
 	bd->ledger.nr_pages[BALLOON_PAGE_LEAVING] += nr;
 	bd->ledger.wants_isolated = !nr;
-	balloon_counts_unlock(bd);
+	balloon_counts_unlock(&bd->ledger);
 	balloon_batch_taken(bd, batch, nr);
 }
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What the guest believes to be in a free page, F_PAGE_POISON (virtio 1.2,
- * 5.5.6.5): a guest that poisons or initialises on free checks or relies on
- * the contents later. And what it writes to one that is allocated.
+ * The contents of free pages, F_PAGE_POISON (virtio 1.2, 5.5.6.5): a guest that
+ * poisons or initialises pages on free checks the contents later, or relies on them.
+ * And the cost of initialising pages on allocation.
  */
 
 #include <linux/mm.h>

@@ -23,14 +23,14 @@
 
 /**
  * balloon_queues_init - both queues are empty
- * @bd: the balloon
+ * @queues: both queues
  *
  * Context: probe.
  */
-void balloon_queues_init(struct balloon_device *bd)
+void balloon_queues_init(struct balloon_queues *queues)
 {
-	INIT_LIST_HEAD(&bd->queues.pending);
-	INIT_LIST_HEAD(&bd->queues.unsettled);
+	INIT_LIST_HEAD(&queues->pending);
+	INIT_LIST_HEAD(&queues->unsettled);
 }
 
 static void balloon_batch_await_turn(struct balloon_device *bd,
@@ -155,7 +155,7 @@ static void kick_one(struct balloon_queue *q)
 /* A broken device may not even have queues any more. */
 static void balloon_queues_kick(struct balloon_device *bd)
 {
-	if (test_bit(BALLOON_BROKEN, &bd->flags))
+	if (balloon_is_broken(bd))
 		return;
 	kick_one(&bd->queues.inflate);
 	kick_one(&bd->queues.deflate);
@@ -173,7 +173,8 @@ static void balloon_queues_kick(struct balloon_device *bd)
  */
 void balloon_queues_unlock(struct balloon_device *bd)
 {
-	bool inflate = bd->queues.inflate.notify, deflate = bd->queues.deflate.notify;
+	bool inflate = bd->queues.inflate.notify;
+	bool deflate = bd->queues.deflate.notify;
 
 	lockdep_assert_held(&bd->balloon_lock);
 	if (!inflate && !deflate) {
@@ -197,7 +198,8 @@ void balloon_queues_unlock(struct balloon_device *bd)
 static unsigned int balloon_queue_unanswered(const struct balloon_device *bd,
 					     const struct balloon_queue *q)
 {
-	bool canary = q == &bd->queues.inflate && bd->pool.canary == BALLOON_CANARY_SENT;
+	bool canary = q == &bd->queues.inflate &&
+		      bd->pool.canary == BALLOON_CANARY_SENT;
 
 	return q->posted > canary ? q->posted - canary : 0;
 }
@@ -208,9 +210,10 @@ static unsigned int balloon_queue_unanswered(const struct balloon_device *bd,
  */
 static void balloon_queues_close_in_turn(struct balloon_device *bd)
 {
-	struct balloon_queue *q = balloon_queue_unanswered(bd, &bd->queues.inflate) ?
-				  &bd->queues.deflate : &bd->queues.inflate;
+	struct balloon_queue *q = &bd->queues.inflate;
 
+	if (balloon_queue_unanswered(bd, q))
+		q = &bd->queues.deflate;
 	spin_lock(&bd->ledger.bm.pages_lock);
 	if (!bd->queues.deflate.posted)
 		balloon_queue_close(bd, q);
@@ -251,7 +254,7 @@ static bool balloon_batch_may_be_posted(struct balloon_device *bd,
 	/* The host is notified of inflates that were posted before it first. */
 	kick_one(&bd->queues.inflate);
 	if (bd->queues.inflate.notify)
-		balloon_event(bd);	/* the deflate waits for the next pass */
+		balloon_event(bd); /* the deflate waits for the next pass */
 	return !bd->queues.inflate.notify;
 }
 
@@ -280,7 +283,7 @@ static bool balloon_batch_post(struct balloon_device *bd,
 	spin_unlock(&bd->ledger.bm.pages_lock);
 	batch->posted = true;
 	if (q == &bd->queues.inflate)
-		balloon_counts_posted(bd, batch->nr_pages);
+		balloon_counts_posted(&bd->ledger, batch->nr_pages);
 	return true;
 }
 
@@ -341,8 +344,9 @@ bool balloon_queues_busy(struct balloon_device *bd)
 
 	lockdep_assert_held(&bd->balloon_lock);
 	spin_lock(&bd->ledger.bm.pages_lock);
-	busy = !list_empty(&bd->queues.pending) || !list_empty(&bd->queues.unsettled) ||
-	       bd->queues.inflate.open || balloon_queue_unanswered(bd, &bd->queues.inflate) ||
+	busy = !list_empty(&bd->queues.pending) ||
+	       !list_empty(&bd->queues.unsettled) || bd->queues.inflate.open ||
+	       balloon_queue_unanswered(bd, &bd->queues.inflate) ||
 	       bd->queues.deflate.open || bd->queues.deflate.posted;
 	spin_unlock(&bd->ledger.bm.pages_lock);
 	return busy;
@@ -390,7 +394,7 @@ bool balloon_queues_arm(struct balloon_device *bd)
 
 	lockdep_assert_held(&bd->balloon_lock);
 	/* A broken device's acknowledgments are neither reaped nor awaited. */
-	if (test_bit(BALLOON_BROKEN, &bd->flags))
+	if (balloon_is_broken(bd))
 		return true;
 	balloon_queues_kick(bd);
 	deflate = arm_one(bd, &bd->queues.deflate);

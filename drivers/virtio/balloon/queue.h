@@ -51,7 +51,7 @@ struct balloon_queues {
 	unsigned long nr_acked;
 };
 
-void balloon_queues_init(struct balloon_device *bd);
+void balloon_queues_init(struct balloon_queues *queues);
 void balloon_queue_add(struct balloon_device *bd, struct balloon_queue *q,
 		       struct balloon_batch *batch);
 struct balloon_batch *balloon_queue_open(struct balloon_device *bd,

@@ -63,13 +63,14 @@ static void balloon_recovery_release(struct balloon_device *bd)
 	if (bd->queues.inflate.vq)
 		balloon_abandon(bd);
 	balloon_release_resident(bd);
-	wake_up(&bd->wait);	/* who ran out of memory meanwhile */
+	wake_up(&bd->wait);	/* a task that ran out of memory meanwhile */
 }
 
-static bool balloon_recovery_fails_for_good(struct balloon_device *bd, int err)
+static bool balloon_recovery_fails_for_good(struct balloon_recovery *recovery,
+					    int err)
 {
 	return err == -ENODEV ||
-	       bd->recovery.nr_tries >= BALLOON_RECOVERY_TRIES;
+	       recovery->nr_tries >= BALLOON_RECOVERY_TRIES;
 }
 
 static int balloon_recovery_try(struct balloon_device *bd)
@@ -83,7 +84,7 @@ static int balloon_recovery_try(struct balloon_device *bd)
 	if (err)
 		return err;
 	/* The machine may go down: what resets the device then found it reset. */
-	err = test_bit(BALLOON_DYING, &bd->flags) ? -ECANCELED : balloon_features_start(bd);
+	err = balloon_is_dying(bd) ? -ECANCELED : balloon_features_start(bd);
 	if (err) {
 		balloon_mapping_close(&bd->ledger.bm);
 		balloon_mapping_close(&bd->trial.bm);
@@ -100,7 +101,7 @@ static long balloon_recovery_failed(struct balloon_device *bd, int err)
 	set_bit(BALLOON_BROKEN, &bd->flags);
 	if (err == -ECANCELED)
 		return MAX_SCHEDULE_TIMEOUT;
-	if (balloon_recovery_fails_for_good(bd, err)) {
+	if (balloon_recovery_fails_for_good(recovery, err)) {
 		dev_err(&bd->vdev->dev,
 			"the device can not be set up again (%d): the guest has all memory, bind the driver again once the device works\n",
 			err);
@@ -162,11 +163,11 @@ long balloon_recover(struct balloon_device *bd)
 
 /**
  * balloon_recovery_forget - the device was set up by others
- * @bd: the balloon, its kthread stopped or frozen
+ * @recovery: the recovery, its kthread stopped or frozen
  *
  * Context: restore.
  */
-void balloon_recovery_forget(struct balloon_device *bd)
+void balloon_recovery_forget(struct balloon_recovery *recovery)
 {
-	memset(&bd->recovery, 0, sizeof(bd->recovery));
+	memset(recovery, 0, sizeof(*recovery));
 }

@@ -28,6 +28,6 @@ struct balloon_recovery {
 };
 
 long balloon_recover(struct balloon_device *bd);
-void balloon_recovery_forget(struct balloon_device *bd);
+void balloon_recovery_forget(struct balloon_recovery *recovery);
 
 #endif /* _DRIVERS_VIRTIO_BALLOON_RECOVERY_H */

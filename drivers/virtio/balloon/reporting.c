@@ -5,7 +5,7 @@
  * mm's page reporting isolates free blocks, hands them over and takes them
  * back when the report callback returns. Until the host has acknowledged a
  * report it may discard those blocks at any time: the callback returns only
- * with the acknowledgment, or when the device can not act any more.
+ * with the acknowledgment, or when the device cannot act any more.
  */
 
 #include <linux/mm.h>
@@ -33,8 +33,8 @@ static void balloon_report_is_silent(struct balloon_device *bd)
 
 /*
  * Only an acknowledgment or a reset keeps the host from acting on the report late.
- * A device that fails is reset by the kthread. Where that has ended, as the driver
- * is about to go, nobody else resets it.
+ * The kthread resets a device that fails. If the driver is about to go, the kthread
+ * has ended, and the report resets the device itself.
  */
 static int balloon_report_await(struct balloon_device *bd)
 {
@@ -53,8 +53,8 @@ static int balloon_report_await(struct balloon_device *bd)
 			return 0;
 		if (virtqueue_is_broken(vq))
 			balloon_device_fail(bd);
-		if (test_bit(BALLOON_DYING, &bd->flags) &&
-		    (silent || test_bit(BALLOON_BROKEN, &bd->flags))) {
+		if (balloon_is_dying(bd) &&
+		    (silent || balloon_is_broken(bd))) {
 			balloon_device_reset(bd);
 			continue;
 		}
@@ -98,7 +98,7 @@ static int balloon_report_blocks(struct page_reporting_dev_info *info,
 						 reporting.info);
 	int err;
 
-	if (test_bit(BALLOON_DYING, &bd->flags) || test_bit(BALLOON_BROKEN, &bd->flags))
+	if (balloon_is_dying(bd) || balloon_is_broken(bd))
 		return -ENODEV;
 
 	err = virtqueue_add_inbuf(bd->reporting.vq, sg, nents, bd, GFP_NOWAIT);

@@ -2,14 +2,14 @@
 /*
  * How far the balloon may go, and when it gives memory back unasked.
  *
- * Inflation leaves a floor of available memory alone (guest.c). Above the floor it goes gently: free memory first, then what kswapd finds,
- * on trial (trial.c), for as long as that does not hurt. decide.c says what
- * hurts.
+ * Inflation leaves a floor of available memory alone (guest.c). Above the floor it
+ * takes free memory first. Then it takes on trial (trial.c) what kswapd reclaims,
+ * while that does not hurt the guest. decide.c says which signals show that it does.
  *
- * With F_DEFLATE_ON_OOM (virtio 1.2, 5.5.3) the balloon's pages are the
- * guest's last reserve: they come back under lasting pressure, and at the
- * latest before the out-of-memory killer acts. Without it nothing is given that
- * the host has not asked for.
+ * With F_DEFLATE_ON_OOM (virtio 1.2, 5.5.3) the balloon's pages are the guest's last
+ * reserve: they come back under lasting pressure, and at the latest before the
+ * out-of-memory killer acts (oom.c). Without it the guest gets no page back that the
+ * host has not asked for.
  */
 
 #include <linux/minmax.h>
@@ -33,7 +33,7 @@
 #define BALLOON_SAMPLE_RESTING	HZ
 
 /* The longest delay after a trial that ended in refaults. */
-#define BALLOON_MISSED_MAX_MS	(10 * MSEC_PER_SEC)
+#define BALLOON_REFAULT_MAX_MS	(10 * MSEC_PER_SEC)
 
 static void balloon_signals_read_events(struct balloon_signals *signals)
 {
@@ -71,7 +71,7 @@ void balloon_signals_read(struct balloon_device *bd,
 		.refaults = global_node_page_state(WORKINGSET_REFAULT_ANON) +
 			    global_node_page_state(WORKINGSET_REFAULT_FILE),
 		.free = global_zone_page_state(NR_FREE_PAGES),
-		.taken = balloon_size(bd) + balloon_trial_size(bd),
+		.taken = balloon_size(&bd->ledger) + balloon_trial_size(bd),
 	};
 	balloon_signals_read_events(signals);
 }
@@ -102,14 +102,14 @@ static bool balloon_sample(struct balloon_device *bd)
 	return true;
 }
 
-/* It was the cgroup that missed what was on trial before. */
+/* The pages on trial that refaulted before were the cgroup's. */
 static void balloon_notice_cgroup(struct balloon_device *bd)
 {
 	struct balloon_restraint *restraint = &bd->restraint;
 
 	if (!restraint->cgroup) {
-		restraint->missed = false;
-		restraint->missed_ms = 0;
+		restraint->refaulted = false;
+		restraint->refault_ms = 0;
 		bd->trial.limit = BALLOON_TRIAL_NO_LIMIT;
 	}
 	restraint->cgroup = true;
@@ -122,12 +122,12 @@ static void balloon_notice_reclaim(struct balloon_device *bd)
 	unsigned long got = balloon_reclaimed(&restraint->earlier,
 					      &restraint->now);
 
-	restraint->may_be_missed -= min(restraint->may_be_missed,
-					restraint->refaulted);
-	restraint->may_be_missed = min(restraint->may_be_missed + got,
-				       restraint->now.total);
-	restraint->refaulted = balloon_refaulted(&restraint->earlier,
-						 &restraint->now);
+	restraint->may_refault -= min(restraint->may_refault,
+				      restraint->nr_refaulted);
+	restraint->may_refault = min(restraint->may_refault + got,
+				     restraint->now.total);
+	restraint->nr_refaulted = balloon_refaulted(&restraint->earlier,
+						    &restraint->now);
 	if (!got)
 		return;
 	restraint->reclaimed = min(restraint->reclaimed + got,
@@ -136,16 +136,16 @@ static void balloon_notice_reclaim(struct balloon_device *bd)
 }
 
 /*
- * Pages are missed a while after they were reclaimed, and then nobody need
- * reclaim any more. But each is missed once, and a cgroup's again and again.
+ * Pages refault a while after they were reclaimed, when reclaim may have ended. But
+ * each reclaimed page refaults once, and a cgroup's pages again and again.
  */
 static bool balloon_is_cgroup(struct balloon_device *bd)
 {
 	struct balloon_restraint *restraint = &bd->restraint;
 
 	return (restraint->cgroup ||
-		restraint->refaulted > restraint->may_be_missed) &&
-	       balloon_cgroup_misses(&restraint->earlier, &restraint->now);
+		restraint->nr_refaulted > restraint->may_refault) &&
+	       balloon_cgroup_refaults(&restraint->earlier, &restraint->now);
 }
 
 /* How things stand that are remembered for a while. */
@@ -158,18 +158,18 @@ static void balloon_remember(struct balloon_device *bd, bool is_new)
 		restraint->gave = false;
 	if (restraint->pauses && time_after_eq(jiffies, restraint->pause_end))
 		restraint->pauses = false;
-	if (restraint->missed &&
-	    time_after(jiffies, restraint->missed_at + BALLOON_WARY))
-		restraint->missed = false;
+	if (restraint->refaulted &&
+	    time_after(jiffies, restraint->refaulted_at + BALLOON_WARY))
+		restraint->refaulted = false;
 	if (restraint->cgroup &&
 	    time_after(jiffies, restraint->cgroup_at + BALLOON_WARY))
 		restraint->cgroup = false;
 	if (restraint->reclaimed &&
 	    time_after(jiffies, restraint->reclaimed_at + BALLOON_RECLAIM_FRESH))
 		restraint->reclaimed = 0;
-	if (restraint->may_be_missed &&
+	if (restraint->may_refault &&
 	    time_after(jiffies, restraint->reclaimed_at + BALLOON_WARY))
-		restraint->may_be_missed = 0;
+		restraint->may_refault = 0;
 
 	if (!is_new)
 		return;
@@ -193,7 +193,7 @@ struct balloon_plan balloon_plan(struct balloon_device *bd)
 	bool is_new = balloon_sample(bd);
 	struct balloon_bounds bounds = {
 		.floor = balloon_floor(bd),
-		.size = balloon_size(bd),
+		.size = balloon_size(&bd->ledger),
 		.on_trial = balloon_trial_size(bd),
 		.target = bd->config.target,
 		.pressed = restraint->pressed -
@@ -206,18 +206,18 @@ struct balloon_plan balloon_plan(struct balloon_device *bd)
 
 	balloon_remember(bd, is_new);
 	bounds.wary = restraint->gave;
-	bounds.missed = restraint->missed;
+	bounds.refaulted = restraint->refaulted;
 	bounds.margin = balloon_trial_margin(bd);
 	bounds.cgroup = restraint->cgroup;
 	bounds.reclaimed = restraint->reclaimed;
-	bounds.may_be_missed = restraint->may_be_missed;
+	bounds.may_refault = restraint->may_refault;
 	/* With MUST_TELL_HOST the host has yet to let go of it. */
-	restraint->now.available += balloon_leaving(bd);
+	restraint->now.available += balloon_leaving(&bd->ledger);
 
 	plan = balloon_decide(&restraint->earlier, &restraint->now, &bounds);
 	restraint->giving = plan.give;
-	if (restraint->missed && plan.hold == BALLOON_HOLD_REFAULT)
-		restraint->missed_at = jiffies;
+	if (restraint->refaulted && plan.hold == BALLOON_HOLD_REFAULT)
+		restraint->refaulted_at = jiffies;
 	if (is_new)
 		restraint->pressed = plan.pressed ?
 			min(restraint->pressed + 1, BALLOON_SUSTAINED) : 0;
@@ -256,7 +256,7 @@ void balloon_pause(struct balloon_device *bd, enum balloon_hold reason)
 		restraint->pause_ms = BALLOON_PAUSE_MIN_MS;
 	else if (!restraint->pauses)
 		restraint->pause_ms = min(2 * restraint->pause_ms,
-					     BALLOON_PAUSE_MAX_MS);
+					  BALLOON_PAUSE_MAX_MS);
 	restraint->pause_reason = reason;
 	restraint->gave = true;
 	restraint->gave_at = jiffies;
@@ -278,37 +278,37 @@ void balloon_end_pause(struct balloon_device *bd)
 }
 
 /**
- * balloon_missed - somebody misses what was on trial
+ * balloon_note_refault - pages on trial refault
  * @bd: the balloon
  *
- * From here on what is free is to be taken on trial, too: it may be what was
- * just given back.
+ * From here on free memory is taken on trial, too: it may be the pages that just
+ * went back.
  *
  * Context: the kthread.
  * Return: milliseconds until the next trial may begin.
  */
-unsigned int balloon_missed(struct balloon_device *bd)
+unsigned int balloon_note_refault(struct balloon_device *bd)
 {
 	struct balloon_restraint *restraint = &bd->restraint;
 
-	restraint->missed = true;
-	restraint->missed_at = jiffies;
+	restraint->refaulted = true;
+	restraint->refaulted_at = jiffies;
 	restraint->giving = false;	/* that may have been enough */
-	restraint->missed_ms = clamp(2 * restraint->missed_ms,
-				     BALLOON_MISSED_MIN_MS,
-				     BALLOON_MISSED_MAX_MS);
-	return restraint->missed_ms;
+	restraint->refault_ms = clamp(2 * restraint->refault_ms,
+				      BALLOON_REFAULT_MIN_MS,
+				      BALLOON_REFAULT_MAX_MS);
+	return restraint->refault_ms;
 }
 
 /**
- * balloon_not_missed - a trial ended well
+ * balloon_note_no_refault - a trial ended well
  * @bd: the balloon
  *
  * Context: the kthread.
  */
-void balloon_not_missed(struct balloon_device *bd)
+void balloon_note_no_refault(struct balloon_device *bd)
 {
-	bd->restraint.missed_ms = 0;
+	bd->restraint.refault_ms = 0;
 }
 
 /**
@@ -349,7 +349,7 @@ long balloon_pause_left(const struct balloon_device *bd)
  */
 bool balloon_may_have_to_give(struct balloon_device *bd)
 {
-	return bd->deflates_on_oom && balloon_size(bd);
+	return bd->deflates_on_oom && balloon_size(&bd->ledger);
 }
 
 /**
@@ -369,7 +369,7 @@ long balloon_look_at_guest_in(struct balloon_device *bd)
 
 /*
  * Nothing is shrunk here. Reclaim has begun: the next look at how the guest does
- * can not wait for a second. Runs in whichever task reclaims.
+ * cannot wait for a second. Runs in the task that reclaims.
  */
 static unsigned long balloon_reclaim_begins(struct shrinker *shrinker,
 					    struct shrink_control *sc)
@@ -377,7 +377,8 @@ static unsigned long balloon_reclaim_begins(struct shrinker *shrinker,
 	struct balloon_device *bd = shrinker->private_data;
 
 	/* Look before writing: the line is shared by all that reclaim. */
-	if (balloon_size_roughly(bd) && !test_bit(BALLOON_RECLAIMS, &bd->flags) &&
+	if (balloon_size_roughly(&bd->ledger) &&
+	    !test_bit(BALLOON_RECLAIMS, &bd->flags) &&
 	    !test_and_set_bit(BALLOON_RECLAIMS, &bd->flags))
 		balloon_event(bd);
 	return SHRINK_EMPTY;

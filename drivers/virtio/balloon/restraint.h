@@ -31,7 +31,7 @@ struct shrinker;
 #define BALLOON_RECLAIMED_ANY	(ULONG_MAX / 2)
 
 /* The shortest delay after a trial that ended in refaults. */
-#define BALLOON_MISSED_MIN_MS	500U
+#define BALLOON_REFAULT_MIN_MS	500U
 
 /**
  * struct balloon_restraint - how far the balloon may go
@@ -49,15 +49,15 @@ struct shrinker;
  * @pause_reason: why
  * @gave: pages went back under pressure at @gave_at, less than BALLOON_WARY ago
  * @gave_at: in jiffies
- * @missed: a trial ended in refaults, at @missed_at, less than BALLOON_WARY ago
- * @missed_at: in jiffies; or when refaults have kept the balloon from growing since
- * @missed_ms: the delay after it; it doubles until a trial ends well
+ * @refaulted: a trial ended in refaults, at @refaulted_at, less than BALLOON_WARY ago
+ * @refaulted_at: in jiffies; or when refaults have kept the balloon from growing since
+ * @refault_ms: the delay after it; it doubles until a trial ends well
  * @reclaimed: guest pages that reclaim got since it was last quiet for
  *             BALLOON_RECLAIM_FRESH
  * @reclaimed_at: when it last got some, or was about to, in jiffies
- * @may_be_missed: guest pages that it got since it was last quiet for BALLOON_WARY,
+ * @may_refault: guest pages that it got since it was last quiet for BALLOON_WARY,
  *                 less those that had refaulted before the last two snapshots
- * @refaulted: guest pages that refaulted between those
+ * @nr_refaulted: guest pages that refaulted between those
  * @cgroup: at @cgroup_at, less than BALLOON_WARY ago, pages refaulted that only a
  *          memory cgroup can have reclaimed
  * @cgroup_at: in jiffies
@@ -76,13 +76,13 @@ struct balloon_restraint {
 	enum balloon_hold pause_reason;
 	bool gave;
 	unsigned long gave_at;
-	bool missed;
-	unsigned long missed_at;
-	unsigned int missed_ms;
+	bool refaulted;
+	unsigned long refaulted_at;
+	unsigned int refault_ms;
 	unsigned long reclaimed;
 	unsigned long reclaimed_at;
-	unsigned long may_be_missed;
-	unsigned long refaulted;
+	unsigned long may_refault;
+	unsigned long nr_refaulted;
 	bool cgroup;
 	unsigned long cgroup_at;
 };
@@ -94,8 +94,8 @@ void balloon_forget_signals(struct balloon_device *bd);
 void balloon_pause(struct balloon_device *bd, enum balloon_hold reason);
 void balloon_end_pause(struct balloon_device *bd);
 long balloon_pause_left(const struct balloon_device *bd);
-unsigned int balloon_missed(struct balloon_device *bd);
-void balloon_not_missed(struct balloon_device *bd);
+unsigned int balloon_note_refault(struct balloon_device *bd);
+void balloon_note_no_refault(struct balloon_device *bd);
 void balloon_expect_reclaim(struct balloon_device *bd);
 bool balloon_may_have_to_give(struct balloon_device *bd);
 long balloon_look_at_guest_in(struct balloon_device *bd);

@@ -70,7 +70,7 @@ static bool balloon_batch_settle(struct balloon_device *bd,
 		balloon_mapping_insert_new(&bd->ledger.bm, batch->pages,
 					   batch->nr_pages);
 	bd->ledger.nr_pages[BALLOON_PAGE_IN_FLIGHT] -= batch->nr_pages - locked;
-	balloon_counts_unlock(bd);
+	balloon_counts_unlock(&bd->ledger);
 
 	batch->nr_pages = locked;
 	return !locked;
@@ -134,7 +134,7 @@ void balloon_batch_release(struct balloon_device *bd,
 		balloon_batch_confirm(bd, batch);
 	bd->ledger.nr_pages[state] -= nr;
 	bd->ledger.nr_refs -= nr;
-	balloon_counts_unlock(bd);
+	balloon_counts_unlock(&bd->ledger);
 
 	/* LEAVING pages were counted when they were taken. */
 	if (state != BALLOON_PAGE_LEAVING)
@@ -177,7 +177,7 @@ int balloon_advance(struct balloon_device *bd)
 	LIST_HEAD(acked);
 
 	lockdep_assert_held(&bd->balloon_lock);
-	if (test_bit(BALLOON_BROKEN, &bd->flags))
+	if (balloon_is_broken(bd))
 		return -EIO;
 	balloon_queues_reap(bd, &acked);
 	balloon_settle(bd, &acked);

@@ -13,9 +13,11 @@
 #include "setup.h"
 #include "virtio_balloon.h"
 
-#define for_each_feature(bd, feature)					\
-	for ((feature) = (bd)->features;				\
-	     (feature) < (bd)->features + (bd)->nr_features; (feature)++)
+static const struct balloon_feature *
+balloon_features_end(const struct balloon_device *bd)
+{
+	return bd->features + bd->nr_features;
+}
 
 static bool balloon_has_feature(const struct balloon_device *bd,
 				const struct balloon_feature *feature)
@@ -49,7 +51,8 @@ static int balloon_find_queues(struct balloon_device *bd)
 	unsigned int nr = 0;
 	int err;
 
-	for_each_feature(bd, feature) {
+	for (feature = bd->features; feature < balloon_features_end(bd);
+	     feature++) {
 		if (!balloon_has_queue(bd, feature))
 			continue;
 		if (WARN_ON_ONCE(nr == BALLOON_MAX_QUEUES))
@@ -61,7 +64,8 @@ static int balloon_find_queues(struct balloon_device *bd)
 	if (err)
 		return err;
 	nr = 0;
-	for_each_feature(bd, feature) {
+	for (feature = bd->features; feature < balloon_features_end(bd);
+	     feature++) {
 		if (balloon_has_queue(bd, feature))
 			*balloon_vq(bd, feature) = found[nr++];
 	}
@@ -73,7 +77,8 @@ static void balloon_forget_queues(struct balloon_device *bd)
 	const struct balloon_feature *feature;
 
 	bd->vdev->config->del_vqs(bd->vdev);
-	for_each_feature(bd, feature) {
+	for (feature = bd->features; feature < balloon_features_end(bd);
+	     feature++) {
 		if (feature->queue)
 			*balloon_vq(bd, feature) = NULL;
 	}
@@ -84,7 +89,8 @@ static void balloon_features_tell(struct balloon_device *bd)
 {
 	const struct balloon_feature *feature;
 
-	for_each_feature(bd, feature) {
+	for (feature = bd->features; feature < balloon_features_end(bd);
+	     feature++) {
 		if (feature->tell && balloon_has_feature(bd, feature))
 			feature->tell(bd);
 	}
@@ -131,7 +137,8 @@ int balloon_features_alloc(struct balloon_device *bd)
 	const struct balloon_feature *feature;
 	int err;
 
-	for_each_feature(bd, feature) {
+	for (feature = bd->features; feature < balloon_features_end(bd);
+	     feature++) {
 		err = feature->alloc ? feature->alloc(bd) : 0;
 		if (err)
 			return err;
@@ -149,7 +156,8 @@ void balloon_features_free(struct balloon_device *bd)
 {
 	const struct balloon_feature *feature;
 
-	for_each_feature(bd, feature) {
+	for (feature = bd->features; feature < balloon_features_end(bd);
+	     feature++) {
 		if (feature->free)
 			feature->free(bd);
 	}
@@ -177,12 +185,13 @@ int balloon_features_start(struct balloon_device *bd)
 	const struct balloon_feature *feature;
 	int err;
 
-	for_each_feature(bd, feature) {
+	for (feature = bd->features; feature < balloon_features_end(bd);
+	     feature++) {
 		if (!feature->start || !balloon_has_feature(bd, feature))
 			continue;
 		err = feature->start(bd);
 		if (err) {
-			dev_err(&bd->vdev->dev, "cannot start %s: %d\n",
+			dev_err(&bd->vdev->dev, "can not start %s: %d\n",
 				feature->name, err);
 			balloon_features_stop_before(bd, feature);
 			return err;
@@ -199,7 +208,7 @@ int balloon_features_start(struct balloon_device *bd)
  */
 void balloon_features_stop(struct balloon_device *bd)
 {
-	balloon_features_stop_before(bd, bd->features + bd->nr_features);
+	balloon_features_stop_before(bd, balloon_features_end(bd));
 }
 
 /**
@@ -212,7 +221,8 @@ void balloon_features_changed(struct balloon_device *bd)
 {
 	const struct balloon_feature *feature;
 
-	for_each_feature(bd, feature) {
+	for (feature = bd->features; feature < balloon_features_end(bd);
+	     feature++) {
 		if (feature->changed && balloon_has_feature(bd, feature))
 			feature->changed(bd);
 	}
@@ -233,7 +243,8 @@ void balloon_device_take_down(struct balloon_device *bd)
 	if (!bd->queues.inflate.vq)
 		return;
 	balloon_abandon(bd);
-	for_each_feature(bd, feature) {
+	for (feature = bd->features; feature < balloon_features_end(bd);
+	     feature++) {
 		if (feature->abandon && balloon_has_feature(bd, feature))
 			feature->abandon(bd);
 	}

@@ -82,15 +82,15 @@ static void balloon_stats_events(struct balloon_stats_fill *fill)
 #endif
 }
 
-/* What is on trial, or lent as hints, goes back to who needs it. */
+/* Pages on trial and hinted blocks go back to tasks that need them. */
 static u64 balloon_stats_at_hand(struct balloon_device *bd)
 {
 	return balloon_trial_size_roughly(bd) + balloon_hints_lent(&bd->hints);
 }
 
 /*
- * What can be reclaimed without I/O (virtio 1.2, 5.5.6.4). Shared memory is no such
- * thing, although the kernel counts it with files.
+ * Memory that can be reclaimed without I/O (virtio 1.2, 5.5.6.4). The kernel counts
+ * shared memory with files, but reclaiming that needs I/O.
  */
 static u64 balloon_stats_caches(void)
 {
@@ -144,7 +144,7 @@ static void balloon_stats_work(struct work_struct *work)
 
 	/* First: the host may ask again as soon as they are posted. */
 	balloon_may_sleep(bd, BALLOON_AWAKE_STATS);
-	if (test_bit(BALLOON_DYING, &bd->flags) || test_bit(BALLOON_BROKEN, &bd->flags))
+	if (balloon_is_dying(bd) || balloon_is_broken(bd))
 		return;
 	if (!bd->stats.posted || virtqueue_get_buf(bd->stats.vq, &unused_length))
 		balloon_stats_post(bd);

@@ -38,7 +38,7 @@ static ssize_t actual_kib_show(struct device *dev,
 {
 	struct balloon_device *bd = dev_to_balloon(dev);
 
-	return sysfs_emit(buf, "%lu\n", guest_pages_to_kib(balloon_actual(bd)));
+	return sysfs_emit(buf, "%lu\n", guest_pages_to_kib(balloon_actual(&bd->ledger)));
 }
 static DEVICE_ATTR_RO(actual_kib);
 

@@ -35,17 +35,19 @@
 
 static bool balloon_moving(const struct balloon_device *bd)
 {
-	return bd->config.state == BALLOON_INFLATING || bd->config.state == BALLOON_DEFLATING;
+	return bd->config.state == BALLOON_INFLATING ||
+	       bd->config.state == BALLOON_DEFLATING;
 }
 
 /* Returns for how many jiffies at most the report can be left alone. */
 static long balloon_report_in_time(struct balloon_device *bd)
 {
 	if (balloon_moving(bd) &&
-	    time_before(jiffies, bd->config.actual_at + BALLOON_REPORT_INTERVAL))
+	    time_before(jiffies,
+			bd->config.actual_at + BALLOON_REPORT_INTERVAL))
 		return BALLOON_REPORT_INTERVAL;
 
-	balloon_actual_write(bd, balloon_actual(bd));
+	balloon_actual_write(bd, balloon_actual(&bd->ledger));
 	return MAX_SCHEDULE_TIMEOUT;
 }
 
@@ -57,7 +59,7 @@ static void balloon_tell_holding(struct balloon_device *bd)
 	bd->thread.told_holding = true;
 	dev_info_ratelimited(&bd->vdev->dev,
 			     "no memory to spare at %lu of %lu KiB, trying again from time to time\n",
-			     guest_pages_to_kib(balloon_size(bd)),
+			     guest_pages_to_kib(balloon_size(&bd->ledger)),
 			     guest_pages_to_kib(bd->config.target));
 }
 
@@ -82,7 +84,7 @@ static void balloon_retry_in(struct balloon_device *bd, unsigned int delay_ms,
 	WRITE_ONCE(bd->thread.retry_delay_ms, delay_ms);
 	WRITE_ONCE(bd->config.hold, reason);
 	bd->thread.retry_at = jiffies + msecs_to_jiffies(delay_ms);
-	balloon_expect_large_blocks(bd);
+	balloon_expect_large_blocks(&bd->blocks);
 	if (reason)
 		trace_hold(bd, reason, delay_ms);
 }
@@ -96,8 +98,10 @@ static void balloon_back_off(struct balloon_device *bd, bool progress,
 		return;
 	}
 	balloon_tell_holding(bd);
-	balloon_retry_in(bd, clamp(2 * bd->thread.retry_delay_ms, BALLOON_RETRY_MIN_MS,
-				   BALLOON_RETRY_MAX_MS), reason);
+	balloon_retry_in(bd,
+			 clamp(2 * bd->thread.retry_delay_ms,
+			       BALLOON_RETRY_MIN_MS, BALLOON_RETRY_MAX_MS),
+			 reason);
 }
 
 /* The guest needs the pages that it got back: leave it alone for a while. */
@@ -139,16 +143,16 @@ static int balloon_hand_over(struct balloon_device *bd, unsigned long want)
 	err = balloon_inflate(bd, min(want, balloon_trial_passed(bd)), &got);
 	/* A page or two say nothing. */
 	if (got > bd->restraint.now.total >> BALLOON_TRIAL_MIN_SHIFT)
-		balloon_not_missed(bd);
+		balloon_note_no_refault(bd);
 	return err;
 }
 
 static void balloon_trial_fails(struct balloon_device *bd,
 				enum balloon_hold reason)
 {
-	balloon_trial_missed(bd);
+	balloon_trial_refaulted(bd);
 	balloon_tell_holding(bd);
-	balloon_retry_in(bd, balloon_missed(bd), reason);
+	balloon_retry_in(bd, balloon_note_refault(bd), reason);
 }
 
 /* Does the guest do without the pages on trial? If not, it gets them back. */
@@ -274,7 +278,8 @@ static bool balloon_needs_plan(struct balloon_device *bd, bool below_target)
 /* One step towards the target, or away from it. */
 static long balloon_step(struct balloon_device *bd, bool busy)
 {
-	unsigned long size = balloon_size(bd), target = bd->config.target;
+	unsigned long size = balloon_size(&bd->ledger);
+	unsigned long target = bd->config.target;
 	struct balloon_plan plan;
 
 	if (size > target)
@@ -305,7 +310,8 @@ static void balloon_look_after_device(struct balloon_device *bd, bool busy)
 		bd->thread.looked_acked = acked;
 		bd->thread.looked_at = jiffies;
 		bd->thread.host_silent = false;
-	} else if (time_after_eq(jiffies, bd->thread.looked_at + BALLOON_LOOK_AGAIN)) {
+	} else if (time_after_eq(jiffies,
+				 bd->thread.looked_at + BALLOON_LOOK_AGAIN)) {
 		bd->thread.looked_at = jiffies;
 		bd->thread.host_silent = true;
 		if (!balloon_device_works(bd))
@@ -320,16 +326,17 @@ static long balloon_thread_pass(struct balloon_device *bd)
 	bool busy;
 	int err;
 
-	if (test_bit(BALLOON_DYING, &bd->flags))
+	if (balloon_is_dying(bd))
 		return MAX_SCHEDULE_TIMEOUT;
-	if (test_bit(BALLOON_BROKEN, &bd->flags)) {
+	if (balloon_is_broken(bd)) {
 		balloon_go_on(bd);
-		balloon_expect_large_blocks(bd);
+		balloon_expect_large_blocks(&bd->blocks);
 		return balloon_recover(bd);
 	}
-	if (test_and_clear_bit(BALLOON_CONFIG_CHANGED, &bd->flags) && balloon_target_read(bd)) {
+	if (test_and_clear_bit(BALLOON_CONFIG_CHANGED, &bd->flags) &&
+	    balloon_target_read(bd)) {
 		WRITE_ONCE(bd->thread.retry_delay_ms, 0);
-		balloon_expect_large_blocks(bd);
+		balloon_expect_large_blocks(&bd->blocks);
 	}
 	if (test_and_clear_bit(BALLOON_FLOOR_CHANGED, &bd->flags)) {
 		balloon_end_pause(bd);
@@ -338,7 +345,8 @@ static long balloon_thread_pass(struct balloon_device *bd)
 	/* First: the task that recalled the trial waits for the count. */
 	if (balloon_trial_answer(bd)) {
 		balloon_tell_holding(bd);
-		balloon_retry_in(bd, balloon_missed(bd), BALLOON_HOLD_STALL);
+		balloon_retry_in(bd, balloon_note_refault(bd),
+				 BALLOON_HOLD_STALL);
 	}
 	/* The guest needed its memory a moment ago: it may do so again. */
 	if (test_and_clear_bit(BALLOON_GAVE_AT_OOM, &bd->flags)) {
@@ -365,11 +373,13 @@ static long balloon_thread_pass(struct balloon_device *bd)
 /* The kthread has gone as far as it can for now. A silent host keeps no guest awake. */
 static void balloon_thread_rests(struct balloon_device *bd)
 {
-	if (balloon_moving(bd) && !bd->thread.host_silent && !test_bit(BALLOON_DYING, &bd->flags))
+	if (balloon_moving(bd) && !bd->thread.host_silent &&
+	    !balloon_is_dying(bd))
 		return;
 	balloon_may_sleep(bd, BALLOON_AWAKE_TARGET);
 	/* A change that came before that has to be carried out yet. */
-	if (test_bit(BALLOON_CONFIG_CHANGED, &bd->flags) && !test_bit(BALLOON_DYING, &bd->flags))
+	if (test_bit(BALLOON_CONFIG_CHANGED, &bd->flags) &&
+	    !balloon_is_dying(bd))
 		balloon_stay_awake(bd, BALLOON_AWAKE_TARGET);
 }
 
@@ -380,7 +390,7 @@ static void balloon_thread_rests(struct balloon_device *bd)
 static void balloon_thread_sleep(struct balloon_device *bd, int seen,
 				 long timeout)
 {
-	if (test_bit(BALLOON_DYING, &bd->flags) || test_bit(BALLOON_BROKEN, &bd->flags) ||
+	if (balloon_is_dying(bd) || balloon_is_broken(bd) ||
 	    balloon_queues_may_sleep(bd))
 		wait_event_freezable_timeout(bd->wait,
 					     atomic_read(&bd->events) != seen ||
@@ -419,7 +429,7 @@ int balloon_thread_start(struct balloon_device *bd)
 {
 	KUNIT_STATIC_STUB_REDIRECT(balloon_thread_start, bd);
 
-	balloon_expect_large_blocks(bd);
+	balloon_expect_large_blocks(&bd->blocks);
 	set_bit(BALLOON_CONFIG_CHANGED, &bd->flags);
 	balloon_device_get(bd);
 	bd->thread.task = kthread_run(balloon_thread, bd, "vballoon");

@@ -71,6 +71,6 @@ void balloon_trial_end(struct balloon_device *bd);
 bool balloon_trial_answer(struct balloon_device *bd);
 void balloon_trial_recall(struct balloon_device *bd);
 unsigned long balloon_trial_recall_now(struct balloon_device *bd);
-void balloon_trial_missed(struct balloon_device *bd);
+void balloon_trial_refaulted(struct balloon_device *bd);
 
 #endif /* _DRIVERS_VIRTIO_BALLOON_TRIAL_H */

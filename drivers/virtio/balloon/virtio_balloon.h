@@ -92,9 +92,25 @@
  * @notifying: see above
  * @reset_lock: mutex, outside of balloon_lock: one reset at a time
  *
- * The rooms, each described in its header: @ledger, @pool, @queues, @config, @guest,
- * @wakeup, @blocks, @trial, @hints, @migrators, @restraint, @hinting, @reporting, @stats,
- * @hotplug, @oom, @recovery, @thread
+ * The rooms, see the header of each:
+ * @ledger: the page states and their counts
+ * @pool: the batches
+ * @queues: inflate and deflate
+ * @config: the target, actual, what becomes of the target
+ * @guest: what is left to the guest
+ * @wakeup: what the guest has to stay awake for
+ * @blocks: where the next block comes from
+ * @trial: pages on trial
+ * @hints: blocks that are hinted
+ * @migrators: how long tasks that migrate have waited; under pages_lock
+ * @restraint: how far the balloon may go
+ * @hinting: the hinting queue
+ * @reporting: the reporting queue
+ * @stats: the statistics queue
+ * @hotplug: memory that goes offline
+ * @oom: the out-of-memory notifier
+ * @recovery: from a broken device to one that works
+ * @thread: the kthread and its timers
  */
 struct balloon_device {
 	struct kref kref;
@@ -133,6 +149,16 @@ struct balloon_device {
 	struct balloon_recovery recovery;
 	struct balloon_thread thread;
 };
+
+static inline bool balloon_is_dying(const struct balloon_device *bd)
+{
+	return test_bit(BALLOON_DYING, &bd->flags);
+}
+
+static inline bool balloon_is_broken(const struct balloon_device *bd)
+{
+	return test_bit(BALLOON_BROKEN, &bd->flags);
+}
 
 static inline struct balloon_device *
 to_balloon_device(struct address_space *mapping)

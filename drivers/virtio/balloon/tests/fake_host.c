@@ -896,7 +896,7 @@ static bool fake_host_is_fragmented(struct balloon_device *bd)
 static unsigned long fake_host_available(struct balloon_device *bd)
 {
 	unsigned long available = READ_ONCE(to_fake_host(bd->vdev)->available);
-	unsigned long taken = balloon_size(bd) + balloon_trial_size(bd);
+	unsigned long taken = balloon_size(&bd->ledger) + balloon_trial_size(bd);
 
 	to_fake_host(bd->vdev)->nr_looks++;
 	return available - min(available, taken);
@@ -1068,7 +1068,7 @@ static void fake_host_expect_gone(struct fake_host *host)
 	/* It was reset, and the virtio core has acknowledged it since. */
 	KUNIT_EXPECT_EQ(test, host->status, VIRTIO_CONFIG_S_ACKNOWLEDGE);
 	KUNIT_EXPECT_EQ(test, kref_read(&bd->kref), 1);
-	KUNIT_EXPECT_EQ(test, balloon_refs(bd), 0);
+	KUNIT_EXPECT_EQ(test, balloon_refs(&bd->ledger), 0);
 	KUNIT_EXPECT_EQ(test, bd->ledger.nr_unconfirmed, 0);
 	KUNIT_EXPECT_EQ(test, bd->ledger.nr_canary, 0);
 	KUNIT_EXPECT_EQ(test, bd->pool.nr_free, BALLOON_BATCHES);
@@ -1255,7 +1255,7 @@ bool fake_host_arrived(struct fake_host *host, unsigned long guest_pages)
 	return fake_host_asleep(host) &&
 	       READ_ONCE(bd->config.state) == BALLOON_IDLE &&
 	       READ_ONCE(bd->config.target) == guest_pages &&
-	       balloon_size(bd) == guest_pages &&
+	       balloon_size(&bd->ledger) == guest_pages &&
 	       fake_host_actual(host) == guest_pages;
 }
 
@@ -1313,7 +1313,7 @@ void fake_host_check(struct fake_host *host)
 	bool adds_up;
 
 	spin_lock(&bd->ledger.bm.pages_lock);
-	adds_up = balloon_counts_add_up(bd);
+	adds_up = balloon_counts_add_up(&bd->ledger);
 	list_for_each_entry(page, &bd->ledger.bm.pages, lru)
 		listed++;
 	held = bd->ledger.bm.nr_resident + bd->ledger.bm.nr_isolated +
@@ -1418,7 +1418,7 @@ void fake_host_migration_unused(struct folio *dst, unsigned long private)
 void fake_host_put_on_trial(struct fake_host *host, unsigned long guest_pages)
 {
 	host->full = true;
-	fake_host_set_target(host, balloon_size(host->bd) + guest_pages);
+	fake_host_set_target(host, balloon_size(&host->bd->ledger) + guest_pages);
 	fake_host_await(host, balloon_trial_size(host->bd) == guest_pages);
 }
 

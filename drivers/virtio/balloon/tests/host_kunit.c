@@ -44,7 +44,7 @@ static void expect_all_back(struct fake_host *host)
 	fake_host_await(host, READ_ONCE(host->bd->recovery.down) &&
 			fake_host_asleep(host));
 	KUNIT_EXPECT_EQ(test, host->bd->config.state, BALLOON_RECOVERING);
-	KUNIT_EXPECT_EQ(test, balloon_refs(host->bd), 0);
+	KUNIT_EXPECT_EQ(test, balloon_refs(&host->bd->ledger), 0);
 	KUNIT_EXPECT_EQ(test, balloon_trial_size(host->bd), 0);
 	KUNIT_EXPECT_EQ(test, totalram_pages(), host->managed);
 	KUNIT_EXPECT_EQ(test, host->nr_inflated, 0);
@@ -144,7 +144,7 @@ static void host_breaks_with_page_isolated(struct kunit *test)
 	fake_host_reach(host, 1000);
 	fake_host_isolate(host);
 	fake_host_needs_reset(host);
-	fake_host_await(host, balloon_refs(host->bd) == 1 &&
+	fake_host_await(host, balloon_refs(&host->bd->ledger) == 1 &&
 			fake_host_asleep(host));
 	KUNIT_EXPECT_EQ(test, host->bd->config.state, BALLOON_RECOVERING);
 	KUNIT_EXPECT_EQ(test, totalram_pages(), host->managed - 1);
@@ -176,7 +176,7 @@ static void host_breaks_while_migrating(struct kunit *test)
 	fake_host_isolate(host);
 	host->find_vqs_err = -EIO;
 	fake_host_needs_reset(host);
-	fake_host_await(host, balloon_refs(host->bd) == 1 &&
+	fake_host_await(host, balloon_refs(&host->bd->ledger) == 1 &&
 			fake_host_asleep(host));
 	KUNIT_EXPECT_GT(test, migrate_on_broken(host), 0);
 	putback_movable_pages(&host->isolated);
@@ -369,7 +369,7 @@ static void expect_death(struct fake_host *host)
 	struct kunit *test = host->test;
 
 	fake_host_await(host, host_is_dead(host));
-	KUNIT_EXPECT_EQ(test, balloon_refs(host->bd), 0);
+	KUNIT_EXPECT_EQ(test, balloon_refs(&host->bd->ledger), 0);
 	KUNIT_EXPECT_EQ(test, totalram_pages(), host->managed);
 	fake_host_check(host);
 	fake_host_set_target(host, 600);
@@ -386,7 +386,7 @@ static void host_is_pulled_out(struct kunit *test)
 	virtio_config_changed(&host->vdev);
 	fake_host_await(host, host_is_dead(host));
 	KUNIT_EXPECT_EQ(test, host->nr_resets, 1);
-	KUNIT_EXPECT_EQ(test, balloon_refs(host->bd), 0);
+	KUNIT_EXPECT_EQ(test, balloon_refs(&host->bd->ledger), 0);
 	/* It would be in order for the core to find it with a status. */
 	host->pulled = false;
 	clear_bit(BALLOON_WAS_RESET, &host->bd->flags);
@@ -547,7 +547,7 @@ static void host_drops_large_messages(struct kunit *test)
 	host->drops_above = FIRECRACKER_MAX;
 	fake_host_reach(host, MANY);
 	KUNIT_EXPECT_EQ(test, host->nr_canaries, 1);
-	KUNIT_EXPECT_EQ(test, balloon_refs(host->bd), MANY + 1);
+	KUNIT_EXPECT_EQ(test, balloon_refs(&host->bd->ledger), MANY + 1);
 	KUNIT_EXPECT_EQ(test,
 			balloon_state_pages(host->bd, BALLOON_PAGE_IN_FLIGHT),
 			1);
@@ -556,7 +556,7 @@ static void host_drops_large_messages(struct kunit *test)
 	fake_host_reach(host, MANY);
 	fake_host_reach(host, 0);
 	KUNIT_EXPECT_EQ(test, host->nr_canaries, 1);
-	KUNIT_EXPECT_EQ(test, balloon_refs(host->bd), 1);
+	KUNIT_EXPECT_EQ(test, balloon_refs(&host->bd->ledger), 1);
 	unplug_at_once(host);
 	KUNIT_EXPECT_EQ(test, host->nr_inflated_at_reset, 0);
 }
@@ -680,7 +680,7 @@ static void host_has_two_devices(struct kunit *test)
 	one->find_vqs_err = -EIO;
 	virtio_break_device(&one->vdev);
 	fake_host_await(one, READ_ONCE(one->bd->config.state) == BALLOON_RECOVERING &&
-			!balloon_refs(one->bd));
+			!balloon_refs(&one->bd->ledger));
 	fake_host_unplug(one);
 
 	fake_host_reach(two, 5000);

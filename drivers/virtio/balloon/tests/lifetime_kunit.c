@@ -206,7 +206,7 @@ static void remove_with_private_pages(struct kunit *test)
 	fake_host_reach(host, 300);
 	host->holds[FAKE_DEFLATE] = true;
 	fake_host_set_target(host, 100);
-	fake_host_await(host, balloon_size(host->bd) == 100 &&
+	fake_host_await(host, balloon_size(&host->bd->ledger) == 100 &&
 			fake_host_asleep(host));
 	fake_host_set_target(host, 900);
 	fake_host_await(host, balloon_state_pages(host->bd,
@@ -425,13 +425,13 @@ static void freeze_and_restore(struct kunit *test, u64 features)
 	freeze_thread(host);
 	KUNIT_EXPECT_EQ(test, virtio_device_freeze(&host->vdev), 0);
 	KUNIT_EXPECT_EQ(test, host->nr_inflated_at_reset, 0);
-	KUNIT_EXPECT_EQ(test, balloon_refs(host->bd), 0);
+	KUNIT_EXPECT_EQ(test, balloon_refs(&host->bd->ledger), 0);
 	KUNIT_EXPECT_EQ(test, totalram_pages(), managed);
 	KUNIT_EXPECT_NULL(test, host->queues[FAKE_INFLATE].vq);
 	fake_host_check(host);
 
 	KUNIT_EXPECT_EQ(test, virtio_device_restore(&host->vdev), 0);
-	KUNIT_EXPECT_EQ(test, balloon_refs(host->bd), 0);
+	KUNIT_EXPECT_EQ(test, balloon_refs(&host->bd->ledger), 0);
 	thaw_thread();
 	fake_host_await(host, fake_host_arrived(host, 2000));
 	KUNIT_EXPECT_EQ(test, host->nr_inflated, 2000 * BALLOON_PER_GUEST_PAGE);
@@ -561,7 +561,7 @@ static void sysfs_shows_sizes(struct kunit *test)
 
 	host->holds[FAKE_INFLATE] = true;
 	fake_host_set_target(host, 500);
-	fake_host_await(host, balloon_size(host->bd) == 500 &&
+	fake_host_await(host, balloon_size(&host->bd->ledger) == 500 &&
 			fake_host_asleep(host));
 	expect_kib(host, "target_kib", 500);
 	expect_kib(host, "actual_kib", 300);

@@ -75,8 +75,8 @@ static void migrate_replaces_page(struct kunit *test, u64 features)
 	managed = totalram_pages();
 	old = fake_host_isolate(host);
 	KUNIT_EXPECT_EQ(test, bd->ledger.bm.nr_isolated, 1);
-	KUNIT_EXPECT_EQ(test, balloon_size(bd), 10);
-	KUNIT_EXPECT_EQ(test, balloon_actual(bd), 10);
+	KUNIT_EXPECT_EQ(test, balloon_size(&bd->ledger), 10);
+	KUNIT_EXPECT_EQ(test, balloon_actual(&bd->ledger), 10);
 	fake_host_check(host);
 
 	KUNIT_EXPECT_EQ(test, migrate(host), 0);
@@ -287,7 +287,7 @@ static void migrate_moves_many_pages(struct kunit *test)
 	} while (left);
 	fake_host_await(host, fake_host_arrived(host, 1000));
 	KUNIT_EXPECT_EQ(test, host->nr_inflated, 1000 * BALLOON_PER_GUEST_PAGE);
-	KUNIT_EXPECT_EQ(test, balloon_refs(host->bd), 1000);
+	KUNIT_EXPECT_EQ(test, balloon_refs(&host->bd->ledger), 1000);
 	fake_host_check(host);
 }
 
@@ -725,7 +725,7 @@ static void deflate_waits_for_isolated_page(struct kunit *test)
 	fake_host_reach(host, 3);
 	fake_host_isolate(host);
 	fake_host_set_target(host, 0);
-	fake_host_await(host, balloon_size(bd) == 1 && fake_host_asleep(host));
+	fake_host_await(host, balloon_size(&bd->ledger) == 1 && fake_host_asleep(host));
 	KUNIT_EXPECT_EQ(test, READ_ONCE(bd->config.state), BALLOON_DEFLATING);
 	KUNIT_EXPECT_EQ(test, bd->ledger.bm.nr_isolated, 1);
 	fake_host_check(host);
@@ -745,12 +745,12 @@ static void deflate_waits_for_migrated_page(struct kunit *test)
 	fake_host_reach(host, 3);
 	fake_host_isolate(host);
 	fake_host_set_target(host, 0);
-	fake_host_await(host, balloon_size(host->bd) == 1 &&
+	fake_host_await(host, balloon_size(&host->bd->ledger) == 1 &&
 			fake_host_asleep(host));
 	since = jiffies;
 	KUNIT_EXPECT_EQ(test, migrate(host), 0);
 	fake_host_await(host, fake_host_arrived(host, 0) &&
-			!balloon_refs(host->bd));
+			!balloon_refs(&host->bd->ledger));
 	KUNIT_EXPECT_LT(test, jiffies - since, BALLOON_LOOK_AGAIN / 2);
 	KUNIT_EXPECT_EQ(test, host->nr_inflated, 0);
 }
@@ -774,7 +774,7 @@ static void deflate_passes_over_locked_page(struct kunit *test)
 
 	fake_host_set_target(host, 0);
 	fake_host_await(host, fake_host_waits_for_page(host));
-	KUNIT_EXPECT_EQ(test, balloon_size(bd), 1);
+	KUNIT_EXPECT_EQ(test, balloon_size(&bd->ledger), 1);
 	since = jiffies;
 	unlock_page(page);
 	fake_host_await(host, fake_host_arrived(host, 0));
@@ -802,7 +802,7 @@ static void deflate_loses_locked_page_to_isolation(struct kunit *test)
 	unlock_page(page);
 	list_add(&page->lru, &host->isolated);
 	fake_host_await(host, fake_host_asleep(host));
-	KUNIT_EXPECT_EQ(test, balloon_size(bd), 1);
+	KUNIT_EXPECT_EQ(test, balloon_size(&bd->ledger), 1);
 	fake_host_check(host);
 
 	putback_movable_pages(&host->isolated);

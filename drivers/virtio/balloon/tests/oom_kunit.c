@@ -34,10 +34,10 @@ static void oom_gives_pages_back(struct kunit *test)
 	unsigned long held, target = PAGES_PER_OOM + 1000;
 
 	fake_host_reach(host, target);
-	held = balloon_refs(host->bd);
+	held = balloon_refs(&host->bd->ledger);
 	KUNIT_EXPECT_EQ(test, run_out_of_memory(host), PAGES_PER_OOM);
 	/* The caller goes on at once, and finds them free. */
-	KUNIT_EXPECT_EQ(test, balloon_refs(host->bd), held - PAGES_PER_OOM);
+	KUNIT_EXPECT_EQ(test, balloon_refs(&host->bd->ledger), held - PAGES_PER_OOM);
 
 	fake_host_await(host, fake_host_actual(host) == 1000 &&
 			fake_host_asleep(host));
@@ -153,7 +153,7 @@ static void oom_gives_what_task_can_use(struct kunit *test)
 	xa_for_each(&host->taken, pfn, page)
 		KUNIT_EXPECT_FALSE(test, PageOffline(page) && is_useful(page));
 	KUNIT_EXPECT_EQ(test, run_out_of_memory(host), 0);
-	KUNIT_EXPECT_EQ(test, balloon_size(host->bd), left);
+	KUNIT_EXPECT_EQ(test, balloon_size(&host->bd->ledger), left);
 	host->is_starved = NULL;
 	KUNIT_EXPECT_EQ(test, run_out_of_memory(host), left);
 }
@@ -174,10 +174,10 @@ static void oom_gives_hints_first(struct kunit *test)
 	KUNIT_EXPECT_GT(test, lent, 0);
 	KUNIT_EXPECT_GT(test, run_out_of_memory(host), 0);
 	KUNIT_EXPECT_LT(test, balloon_hints_lent(&host->bd->hints), lent);
-	KUNIT_EXPECT_EQ(test, balloon_size(host->bd), 500);
+	KUNIT_EXPECT_EQ(test, balloon_size(&host->bd->ledger), 500);
 	while (balloon_hints_lent(&host->bd->hints))
 		KUNIT_ASSERT_GT(test, run_out_of_memory(host), 0);
-	KUNIT_EXPECT_EQ(test, balloon_size(host->bd), 500);
+	KUNIT_EXPECT_EQ(test, balloon_size(&host->bd->ledger), 500);
 	KUNIT_EXPECT_EQ(test, run_out_of_memory(host), 500);
 }
 
@@ -187,7 +187,7 @@ static void oom_not_offered(struct kunit *test)
 
 	fake_host_reach(host, 500);
 	KUNIT_EXPECT_EQ(test, run_out_of_memory(host), 0);
-	KUNIT_EXPECT_EQ(test, balloon_size(host->bd), 500);
+	KUNIT_EXPECT_EQ(test, balloon_size(&host->bd->ledger), 500);
 }
 
 static void oom_must_tell_host(struct kunit *test)
@@ -197,7 +197,7 @@ static void oom_must_tell_host(struct kunit *test)
 
 	fake_host_reach(host, 500);
 	KUNIT_EXPECT_EQ(test, run_out_of_memory(host), 500);
-	KUNIT_EXPECT_EQ(test, balloon_refs(host->bd), 0);
+	KUNIT_EXPECT_EQ(test, balloon_refs(&host->bd->ledger), 0);
 }
 
 /* A host that does not answer is not waited for under oom_lock for ever. */
@@ -212,9 +212,9 @@ static void oom_must_tell_slow_host(struct kunit *test)
 	since = jiffies;
 	run_out_of_memory(host);
 	KUNIT_EXPECT_LE(test, jiffies - since, 2 * HZ);
-	KUNIT_EXPECT_EQ(test, balloon_refs(host->bd), 500);
+	KUNIT_EXPECT_EQ(test, balloon_refs(&host->bd->ledger), 500);
 	fake_host_answer_all(host);
-	fake_host_await(host, !balloon_refs(host->bd));
+	fake_host_await(host, !balloon_refs(&host->bd->ledger));
 }
 
 static void oom_does_not_wait_for_lock(struct kunit *test)
@@ -286,7 +286,7 @@ static void oom_of_dead_balloon(struct kunit *test)
 	host->insists = BIT_ULL(VIRTIO_F_ACCESS_PLATFORM);
 	fake_host_needs_reset(host);
 	fake_host_await(host, READ_ONCE(host->bd->config.state) == BALLOON_DEAD);
-	KUNIT_EXPECT_EQ(test, balloon_refs(host->bd), 0);
+	KUNIT_EXPECT_EQ(test, balloon_refs(&host->bd->ledger), 0);
 	KUNIT_EXPECT_EQ(test, run_out_of_memory(host), 0);
 }
 

@@ -214,18 +214,18 @@ static const struct decision decisions[] = {
 	  BOUNDS(.reclaimed = 8), TRIES(50000) },
 	{ "half of what is free was just reclaimed", {}, NOW(.spare = 14),
 	  BOUNDS(.reclaimed = 7), TAKES(7) },
-	{ "it was missed not long ago", {}, NOW(), BOUNDS(.missed = true),
+	{ "it was missed not long ago", {}, NOW(), BOUNDS(.refaulted = true),
 	  TRIES(50000) },
 	{ "others are on trial", {}, NOW(), BOUNDS(.on_trial = 20000),
 	  TRIES(30000) },
 	{ "all others are on trial", {}, NOW(), BOUNDS(.on_trial = 50000), {} },
 	{ "all others are on trial, the margin is not", {}, NOW(),
-	  BOUNDS(.on_trial = 50000, .missed = true, .margin = 250),
+	  BOUNDS(.on_trial = 50000, .refaulted = true, .margin = 250),
 	  TRIES(250) },
 	{ "all others are on trial, and the margin", {}, NOW(),
-	  BOUNDS(.on_trial = 50250, .missed = true, .margin = 250), {} },
+	  BOUNDS(.on_trial = 50250, .refaulted = true, .margin = 250), {} },
 	{ "at the target, with a margin", {}, NOW(),
-	  BOUNDS(.size = 100000, .missed = true, .margin = 250), {} },
+	  BOUNDS(.size = 100000, .refaulted = true, .margin = 250), {} },
 	{ "all others are on trial, and missed", {},
 	  NOW(.scanned = 1, .refaults = 257), BOUNDS(.on_trial = 50000),
 	  HOLDS(REFAULT) },
@@ -298,15 +298,15 @@ static const struct decision decisions[] = {
 	{ "refaults near the floor", {},
 	  NOW(.available = 1999, .refaults = 257), BOUNDS(), HOLDS(REFAULT) },
 	{ "refaults of what was reclaimed before", {}, NOW(.refaults = 257),
-	  BOUNDS(.may_be_missed = 257), HOLDS(REFAULT) },
+	  BOUNDS(.may_refault = 257), HOLDS(REFAULT) },
 	{ "more refaults than was reclaimed before", {}, NOW(.refaults = 99999),
-	  BOUNDS(.may_be_missed = 256), TAKES(50000) },
+	  BOUNDS(.may_refault = 256), TAKES(50000) },
 	{ "refaults of what was reclaimed before, and of a cgroup",
 	  { .free = 9000 }, NOW(.refaults = 99999),
-	  BOUNDS(.may_be_missed = 257, .cgroup = true), HOLDS(REFAULT) },
+	  BOUNDS(.may_refault = 257, .cgroup = true), HOLDS(REFAULT) },
 	{ "refaults of a cgroup while others get memory", { .free = 9000 },
 	  NOW(.refaults = 99999),
-	  BOUNDS(.may_be_missed = 256, .cgroup = true), TAKES(50000) },
+	  BOUNDS(.may_refault = 256, .cgroup = true), TAKES(50000) },
 	{ "refaults of a tiny guest", {},
 	  NOW(.scanned = 1, .total = TINY_PAGES, .refaults = 65), BOUNDS(),
 	  HOLDS(REFAULT) },
@@ -447,7 +447,7 @@ static bool holds_for(struct fake_host *host, enum balloon_hold reason)
 	return fake_host_asleep(host) &&
 	       READ_ONCE(bd->config.state) == BALLOON_HOLDING &&
 	       READ_ONCE(bd->config.hold) == reason &&
-	       fake_host_actual(host) == balloon_size(bd);
+	       fake_host_actual(host) == balloon_size(&bd->ledger);
 }
 
 /* Lets the fake clock run. */
@@ -466,10 +466,10 @@ static void restraint_takes_what_becomes_free(struct kunit *test)
 	host->available = 1300;
 	fake_host_set_target(host, 2000);
 	fake_host_await(host, holds_for(host, BALLOON_HOLD_FLOOR));
-	KUNIT_EXPECT_EQ(test, balloon_size(host->bd), 300);
+	KUNIT_EXPECT_EQ(test, balloon_size(&host->bd->ledger), 300);
 	pass_time(60 * HZ);
 	fake_host_await(host, holds_for(host, BALLOON_HOLD_FLOOR));
-	KUNIT_EXPECT_EQ(test, balloon_size(host->bd), 300);
+	KUNIT_EXPECT_EQ(test, balloon_size(&host->bd->ledger), 300);
 
 	host->available = 5000;
 	since = jiffies;
@@ -493,7 +493,7 @@ static void restraint_holds_while_it_hurts(struct kunit *test)
 	host->on_alloc = stall_somebody;
 	fake_host_set_target(host, 5000);
 	fake_host_await(host, holds_for(host, BALLOON_HOLD_STALL));
-	size = balloon_size(host->bd);
+	size = balloon_size(&host->bd->ledger);
 	KUNIT_EXPECT_LT(test, size, 5000);
 
 	/* Calm from here on. */
@@ -592,7 +592,7 @@ static void miss_pages(struct fake_host *host, unsigned int order)
 {
 	host->signals.scanned++;
 	host->signals.reclaimed++;
-	if (balloon_size(host->bd) + balloon_trial_size(host->bd) >=
+	if (balloon_size(&host->bd->ledger) + balloon_trial_size(host->bd) >=
 	    RESTRAINT_WORTH)
 		host->signals.refaults += 100000;
 }
@@ -612,9 +612,9 @@ static void restraint_gives_back_what_is_missed(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, balloon_trial_size(bd), 0);
 
 	pass_time(60 * HZ);
-	KUNIT_EXPECT_GE(test, balloon_size(bd),
+	KUNIT_EXPECT_GE(test, balloon_size(&bd->ledger),
 			(RESTRAINT_WORTH - RESTRAINT_MARGIN) * 3 / 4);
-	KUNIT_EXPECT_LE(test, balloon_size(bd),
+	KUNIT_EXPECT_LE(test, balloon_size(&bd->ledger),
 			RESTRAINT_WORTH - RESTRAINT_MARGIN);
 	fake_host_await(host, holds_for(host, BALLOON_HOLD_REFAULT));
 	fake_host_check(host);
@@ -622,7 +622,7 @@ static void restraint_gives_back_what_is_missed(struct kunit *test)
 	/* Nobody needs it any more: the balloon learns that from its trials. */
 	host->on_alloc = NULL;
 	fake_host_await(host, fake_host_arrived(host, 50000));
-	KUNIT_EXPECT_TRUE(test, bd->restraint.missed);
+	KUNIT_EXPECT_TRUE(test, bd->restraint.refaulted);
 	KUNIT_EXPECT_EQ(test, balloon_trial_size(bd), 0);
 }
 
@@ -647,7 +647,7 @@ static void restraint_knows_what_was_reclaimed_before(struct kunit *test)
 	fake_host_await(host, holds_for(host, BALLOON_HOLD_REFAULT));
 	KUNIT_EXPECT_EQ(test, host->nr_inflated, 0);
 	KUNIT_EXPECT_FALSE(test, bd->restraint.cgroup);
-	KUNIT_EXPECT_TRUE(test, bd->restraint.missed);
+	KUNIT_EXPECT_TRUE(test, bd->restraint.refaulted);
 	KUNIT_EXPECT_LT(test, bd->trial.limit, 5000);
 
 	/* From a slow disk it takes a while to get them all. */
@@ -702,16 +702,16 @@ static void restraint_holds_with_margin_on_trial(struct kunit *test)
 	balloon_set_floor(bd, RESTRAINT_FLOOR);
 	host->full = true;
 	host->available = RESTRAINT_FLOOR + RESTRAINT_MARGIN / 2;
-	bd->restraint.missed = true;
-	bd->restraint.missed_at = jiffies;
+	bd->restraint.refaulted = true;
+	bd->restraint.refaulted_at = jiffies;
 	fake_host_set_target(host, 50000);
 	fake_host_await(host, holds_for(host, BALLOON_HOLD_FLOOR));
 	KUNIT_EXPECT_EQ(test, balloon_trial_size(bd), RESTRAINT_MARGIN / 2);
 	KUNIT_EXPECT_EQ(test, host->nr_inflated, 0);
 	/* Nobody has missed it for a minute. */
 	pass_time(BALLOON_WARY + 10 * HZ);
-	KUNIT_EXPECT_FALSE(test, bd->restraint.missed);
-	KUNIT_EXPECT_EQ(test, balloon_size(bd), RESTRAINT_MARGIN / 2);
+	KUNIT_EXPECT_FALSE(test, bd->restraint.refaulted);
+	KUNIT_EXPECT_EQ(test, balloon_size(&bd->ledger), RESTRAINT_MARGIN / 2);
 }
 
 /* The minute begins when it is over. */
@@ -730,7 +730,7 @@ static void restraint_stays_wary_while_it_hurts(struct kunit *test)
 		host->signals.refaults += 1000;
 		pass_time(HZ);
 	}
-	KUNIT_EXPECT_TRUE(test, bd->restraint.missed);
+	KUNIT_EXPECT_TRUE(test, bd->restraint.refaulted);
 }
 
 /* The less often the longer in vain. */
@@ -856,11 +856,11 @@ static void expect_recall_near_the_killer(struct fake_host *host)
 	since = jiffies;
 	nb->notifier_call(nb, 0, &freed);
 	KUNIT_EXPECT_EQ(test, freed, 500);
-	KUNIT_EXPECT_TRUE(test, host->bd->restraint.missed);
+	KUNIT_EXPECT_TRUE(test, host->bd->restraint.refaulted);
 	KUNIT_EXPECT_LT(test, host->bd->trial.limit, 500);
 	fake_host_await(host, fake_host_got(host) != got);
 	KUNIT_EXPECT_GE(test, jiffies - since + 1,
-			msecs_to_jiffies(BALLOON_MISSED_MIN_MS));
+			msecs_to_jiffies(BALLOON_REFAULT_MIN_MS));
 	fake_host_await(host, fake_host_arrived(host, 500));
 }
 
@@ -945,12 +945,12 @@ static void restraint_gives_when_pressed(struct kunit *test)
 	host->available = 5700;
 	fake_host_await(host, holds_for(host, BALLOON_HOLD_FLOOR));
 	KUNIT_EXPECT_LE(test, jiffies - since, 3 * HZ);
-	KUNIT_EXPECT_EQ(test, balloon_size(host->bd), 4200);
+	KUNIT_EXPECT_EQ(test, balloon_size(&host->bd->ledger), 4200);
 	fake_host_check(host);
 
 	/* For the time being it leaves it at that. */
 	pass_time(30 * HZ);
-	KUNIT_EXPECT_EQ(test, balloon_size(host->bd), 4200);
+	KUNIT_EXPECT_EQ(test, balloon_size(&host->bd->ledger), 4200);
 	host->available = 9000;
 	since = jiffies;
 	fake_host_await(host, fake_host_arrived(host, 5000));
@@ -968,7 +968,7 @@ static void restraint_gives_as_fast_as_it_is_used(struct kunit *test)
 	fake_host_reach(host, 8000);
 	host->available = 2000;
 	since = jiffies;
-	fake_host_await(host, balloon_size(host->bd) == 500);
+	fake_host_await(host, balloon_size(&host->bd->ledger) == 500);
 	KUNIT_EXPECT_LE(test, jiffies - since, 2 * HZ);
 }
 
@@ -992,7 +992,7 @@ static void restraint_looks_when_reclaim_begins(struct kunit *test)
 	since = jiffies;
 	KUNIT_EXPECT_EQ(test, shrinker->count_objects(shrinker, &sc),
 			SHRINK_EMPTY);
-	fake_host_await(host, balloon_size(host->bd) < 5000);
+	fake_host_await(host, balloon_size(&host->bd->ledger) < 5000);
 	KUNIT_EXPECT_LE(test, jiffies - since, HZ / 4);
 }
 
@@ -1008,7 +1008,7 @@ static void restraint_gives_what_is_on_trial_first(struct kunit *test)
 	host->available = 6400;
 	fake_host_await(host, !balloon_trial_size(host->bd));
 	pass_time(5 * HZ);
-	KUNIT_EXPECT_GE(test, balloon_size(host->bd), 3000);
+	KUNIT_EXPECT_GE(test, balloon_size(&host->bd->ledger), 3000);
 	fake_host_check(host);
 }
 
@@ -1023,7 +1023,7 @@ static void restraint_gives_nothing_unasked(struct kunit *test)
 	fake_host_set_target(host, 5001);
 	fake_host_await(host, holds_for(host, BALLOON_HOLD_FLOOR));
 	pass_time(60 * HZ);
-	KUNIT_EXPECT_EQ(test, balloon_size(host->bd), 5000);
+	KUNIT_EXPECT_EQ(test, balloon_size(&host->bd->ledger), 5000);
 	KUNIT_EXPECT_EQ(test, host->nr_inflated, 5000 * BALLOON_PER_GUEST_PAGE);
 }
 
@@ -1040,7 +1040,7 @@ static void restraint_gives_no_more_than_needed(struct kunit *test)
 	host->available = 5400;
 	fake_host_await(host, READ_ONCE(host->bd->config.state) == BALLOON_HOLDING);
 	pass_time(5 * HZ);
-	KUNIT_EXPECT_GE(test, balloon_size(host->bd), 3900);
+	KUNIT_EXPECT_GE(test, balloon_size(&host->bd->ledger), 3900);
 	fake_host_answer_all(host);
 }
 
@@ -1064,7 +1064,7 @@ static void restraint_turns_round_now_and_then(struct kunit *test)
 		host->available = wants ? 3000 : 9000;
 		fake_host_set_target(host, wants ? 5001 : 5000);
 		pass_time(HZ / 2);
-		size = balloon_size(host->bd);
+		size = balloon_size(&host->bd->ledger);
 		/* The host's own back and forth is by a page. */
 		grows = size > before;
 		if (abs((long)(size - before)) > 1 && grows != grew) {

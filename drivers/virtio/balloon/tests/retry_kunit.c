@@ -18,7 +18,7 @@ static bool waits_at(struct fake_host *host, unsigned long guest_pages,
 	return fake_host_asleep(host) &&
 	       READ_ONCE(bd->config.state) == BALLOON_HOLDING &&
 	       READ_ONCE(bd->thread.retry_delay_ms) == delay_ms &&
-	       balloon_size(bd) == guest_pages &&
+	       balloon_size(&bd->ledger) == guest_pages &&
 	       fake_host_actual(host) == guest_pages;
 }
 
