@@ -12,19 +12,19 @@
 
 /* Allocations that may have to reclaim by themselves, per second... */
 #define BALLOON_STALLS_PER_S	10U
-/* ... and while that costs them next to nothing. */
+/* ... and while that reclaim costs them next to nothing. */
 #define BALLOON_EASY_STALLS_PER_S	100U
 
-/* Refaults, and pages swapped, per second: so much of the guest's memory... */
+/* Refaults, and pages swapped, per second: this part of the guest's memory... */
 #define BALLOON_REFAULTS_SHIFT		10U
-/* ... at least and at most so many guest pages. */
+/* ... and at least and at most this many guest pages. */
 #define BALLOON_REFAULTS_MIN_PER_S	64UL
 #define BALLOON_REFAULTS_MAX_PER_S	16384UL
 
-/* So much of the guest's memory may be on its way through the CPUs' lists. */
+/* This part of the guest's memory may be on the CPUs' own lists. */
 #define BALLOON_UNSURE_SHIFT		7U
 
-/* Reclaim is laborious where of so many pages it gets less than a quarter. */
+/* Reclaim is laborious if it gets less than a quarter of this many pages. */
 #define BALLOON_SCAN_WORTH_A_LOOK	1024UL
 
 /* Sums over CPUs may seem to run backwards when one of them goes offline. */
@@ -35,7 +35,7 @@ static unsigned long balloon_moved(unsigned long earlier, unsigned long now)
 	return delta > LONG_MAX ? 0 : delta;
 }
 
-/* What @per_second, at most BALLOON_REFAULTS_MAX_PER_S, is between the two. */
+/* @per_second, at most BALLOON_REFAULTS_MAX_PER_S, times the time between the two. */
 static unsigned long balloon_allowance(const struct balloon_signals *earlier,
 				       const struct balloon_signals *now,
 				       unsigned long per_second)
@@ -180,7 +180,7 @@ static unsigned long balloon_wary_floor(const struct balloon_bounds *bounds)
 	return bounds->floor + bounds->floor / 2;
 }
 
-/* What inflation leaves alone at present. */
+/* Available memory that inflation leaves alone at present. */
 static unsigned long balloon_floor_now(const struct balloon_bounds *bounds)
 {
 	return bounds->wary ? balloon_wary_floor(bounds) : bounds->floor;
@@ -202,7 +202,7 @@ static enum balloon_hold balloon_hold(const struct balloon_signals *earlier,
 	return BALLOON_HOLD_NONE;
 }
 
-/* Stalls alone may be those of one who reads large files, and gets memory. */
+/* A task that reads large files stalls, too, and gets memory. */
 static bool balloon_guest_struggles(const struct balloon_signals *earlier,
 				    const struct balloon_signals *now,
 				    const struct balloon_bounds *bounds)
@@ -213,7 +213,7 @@ static bool balloon_guest_struggles(const struct balloon_signals *earlier,
 		balloon_reclaim_is_laborious(earlier, now));
 }
 
-/* Once something is given, it is more than would suffice not to begin. */
+/* Once the balloon gives, it goes on until more than the floor is available. */
 static bool balloon_guest_is_short(const struct balloon_signals *now,
 				   const struct balloon_bounds *bounds)
 {
@@ -221,7 +221,7 @@ static bool balloon_guest_is_short(const struct balloon_signals *now,
 				 bounds->floor - bounds->floor / 4);
 }
 
-/* In proportion: to what is missing, and if that is unknown to what there is. */
+/* In proportion to the shortage; if that is unknown, to the balloon's size. */
 static unsigned long balloon_to_give(const struct balloon_signals *now,
 				     const struct balloon_bounds *bounds,
 				     bool struggles)
@@ -236,8 +236,8 @@ static unsigned long balloon_to_give(const struct balloon_signals *now,
 }
 
 /*
- * What may be taken for good. Of what is free, a part may have been in use until
- * a moment ago: where kswapd is as fast as the balloon, all of it.
+ * Guest pages that inflation may take for good. Some free pages may have been in use
+ * until a moment ago: all of them, if kswapd is as fast as the balloon.
  */
 static unsigned long balloon_for_good(const struct balloon_signals *now,
 				      const struct balloon_bounds *bounds)

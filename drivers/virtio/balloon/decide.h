@@ -102,7 +102,7 @@ unsigned long balloon_reclaimed(const struct balloon_signals *earlier,
 unsigned long balloon_refaulted(const struct balloon_signals *earlier,
 				const struct balloon_signals *now);
 bool balloon_cgroup_refaults(const struct balloon_signals *earlier,
-			   const struct balloon_signals *now);
+			     const struct balloon_signals *now);
 struct balloon_plan balloon_decide(const struct balloon_signals *earlier,
 				   const struct balloon_signals *now,
 				   const struct balloon_bounds *bounds);

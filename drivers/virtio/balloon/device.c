@@ -10,7 +10,7 @@
 #include "device.h"
 #include "virtio_balloon.h"
 
-/* What a device that was pulled out reads as. No device sets all of these bits. */
+/* The status of a device that was pulled out reads as ones: no device sets all. */
 #define BALLOON_STATUS_GONE	0xff
 
 static void balloon_device_release(struct kref *kref)
@@ -103,7 +103,7 @@ void balloon_event(struct balloon_device *bd)
 }
 
 /**
- * balloon_acked - the host has acknowledged what a task may wait for
+ * balloon_acked - the host has acknowledged a message that a task may wait for
  * @vq: the virtqueue whose callback this is
  *
  * Context: interrupt.
@@ -118,7 +118,7 @@ void balloon_acked(struct virtqueue *vq)
  * @bd: the balloon
  *
  * The kthread resets the device, and sets it up again. Until then no task takes
- * back what the device may still act on.
+ * pages back that the device may still act on.
  *
  * Context: any process context.
  */
@@ -146,7 +146,7 @@ void balloon_patience_begin(struct balloon_patience *patience)
  * balloon_patience_ends - has the host been silent for too long?
  * @patience: how long it is still waited for
  *
- * A guest that is paused, by its host or for want of CPUs, looks late. What is beyond
+ * A guest that is paused, by its host or for lack of CPUs, looks late. Time beyond
  * BALLOON_LOOK_AGAIN between two looks does not count.
  *
  * Context: any.
@@ -222,7 +222,7 @@ void balloon_kick(struct balloon_device *bd, struct virtqueue *vq)
 }
 
 /**
- * balloon_nudge - notify the device of what it may have overlooked
+ * balloon_nudge - notify the device of buffers that it may have overlooked
  * @bd: the balloon
  * @vq: as for balloon_kick()
  *

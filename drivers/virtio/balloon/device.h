@@ -15,7 +15,7 @@ struct balloon_device;
 /* Teardown resets a device whose host acknowledges nothing for this long. */
 #define BALLOON_HOST_PATIENCE_MS	(10 * MSEC_PER_SEC)
 
-/* Of struct balloon_device, to be read and changed without a lock. */
+/* Bits of balloon_device.flags, read and changed without a lock. */
 enum balloon_flag {
 	/* The target has to be read again. */
 	BALLOON_CONFIG_CHANGED,

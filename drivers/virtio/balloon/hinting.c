@@ -23,7 +23,7 @@
 /* This many blocks are worth a notification. */
 #define BALLOON_HINTS_PER_KICK	16
 
-/* A ring full of the largest blocks is half a gigabyte, on x86. */
+/* A ring full of the largest blocks is half a gigabyte, on x86: naps are short. */
 #define BALLOON_HINTS_NAP_US	200
 /* After this time without an answer it is notified again, and naps double. */
 #define BALLOON_HINTS_NUDGE	(HZ / 10)
@@ -65,11 +65,11 @@ enum balloon_hints_wait {
 /*
  * Waits until at most @posted buffers are unacknowledged.
  *
- * The queue has no callback. A host looks at it all the time while it wants
- * hints, so that a short nap is enough; and QEMU 7.2 works on it in a thread
- * from which it cannot raise an interrupt of a PCI line safely. That thread
- * may also miss what is posted between its last look and the moment when it
- * wants to be notified again. Naps get longer while the host says nothing.
+ * The queue has no callback. A host looks at the queue all the time while it wants
+ * hints, so a short nap is enough. QEMU 7.2 works on the queue in a thread from which
+ * it cannot raise an interrupt of a PCI line safely. That thread may also miss buffers
+ * that are posted between its last look and the moment when it asks for notifications
+ * again. Naps get longer while the host says nothing.
  */
 static enum balloon_hints_wait balloon_hints_wait(struct balloon_device *bd,
 						  unsigned int posted)
@@ -375,7 +375,7 @@ int balloon_hinting_start(struct balloon_device *bd)
  * balloon_hinting_stop - have no more hints, give acknowledged blocks back
  * @bd: the balloon
  *
- * What is not acknowledged is given back by balloon_hinting_abandon().
+ * balloon_hinting_abandon() gives the other blocks back.
  *
  * Context: remove or freeze; sleeps.
  */

@@ -96,6 +96,7 @@ unsigned long balloon_hints_give(struct balloon_hints *hints,
 {
 	unsigned long given = 0;
 	struct page *block;
+	long nr;
 
 	while (given < want) {
 		spin_lock(&hints->lock);
@@ -103,13 +104,13 @@ unsigned long balloon_hints_give(struct balloon_hints *hints,
 						 lru);
 		if (block) {
 			list_del(&block->lru);
-			balloon_hints_account(
-				hints, -(1L << balloon_hint_order(block)));
+			nr = 1L << balloon_hint_order(block);
+			balloon_hints_account(hints, -nr);
 		}
 		spin_unlock(&hints->lock);
 		if (!block)
 			break;
-		given += 1UL << balloon_hint_order(block);
+		given += nr;
 		balloon_hint_free(hints, block);
 	}
 	return given;

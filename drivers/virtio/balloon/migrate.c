@@ -2,12 +2,11 @@
 /*
  * The hooks through which mm moves the balloon's pages.
  *
- * mm/migrate.c calls them with the page locked and keeps an isolated page on a
- * list of its own (page->lru), from the moment that it is isolated until it
- * drops its reference: the old page goes on no list of ours, its number goes
- * into a batch. mm drops one reference on each of the two pages, so the
- * balloon takes one on the new page and decides itself about its own on the
- * old one.
+ * mm/migrate.c calls them with the page locked. From isolation until mm drops its
+ * reference, mm keeps the page on a list of its own (page->lru). So the driver puts
+ * the old page on no list; its number goes into a batch. mm drops one reference on
+ * each of the two pages. So the balloon takes one on the new page, and drops its own
+ * on the old page itself.
  *
  * Asynchronous migration waits for nothing. Migration in MIGRATE_SYNC (offlining,
  * alloc_contig_range(), compaction on request) may wait for the host: for a free

@@ -25,7 +25,7 @@
 #include "trial.h"
 #include "virtio_balloon.h"
 
-/* What one call of the out-of-memory notifier gives back, in guest pages. */
+/* Guest pages that one call of the out-of-memory notifier gives back. */
 #define BALLOON_PAGES_PER_OOM	(16UL << MIB_TO_PAGES_SHIFT)
 /* Called before other notifiers: they free memory in use, a balloon's is not. */
 #define BALLOON_OOM_PRIORITY	80

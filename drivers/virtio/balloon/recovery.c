@@ -25,9 +25,9 @@
 /* Bounds of the delay between two tries to set the device up. */
 #define BALLOON_RECOVERY_MIN_MS	100U
 #define BALLOON_RECOVERY_MAX_MS	(10 * MSEC_PER_SEC)
-/* A device that has worked for so long has begun anew. */
+/* After this time of work, a break begins another episode. */
 #define BALLOON_EPISODE		(60 * HZ)
-/* So many tries in a row that fail mean that no other will succeed. */
+/* After this many failed tries in a row the driver gives up. */
 #define BALLOON_RECOVERY_TRIES	12U
 
 /* The first try of an episode follows at once. */
@@ -135,12 +135,12 @@ long balloon_recover(struct balloon_device *bd)
 		return 0;
 	}
 	isolated = balloon_want_isolated(bd);
-	/* What the host wants is read when the device works again. */
+	/* The target is read when the device works again. */
 	clear_bit(BALLOON_CONFIG_CHANGED, &bd->flags);
-	/* Put back by mm since. */
+	/* mm may have put pages back since. */
 	balloon_trial_end(bd);
 	balloon_release_resident(bd);
-	/* What was just released may have ended the events of isolated pages. */
+	/* Releasing pages may have ended the events of isolated pages. */
 	if (isolated)
 		return BALLOON_LOOK_AGAIN;
 	if (recovery->lost)

@@ -70,8 +70,8 @@ static int balloon_report_await(struct balloon_device *bd)
 }
 
 /*
- * The worker that makes a report is frozen between reports only. A host that is silent
- * would keep the guest from its sleep, so that the device is reset then.
+ * The worker that makes a report is frozen between reports only. A silent host would
+ * keep the guest from its sleep, so the device is reset then.
  */
 static int balloon_reporting_suspends(struct notifier_block *nb,
 				      unsigned long action, void *data)

@@ -242,9 +242,9 @@ void balloon_forget_signals(struct balloon_device *bd)
  * @bd: the balloon
  * @reason: what the pressure was
  *
- * A first time is followed by BALLOON_PAUSE_MIN_MS without inflation, those
- * soon after it by longer ones. So the balloon turns round a bounded number of
- * times a minute, whatever the guest and the host do.
+ * The first pause lasts BALLOON_PAUSE_MIN_MS, others soon after it last longer. So the
+ * balloon changes its direction a bounded number of times a minute, whatever the guest
+ * and the host do.
  *
  * Context: the kthread.
  */
@@ -315,8 +315,8 @@ void balloon_note_no_refault(struct balloon_device *bd)
  * balloon_expect_reclaim - kswapd is about to be woken
  * @bd: the balloon
  *
- * What is free from here on, it may have reclaimed, before the next snapshot shows
- * that.
+ * kswapd may have reclaimed pages that are free from here on, before the next snapshot
+ * shows that.
  *
  * Context: the kthread.
  */

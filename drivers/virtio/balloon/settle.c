@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What becomes of the pages of a batch: an acknowledged inflate settles, and an
- * acknowledged deflate, or a batch without a device, is released.
+ * The end of a batch: the pages of an acknowledged inflate settle. Those of an
+ * acknowledged deflate, or of a batch whose device was reset, are released.
  */
 
 #include <linux/mm.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* What becomes of the pages of a batch: they settle, or are released. */
+/* The end of a batch: its pages settle, or are released. */
 #ifndef _DRIVERS_VIRTIO_BALLOON_SETTLE_H
 #define _DRIVERS_VIRTIO_BALLOON_SETTLE_H
 
