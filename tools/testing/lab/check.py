@@ -26,7 +26,7 @@ from host.paths import BUILD, LAB, ROOT, Unusable, newest_kernel
 
 # Of style.sh.
 COMPILE = {"sparse and W=1": "compile"}
-STYLE_CHECKS = {"checkpatch": "checkpatch", **COMPILE}
+STYLE_CHECKS = {"floors": "floors", "checkpatch": "checkpatch", **COMPILE}
 KERNELS = ("kunit", "debug")  # the second is made from the first
 # Guests at a time.
 GUESTS = 3
@@ -65,7 +65,7 @@ def check_style(checks=STYLE_CHECKS):
 
 def check_compile():
     """Only what looks at more than the patches of the series, which has checkpatch look at them."""
-    return check_style(COMPILE)
+    return check_style({"floors": "floors", **COMPILE})
 
 
 def check_series():

@@ -1,10 +1,10 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
 #
-# usage: style.sh checkpatch|compile
+# usage: style.sh checkpatch|compile|floors
 #
-# One of the style checks over every C file.  What is said about our files goes
-# to standard output and makes the check fail.
+# One of the style checks over every C file, or floors.py over the driver's.  What
+# is said about our files goes to standard output and makes the check fail.
 
 set -eu
 
@@ -62,5 +62,6 @@ compiles_without_a_warning()
 case "${1-}" in
 checkpatch)	checkpatch ;;
 compile)	compiles_without_a_warning ;;
-*)		echo "usage: style.sh checkpatch|compile" >&2; exit 2 ;;
+floors)		"${PYTHON:-/usr/bin/python3}" "$here/floors.py" ;;
+*)		echo "usage: style.sh checkpatch|compile|floors" >&2; exit 2 ;;
 esac
