@@ -3,7 +3,7 @@
 # The project's front door.  `make help` says what there is.  The kernel's own
 # build reads Kbuild, not this file.
 
-SELFTEST := tools/testing/selftests/virtio_balloon
+LAB := tools/testing/lab
 
 # Everything that is made lies here.
 BUILD ?= build
@@ -34,7 +34,8 @@ help:
 	@echo '    DEVICE=a=b,c=d    further properties of QEMU'\''s virtio-balloon-pci'
 	@echo '    PEER=stock        the kernel'\''s own module in place of ours'
 	@echo 'make check            all tests; ends in "N passed, N failed"'
-	@echo 'make check-style      checkpatch --strict, sparse and W=1 on every C file'
+	@echo 'make check-style      checkpatch --strict, sparse and W=1 on every C file, and the'
+	@echo '                      floors of the driver: its includes and calls go down only'
 	@echo 'make check-kunit      the KUnit suites, under User Mode Linux'
 	@echo 'make check-guest      the tests in a real guest'
 	@echo '    K=expression      only the tests that pytest -k selects'
@@ -74,62 +75,62 @@ help:
 	@echo 'BUILD=, QEMU= and PYTHON= say where all is made, and with which programs.'
 
 run:
-	@sh $(SELFTEST)/prepare.sh run
-	@$(PYTHON) $(SELFTEST)/run.py
+	@sh $(LAB)/prepare.sh run
+	@$(PYTHON) $(LAB)/run.py
 
 bench:
-	@sh $(SELFTEST)/prepare.sh check
-	@PYTHONPATH=$(SELFTEST) $(PYTHON) -m bench
+	@sh $(LAB)/prepare.sh check
+	@PYTHONPATH=$(LAB) $(PYTHON) -m bench
 
 bench-restraint:
-	@sh $(SELFTEST)/prepare.sh check
-	@PYTHONPATH=$(SELFTEST) $(PYTHON) -m bench.restraint
+	@sh $(LAB)/prepare.sh check
+	@PYTHONPATH=$(LAB) $(PYTHON) -m bench.restraint
 
 soak:
-	@sh $(SELFTEST)/prepare.sh check
-	@$(PYTHON) $(SELFTEST)/soak.py
+	@sh $(LAB)/prepare.sh check
+	@$(PYTHON) $(LAB)/soak.py
 
 guest:
-	@sh $(SELFTEST)/prepare.sh run
-	@$(PYTHON) $(SELFTEST)/shell.py
+	@sh $(LAB)/prepare.sh run
+	@$(PYTHON) $(LAB)/shell.py
 
 check:
-	@sh $(SELFTEST)/prepare.sh check
-	@$(PYTHON) $(SELFTEST)/check.py kernel+compile+series guest+kunit-debug+guest-debug
+	@sh $(LAB)/prepare.sh check
+	@$(PYTHON) $(LAB)/check.py kernel+compile+series guest+kunit-debug+guest-debug
 
 check-style:
-	@sh $(SELFTEST)/prepare.sh check
-	@$(PYTHON) $(SELFTEST)/check.py style
+	@sh $(LAB)/prepare.sh check
+	@$(PYTHON) $(LAB)/check.py style
 
 check-kunit:
-	@sh $(SELFTEST)/prepare.sh check
-	@$(PYTHON) $(SELFTEST)/check.py kunit
+	@sh $(LAB)/prepare.sh check
+	@$(PYTHON) $(LAB)/check.py kunit
 
 check-guest:
-	@sh $(SELFTEST)/prepare.sh check
-	@$(PYTHON) $(SELFTEST)/check.py guest
+	@sh $(LAB)/prepare.sh check
+	@$(PYTHON) $(LAB)/check.py guest
 
 check-long:
-	@sh $(SELFTEST)/prepare.sh check
-	@$(PYTHON) $(SELFTEST)/check.py long
+	@sh $(LAB)/prepare.sh check
+	@$(PYTHON) $(LAB)/check.py long
 
 kernel:
-	@sh $(SELFTEST)/prepare.sh check
-	@sh $(SELFTEST)/kernel.sh $(or $(filter kcsan,$(KERNEL)),debug)
+	@sh $(LAB)/prepare.sh check
+	@sh $(LAB)/kernel.sh $(or $(filter kcsan,$(KERNEL)),debug)
 
 series:
-	@sh $(SELFTEST)/prepare.sh check
+	@sh $(LAB)/prepare.sh check
 	@$(PYTHON) tools/series/series.py
 
 series-check:
-	@sh $(SELFTEST)/prepare.sh series
+	@sh $(LAB)/prepare.sh series
 	@$(PYTHON) tools/series/check.py
 
 modules:
-	@sh $(SELFTEST)/modules.sh $(BUILD)/modules "$(KDIR)"
+	@sh $(LAB)/modules.sh $(BUILD)/modules "$(KDIR)"
 
 modules_install: modules
-	@sh $(SELFTEST)/modules_install.sh $(BUILD)/modules "$(KDIR)" "$(DESTDIR)"
+	@sh $(LAB)/modules_install.sh $(BUILD)/modules "$(KDIR)" "$(DESTDIR)"
 
 clean:
 	rm -rf $(BUILD)

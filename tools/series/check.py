@@ -20,16 +20,17 @@ from pathlib import Path
 
 import series
 import steps
-from kernel_source import BUILD, ROOT, Unusable, read, unpack
+from kernel_source import BUILD, PRISTINE, ROOT, Unusable, read, unpack
 from host import program  # kernel_source knows where
 
-SELFTEST = ROOT / "tools/testing/selftests/virtio_balloon"
+LAB = ROOT / "tools/testing/lab"
 LINUX = BUILD / "linux"  # what the tests' kernels are built from
 TREE = BUILD / "series-tree"  # the series is applied to this, and built
 WORK = BUILD / "series-check"  # builds and logs
 FINDING = re.compile(r"(?:warning|error|WARNING|ERROR|CRITICAL):")
 POWERPC = ("ARCH=powerpc", "CROSS_COMPILE=powerpc64le-linux-gnu-")
 CMM = "arch/powerpc/platforms/pseries/cmm.o"
+COMMITS = 10  # of this tree, so many of the last ones, are looked at
 # Not part of what was unpacked.
 IGNORED = (".git", ".unpacked", ".checkpatch-camelcase.*", "__pycache__")
 # The driver built in, with all KUnit tests, and as a module.
@@ -330,8 +331,15 @@ def check_documents(tree):
                  command[0])
 
 
+def test_weave():
+    """The tests of what the series is made with."""
+    series.output(sys.executable, "-B", "-m", "unittest", "-q", "test_weave", cwd=steps.SERIES,
+                  stderr=subprocess.STDOUT)
+
+
 def quick(results, patches):
     """What needs no build: the pristine files that are touched, and the patches."""
+    results.check("weaves", test_weave)
     tree = Tree(BUILD / "series-am")
     shutil.rmtree(tree.where, ignore_errors=True)
     for name, file in steps.kernels().items():
@@ -348,8 +356,66 @@ def quick(results, patches):
             results.check(f"checkpatch: {patch.stem}", check.result)
 
 
+def kunit_config():
+    """What of our .kunitconfig the tree knows; empty where it has none of the suites."""
+    ours = (ROOT / "drivers/virtio/balloon/tests/.kunitconfig").read_text(encoding="utf-8")
+    known = "".join((TREE / name).read_text(encoding="utf-8") for name in
+                    ("mm/tests/Kconfig", "drivers/virtio/balloon/Kconfig")
+                    if (TREE / name).exists())
+    suites = [line for line in ours.splitlines() if "_KUNIT_TEST=y" in line]
+    gone = [line for line in suites
+            if f"config {line.removeprefix('CONFIG_').removesuffix('=y')}\n" not in known]
+    kept = [line for line in ours.splitlines() if line not in gone]
+    return "\n".join(kept) + "\n" if len(gone) < len(suites) else ""
+
+
+def run_kunit(config, log):
+    """The suites that have come so far, under User Mode Linux: all pass."""
+    out = WORK / "kunit"
+    out.mkdir(parents=True, exist_ok=True)
+    (out / ".kunitconfig").write_text(config, encoding="utf-8")
+    command = ["nice", sys.executable, "tools/testing/kunit/kunit.py", "run", "--arch=um",
+               f"--build_dir={out}", f"--kunitconfig={out}/.kunitconfig",
+               f"--jobs={os.cpu_count()}", "--kernel_args=panic_on_warn=1",
+               "--kernel_args=time-travel=inf-cpu"]
+    result = subprocess.run(command, cwd=TREE, check=False, text=True,
+                            stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    log.write_text(result.stdout, encoding="utf-8")
+    tested = re.search(r"Testing complete. (.*)", result.stdout)
+    if result.returncode or not tested:
+        last = "\n".join(result.stdout.splitlines()[-30:])
+        raise Failed(f"{last}\nKUnit fails at this step: all that it says is in {log}")
+    print(tested[1], flush=True)
+
+
+def check_commit(commit):
+    """`make series` works in a clone of this tree, as it was then."""
+    clone, build = BUILD / "series-at", BUILD / "series-at-build"
+    if not clone.exists():
+        series.output("git", "clone", "-q", "--no-local", "--no-checkout", str(ROOT), str(clone))
+    series.output("git", "-C", str(clone), "fetch", "-q", "origin", commit)
+    series.output("git", "-C", str(clone), "checkout", "-q", "--force", commit)
+    shutil.rmtree(build, ignore_errors=True)
+    shutil.copytree(PRISTINE, build / PRISTINE.name)
+    result = subprocess.run([sys.executable, clone / "tools/series/series.py"], check=False,
+                            env={**os.environ, "BUILD": str(build)}, text=True,
+                            stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    if result.returncode:
+        raise Failed(f"{result.stdout}make series failed at {commit}")
+
+
+def check_commits(results):
+    """The last commits, from when the series was first made of weaves."""
+    for commit in steps.git("log", f"-{COMMITS}", "--format=%H %s").splitlines():
+        name = commit.split()[0]
+        if steps.git("cat-file", "-e", f"{name}:tools/series/weave.py") is not None:
+            results.check(f"make series at {commit[:12]}{commit[40:]}", check_commit, name)
+    for name in ("series-at", "series-at-build"):
+        shutil.rmtree(BUILD / name, ignore_errors=True)
+
+
 def check_steps(results, tree, patches, known):
-    """Each step on its own: checkpatch, and the builds."""
+    """Each step on its own: checkpatch, the builds, and KUnit."""
     for patch, commit in zip(patches, tree.commits()):
         tree.git("checkout", "-q", commit)
         names = tree.files(commit)
@@ -358,6 +424,9 @@ def check_steps(results, tree, patches, known):
             log = WORK / f"{patch.stem}-{kind.replace(' ', '-')}.log"
             results.check(f"{kind}: {patch.stem}", build, kind, names, known, log)
         results.check(f"all of it compiled: {patch.stem}", check_compiled, names)
+        if config := kunit_config():
+            results.check(f"KUnit: {patch.stem}", run_kunit, config,
+                          WORK / f"{patch.stem}-kunit.log")
         if CMM.replace(".o", ".c") in names:
             results.check(f"powerpc's cmm: {patch.stem}", build_cmm, WORK / f"{patch.stem}-cmm.log")
 
@@ -385,6 +454,7 @@ def full(results, patches):
     results.check("MAINTAINERS", check_maintained, tree)
     results.check("get_maintainer.pl", check_maintainers, tree, before)
     results.check("documents", check_documents, tree)
+    check_commits(results)
 
 
 def main():
@@ -395,7 +465,7 @@ def main():
     results, patches = Results(), []
     if results.check("make series", lambda: patches.extend(series.make())):
         del patches[0]  # the cover letter
-        subprocess.run(["sh", SELFTEST / "tree.sh"], check=True)
+        subprocess.run(["sh", LAB / "tree.sh"], check=True)
         checks(results, patches)
     print(f"{results['passed']} passed, {results['failed']} failed")
     return 1 if results["failed"] else 0

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 # The tests' harness has what every program of this tree needs.
-sys.path.append(str(Path(__file__).resolve().parents[1] / "testing/selftests/virtio_balloon"))
+sys.path.append(str(Path(__file__).resolve().parents[1] / "testing/lab"))
 from host.paths import BUILD, ROOT, Unusable  # noqa: E402  pylint: disable=wrong-import-position
 
 SOURCE = Path("/usr/src/linux-source-6.12.tar.xz")

@@ -1,31 +1,34 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: GPL-2.0
-"""usage: series.py                      write the series to build/series/
-       series.py edit STEP [FILE...]  lay out a/ and b/ to change where files are cut
-       series.py refresh [STEP]       make that the step's cut.diff; or, in all steps,
-                                      see to what does not come off any more
-       series.py tree DIRECTORY       bring a kernel's source up to date
+"""usage: series.py                 write the series to build/series/
+       series.py take            make steps of the commits in build/series-git/
+       series.py tree DIRECTORY  bring a kernel's source up to date
 
 The series is what `git format-patch` makes of one commit for each step of
 tools/series/, in a repository that has only the kernel's files that are touched.
+To move lines from one step to another, rebase there (git -C build/series-git
+rebase -i pristine), then `series.py take`.  The last commit has to equal the tree.
 """
 
 import functools
+import io
 import os
 import re
 import shutil
 import subprocess
 import sys
+import tarfile
 from pathlib import Path
 
 import steps
+import weave
 from kernel_source import BUILD, PRISTINE, ROOT, Unusable, read, unpack, write
 from host import program  # kernel_source knows where
 
 PATCHES = BUILD / "series"
 REPOSITORY = BUILD / "series-git"
-EDIT = BUILD / "series-edit"
 BRANCH = "series"
+MADE = "made"  # the tag of what we have made of the branch
 
 
 def output(*command, **options):
@@ -88,6 +91,22 @@ class Repository:
         self.where.mkdir(parents=True)
         self.git("init", "-q", "-b", BRANCH)
 
+    def is_changed(self):
+        """Does the branch have what we have not made?"""
+        try:
+            return self.git("rev-parse", BRANCH) != self.git("rev-parse", MADE,
+                                                             stderr=subprocess.DEVNULL)
+        except subprocess.CalledProcessError:
+            return False
+
+    def texts(self, commit):
+        """The text of each file of a commit; binary files aside."""
+        archive = subprocess.run(["git", "-C", self.where, "archive", commit], check=True,
+                                 env=self.environment, stdout=subprocess.PIPE).stdout
+        with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
+            return {file.name: tar.extractfile(file).read().decode() for file in tar
+                    if file.isfile() and not file.name.endswith(steps.BINARY)}
+
     def commit(self, files, message):
         """Make these the contents."""
         for name in self.git("ls-files").splitlines():
@@ -108,8 +127,11 @@ def cover_letter():
 
 def make():
     """Leave the patches in PATCHES; return their paths."""
-    shutil.rmtree(PATCHES, ignore_errors=True)
     repository = Repository(REPOSITORY)
+    if repository.is_changed():
+        raise Unusable(f"{REPOSITORY} has commits of yours: python3 tools/series/series.py take, "
+                       "or remove it")
+    shutil.rmtree(PATCHES, ignore_errors=True)
     repository.create()
     name = repository.environment["GIT_AUTHOR_NAME"]
     address = repository.environment["GIT_AUTHOR_EMAIL"]
@@ -117,73 +139,63 @@ def make():
         repository.commit(files, signed(step.message, name, address) if step else "Debian's\n")
         if not step:
             repository.git("tag", "pristine")
+    repository.git("tag", MADE)
     repository.git("config", f"branch.{BRANCH}.description", cover_letter())
     repository.git("format-patch", "-q", "-M", "--cover-letter", "--no-signature",
                    "--cover-from-description=subject", "-o", str(PATCHES), "pristine")
     return sorted(PATCHES.glob("*.patch"))
 
 
-def find_step(name):
-    """The steps, and the index of one of them."""
-    known = steps.all_steps()
-    for index, step in enumerate(known):
-        if step.name == name:
-            return known, index
-    raise Unusable(f"tools/series/series has no step {name}: it has "
-                   + " ".join(step.name for step in known))
+def take_files(repository, known, commits):
+    """Keep weaves of our files as the commits have them."""
+    ours = steps.overlay()
+    share = steps.shares(known, ours)
+    last = repository.texts(commits[-1])
+    different = [name for name, file in ours.items()
+                 if not name.endswith(steps.BINARY) and last.get(name) != file.content.decode()]
+    if different:
+        raise Unusable("\n".join(different) + "\nthese differ between the last commit and "
+                       "the tree: make them equal, here or there")
+    history = [(step.name, repository.texts(commit)) for step, commit in zip(known, commits)]
+    found = {}
+    for index, names in enumerate(share):
+        for name in (name for name in names if not name.endswith(steps.BINARY)):
+            woven = weave.woven((step, texts.get(name, "")) for step, texts in history[index:])
+            if not woven.is_plain():
+                found[name] = weave.dump(woven)
+    steps.keep(found)
+    return share
 
 
-def edit(name, *more):
-    """Lay out the files that a step cuts, and others of ours, before and after it."""
-    known, index = find_step(name)
-    after = steps.ours_after(known, steps.overlay(), index)
-    diff = known[index].diff("cut.diff")
-    before, fits = steps.patch(after, diff, "-R", "--merge")
-    where = EDIT / name
-    shutil.rmtree(where, ignore_errors=True)
-    for file in sorted({*steps.touched(diff), *more}):
-        if file not in after:
-            raise Unusable(f"{file} is none of the overlay's files")
-        write(where / "a" / file, before[file])
-        write(where / "b" / file, after[file])
-    print(f"{where}/a has the files before {name}, b after it: change a"
-          + ("" if fits else " where patch left its marks (<<<<<<<)")
-          + f", then: python3 tools/series/series.py refresh {name}")
+def take():
+    """Make the steps what the repository's commits are: messages, weaves, kernel's files."""
+    repository, known = Repository(REPOSITORY), steps.all_steps()
+    commits = repository.git("rev-list", "--reverse", f"pristine..{BRANCH}").split()
+    if len(commits) != len(known):
+        raise Unusable(f"{REPOSITORY} has {len(commits)} commits, and tools/series/series has "
+                       f"{len(known)} steps: name each there, and give it a message")
+    before, ours = "pristine", set()
+    for step, names, commit in zip(known, take_files(repository, known, commits), commits):
+        ours.update(names)
+        message = repository.git("log", "-1", "--format=%B", commit)
+        message = re.sub(r"\nSigned-off-by: .*", "", message).strip() + "\n"
+        if message != step.message:
+            (step.where / "message").write_text(message, encoding="utf-8")
+        names = [name for name in repository.git("diff", "--name-only", "--no-renames",
+                                                 before, commit).splitlines()
+                 if name not in ours and name not in step.removes]
+        diff = repository.git("diff", "-M", before, commit, "--", *names) if names else ""
+        lines = re.sub(r"^index .*\n", "", diff + "\n", flags=re.MULTILINE)
+        if names and bodies(lines) != bodies(step.diff):
+            (step.where / "kernel.diff").write_text(
+                f"# SPDX-License-Identifier: GPL-2.0\n{lines}", encoding="utf-8")
+        before = commit
+    repository.git("tag", "-f", MADE)
 
 
-def files_below(directory):
-    """Paths within it of all that it holds."""
-    return sorted(path.relative_to(directory) for path in directory.rglob("*") if path.is_file())
-
-
-def refresh(name):
-    """Make cut.diff from what `edit` lays out, be it now."""
-    where = EDIT / name
-    if not where.exists():
-        edit(name)
-    for file in files_below(where / "a"):
-        if b"\n<<<<<<<" in (where / "a" / file).read_bytes():
-            raise Unusable(f"{where}/a/{file} has patch's marks (<<<<<<<): edit it into what "
-                           f"it is before {name}, then refresh again")
-    cut = "# SPDX-License-Identifier: GPL-2.0\n"
-    for file in files_below(where / "b"):
-        # Its status is 1 where they differ.
-        cut += subprocess.run(["diff", "-up", "--label", f"a/{file}", "--label", f"b/{file}",
-                               where / "a" / file, where / "b" / file],
-                              check=False, stdout=subprocess.PIPE, text=True).stdout
-    (steps.SERIES / name / "cut.diff").write_text(cut, encoding="utf-8")
-    shutil.rmtree(where)
-
-
-def refresh_all():
-    """Refresh whatever does not come off as it is, last step first."""
-    files = steps.overlay()
-    for step in reversed(steps.all_steps()):
-        before, fits = steps.patch(files, step.diff("cut.diff"), "-R", "-F0")
-        if not fits:
-            refresh(step.name)
-            before = steps.take_off(step, files)
-        files = before
+def bodies(diff):
+    """What a diff changes, wherever that is."""
+    return [line for line in diff.splitlines() if line[:1] in "+-"]
 
 
 def restore(tree, name):
@@ -219,12 +231,8 @@ def main():
         case []:
             for patch in make():
                 print(os.path.relpath(patch))
-        case ["edit", name, *more]:
-            edit(name, *more)
-        case ["refresh"]:
-            refresh_all()
-        case ["refresh", name]:
-            refresh(name)
+        case ["take"]:
+            take()
         case ["tree", tree]:
             bring_up_to_date(tree)
         case _:

@@ -7,11 +7,10 @@ message       subject, empty line, why and what; as git has it
 files         patterns of the overlay's files that come with it, whole; a line
               that begins with "-" takes a file of the kernel's away
 kernel.diff   edits to files that the kernel has
-cut.diff      what the step adds to files that came with earlier ones
 
-The overlay has the files as they are in the end.  How they are after an earlier
-step is found out by taking the cuts of the later ones off, last one first.  So
-the code is in the overlay alone, and the diffs say where it is cut.
+The overlay has the files as they are in the end.  Of a file that more than one step
+adds lines to, weaves/ says which step each line comes with: see weave.py.  A weave
+that is about an earlier text of its file, which git has, absorbs what was edited since.
 """
 
 import re
@@ -20,10 +19,14 @@ import tempfile
 from fnmatch import fnmatchcase
 from pathlib import Path
 
+import weave
 from kernel_source import BUILD, ROOT, Unusable, pristine, read, write
 
 SERIES = ROOT / "tools/series"
-OVERLAY = ("drivers", "include", "mm", "Documentation", "tools/testing")
+WEAVES = SERIES / "weaves"
+SUFFIX = ".weave"
+BINARY = (".png",)
+OVERLAY = ("drivers", "include", "mm", "Documentation", "tools/testing/selftests")
 TOUCHED = re.compile(r"^(?:(?:---|\+\+\+) [ab]/|rename (?:from|to) )([^\t\n]+)", re.MULTILINE)
 
 
@@ -55,9 +58,10 @@ class Step:
         return "".join(line for line in text.splitlines(True)
                        if not line.startswith("#")).strip() + "\n"
 
-    def diff(self, name):
-        """One of its diffs, empty where there is none."""
-        path = self.where / name
+    @property
+    def diff(self):
+        """Its edits to the kernel's files, empty where there are none."""
+        path = self.where / "kernel.diff"
         return path.read_text(encoding="utf-8") if path.exists() else ""
 
 
@@ -123,32 +127,90 @@ def patch(files, diff, *options):
     return changed, result.returncode == 0
 
 
-def take_off(step, files):
-    """Our files as they are before a step, if they are given as they are after it."""
-    before, fits = patch(files, step.diff("cut.diff"), "-R", "-F0")
-    if not fits:
-        raise Unusable(f"tools/series/{step.name}/cut.diff does not come off any more: "
-                       "python3 tools/series/series.py refresh")
-    return before
+def git(*arguments, **options):
+    """Run git on this tree; return what it prints, None where it fails."""
+    result = subprocess.run(["git", "-C", ROOT, *arguments], check=False, text=True,
+                            stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, **options)
+    return result.stdout if not result.returncode else None
 
 
-def ours_after(steps, ours, index):
-    """Our files as they are after a step, those of later ones included."""
-    for step in reversed(steps[index + 1:]):
-        ours = take_off(step, ours)
-    return ours
+def kept_weaves():
+    """What is kept of each weave, by the name of its file."""
+    return {str(path.relative_to(WEAVES)).removesuffix(SUFFIX): path.read_text(encoding="utf-8")
+            for path in sorted(WEAVES.rglob(f"*{SUFFIX}"))}
+
+
+def keep(weaves):
+    """Keep these and no others, and have git keep the texts that they are about."""
+    for path in WEAVES.rglob(f"*{SUFFIX}"):
+        if str(path.relative_to(WEAVES)).removesuffix(SUFFIX) not in weaves:
+            path.unlink()
+    for name, kept in weaves.items():
+        path = WEAVES / f"{name}{SUFFIX}"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(kept, encoding="utf-8")
+        git("hash-object", "-w", "--", name)
+
+
+def files_then():
+    """Names of the files when weaves were kept last: all others are new."""
+    commit = git("log", "-1", "--format=%H", "--", "tools/series/weaves")
+    names = git("ls-tree", "-r", "--name-only", commit.strip()) if commit else None
+    return set(names.split()) if names else None
+
+
+def old_weave(name, kept, text):
+    """A file's weave as it was kept."""
+    of_blob = weave.of_blob(kept)
+    if of_blob != weave.blob(text):
+        text = git("cat-file", "blob", of_blob)
+        if text is None:
+            raise Unusable(f"git has no {name} of {of_blob}, which its weave is about: "
+                           "git fetch --unshallow")
+    return weave.load(kept, text)
+
+
+def weaves(steps, ours, share):
+    """The weaves of our files as they are now, by name; of those that come whole: none."""
+    texts = {name: ours[name].content.decode() for names in share for name in names
+             if not name.endswith(BINARY)}
+    owner = {name: step.name for step, names in zip(steps, share) for name in names}
+    kept = {name: old_weave(name, kept, texts.get(name, ""))
+            for name, kept in kept_weaves().items()}
+    known = {step.name for step in steps}
+    for name, old in kept.items():
+        gone = {step for line in old.lines for step in line[1:] if step} - known
+        if gone:
+            raise Unusable(f"tools/series/weaves/{name}{SUFFIX} is about {gone.pop()}, "
+                           "which is no step in tools/series/series")
+    moved = weave.moves([line for name, old in kept.items()
+                         for line in old.deleted(texts.get(name, ""))])
+    then = files_then()
+    order = [step.name for step in steps]
+    found = {}
+    for name, text in texts.items():
+        if name in kept:
+            new = kept[name].absorb(text, moved)
+        elif then is not None and name not in then and moved:
+            new = weave.Weave().adopt(text, owner[name], moved)
+        else:
+            continue
+        new = new.not_before(owner[name], order)
+        if not new.is_plain():
+            found[name] = new
+    return found
 
 
 def kernels():
     """The kernel's files that the series is about, as Debian ships them."""
     names = {name for step in all_steps()
-             for name in (*touched(step.diff("kernel.diff")), *step.removes)}
+             for name in (*touched(step.diff), *step.removes)}
     return pristine(sorted(names))
 
 
 def edit_kernel(step, kernel):
     """The kernel's files as a step leaves them."""
-    kernel, fits = patch(kernel, step.diff("kernel.diff"), "-F0")
+    kernel, fits = patch(kernel, step.diff, "-F0")
     if not fits:
         raise Unusable(f"tools/series/{step.name}/kernel.diff does not apply to the "
                        "kernel's source: rebase it")
@@ -164,21 +226,23 @@ def states():
 
     Yields (step, files), with None for the step at the start.
     """
-    steps = all_steps()
-    ours = [overlay()]
-    share = shares(steps, ours[0])
-    for step in reversed(steps):
-        ours.insert(0, take_off(step, ours[0]))
-    kernel, there = kernels(), set()
+    steps, ours = all_steps(), overlay()
+    share = shares(steps, ours)
+    woven = weaves(steps, ours, share)
+    now = {name: weave.dump(found) for name, found in woven.items()}
+    if now != kept_weaves():
+        keep(now)
+        print("tools/series/weaves is up to date: commit it with what you have changed",
+              flush=True)
+    kernel, there, done = kernels(), {}, set()
     yield None, kernel
-    for step, names, now in zip(steps, share, ours[1:]):
+    for step, names in zip(steps, share):
         kernel = edit_kernel(step, kernel)
-        early = set(touched(step.diff("cut.diff"))) - there
-        if early:
-            raise Unusable(f"tools/series/{step.name}/cut.diff is about {early.pop()}, which "
-                           "comes with this step or later: cut what an earlier one has")
-        there.update(names)
-        yield step, {**kernel, **{name: now[name] for name in there}}
+        there.update((name, ours[name]) for name in names)
+        done.add(step.name)
+        for name in there.keys() & woven.keys():
+            there[name] = ours[name]._replace(content=woven[name].after(done).encode())
+        yield step, {**kernel, **there}
 
 
 def final():

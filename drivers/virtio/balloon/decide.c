@@ -7,23 +7,24 @@
 #include <linux/jiffies.h>
 #include <linux/minmax.h>
 
+#include "decide.h"
 #include "virtio_balloon.h"
 
 /* Allocations that may have to reclaim by themselves, per second... */
 #define BALLOON_STALLS_PER_S	10U
-/* ... and while that costs them next to nothing. */
+/* ... and while that reclaim costs them next to nothing. */
 #define BALLOON_EASY_STALLS_PER_S	100U
 
-/* Refaults, and pages swapped, per second: so much of the guest's memory... */
+/* Refaults, and pages swapped, per second: this part of the guest's memory... */
 #define BALLOON_REFAULTS_SHIFT		10U
-/* ... at least and at most so many guest pages. */
+/* ... and at least and at most this many guest pages. */
 #define BALLOON_REFAULTS_MIN_PER_S	64UL
 #define BALLOON_REFAULTS_MAX_PER_S	16384UL
 
-/* So much of the guest's memory may be on its way through the CPUs' lists. */
+/* This part of the guest's memory may be on the CPUs' own lists. */
 #define BALLOON_UNSURE_SHIFT		7U
 
-/* Reclaim is laborious where of so many pages it gets less than a quarter. */
+/* Reclaim is laborious if it gets less than a quarter of this many pages. */
 #define BALLOON_SCAN_WORTH_A_LOOK	1024UL
 
 /* Sums over CPUs may seem to run backwards when one of them goes offline. */
@@ -34,7 +35,7 @@ static unsigned long balloon_moved(unsigned long earlier, unsigned long now)
 	return delta > LONG_MAX ? 0 : delta;
 }
 
-/* What @per_second, at most BALLOON_REFAULTS_MAX_PER_S, is between the two. */
+/* @per_second, at most BALLOON_REFAULTS_MAX_PER_S, times the time between the two. */
 static unsigned long balloon_allowance(const struct balloon_signals *earlier,
 				       const struct balloon_signals *now,
 				       unsigned long per_second)
@@ -86,23 +87,23 @@ static bool balloon_nobody_reclaims(const struct balloon_signals *earlier,
 	       earlier->scanned == now->scanned;
 }
 
-static bool balloon_pages_are_missed(const struct balloon_signals *earlier,
-				     const struct balloon_signals *now,
-				     unsigned long at_most)
+static bool balloon_pages_refault(const struct balloon_signals *earlier,
+				  const struct balloon_signals *now,
+				  unsigned long at_most)
 {
 	unsigned long allowance =
 		balloon_allowance(earlier, now, balloon_refaults_per_s(now));
-	unsigned long missed =
+	unsigned long refaulted =
 		max(balloon_moved(earlier->refaults, now->refaults),
 		    balloon_moved(earlier->swapped, now->swapped));
 
-	return min(missed, at_most) > allowance;
+	return min(refaulted, at_most) > allowance;
 }
 
 /*
- * Who misses a page needs another for it, and a cgroup at its limit takes that
- * from itself. So what reclaim got and neither is free nor has gone into the
- * balloon bounds what was missed of it.
+ * A task that refaults needs a free page; a cgroup at its limit reclaims that page
+ * from itself. So the pages that reclaim got, less those that are free or in the
+ * balloon, bound the refaults of other tasks.
  */
 static unsigned long balloon_others_got(const struct balloon_signals *earlier,
 					const struct balloon_signals *now)
@@ -123,26 +124,26 @@ static bool balloon_guest_refaults(const struct balloon_signals *earlier,
 
 	if (balloon_nobody_reclaims(earlier, now) &&
 	    !balloon_near_floor(now, bounds))
-		others = bounds->may_be_missed;
+		others = bounds->may_refault;
 	if (bounds->cgroup)
 		others = min(others, balloon_others_got(earlier, now));
-	return balloon_pages_are_missed(earlier, now, others);
+	return balloon_pages_refault(earlier, now, others);
 }
 
 /**
- * balloon_cgroup_misses - is what is missed a memory cgroup's own doing?
+ * balloon_cgroup_refaults - do only a memory cgroup's own pages refault?
  * @earlier: a snapshot
  * @now: a later one
  *
- * It is where nobody else reclaims, nor has lately: the caller sees to the latter.
+ * They do if no other task reclaims, nor has lately: the caller checks the latter.
  *
  * Context: any. Depends on its arguments only.
  */
-bool balloon_cgroup_misses(const struct balloon_signals *earlier,
-			   const struct balloon_signals *now)
+bool balloon_cgroup_refaults(const struct balloon_signals *earlier,
+			     const struct balloon_signals *now)
 {
 	return balloon_nobody_reclaims(earlier, now) &&
-	       balloon_pages_are_missed(earlier, now, ULONG_MAX);
+	       balloon_pages_refault(earlier, now, ULONG_MAX);
 }
 
 /**
@@ -160,7 +161,7 @@ unsigned long balloon_reclaimed(const struct balloon_signals *earlier,
 }
 
 /**
- * balloon_refaulted - what was missed between two snapshots
+ * balloon_refaulted - pages that refaulted between two snapshots
  * @earlier: a snapshot
  * @now: a later one
  *
@@ -179,7 +180,7 @@ static unsigned long balloon_wary_floor(const struct balloon_bounds *bounds)
 	return bounds->floor + bounds->floor / 2;
 }
 
-/* What inflation leaves alone at present. */
+/* Available memory that inflation leaves alone at present. */
 static unsigned long balloon_floor_now(const struct balloon_bounds *bounds)
 {
 	return bounds->wary ? balloon_wary_floor(bounds) : bounds->floor;
@@ -201,7 +202,7 @@ static enum balloon_hold balloon_hold(const struct balloon_signals *earlier,
 	return BALLOON_HOLD_NONE;
 }
 
-/* Stalls alone may be those of one who reads large files, and gets memory. */
+/* A task that reads large files stalls, too, and gets memory. */
 static bool balloon_guest_struggles(const struct balloon_signals *earlier,
 				    const struct balloon_signals *now,
 				    const struct balloon_bounds *bounds)
@@ -212,7 +213,7 @@ static bool balloon_guest_struggles(const struct balloon_signals *earlier,
 		balloon_reclaim_is_laborious(earlier, now));
 }
 
-/* Once something is given, it is more than would suffice not to begin. */
+/* Once the balloon gives, it goes on until more than the floor is available. */
 static bool balloon_guest_is_short(const struct balloon_signals *now,
 				   const struct balloon_bounds *bounds)
 {
@@ -220,7 +221,7 @@ static bool balloon_guest_is_short(const struct balloon_signals *now,
 				 bounds->floor - bounds->floor / 4);
 }
 
-/* In proportion: to what is missing, and if that is unknown to what there is. */
+/* In proportion to the shortage; if that is unknown, to the balloon's size. */
 static unsigned long balloon_to_give(const struct balloon_signals *now,
 				     const struct balloon_bounds *bounds,
 				     bool struggles)
@@ -235,13 +236,13 @@ static unsigned long balloon_to_give(const struct balloon_signals *now,
 }
 
 /*
- * What may be taken for good. Of what is free, a part may have been in use until
- * a moment ago: where kswapd is as fast as the balloon, all of it.
+ * Guest pages that inflation may take for good. Some free pages may have been in use
+ * until a moment ago: all of them, if kswapd is as fast as the balloon.
  */
 static unsigned long balloon_for_good(const struct balloon_signals *now,
 				      const struct balloon_bounds *bounds)
 {
-	if (bounds->on_trial || bounds->missed)
+	if (bounds->on_trial || bounds->refaulted)
 		return 0;
 	return now->spare - min(now->spare, bounds->reclaimed);
 }
@@ -253,7 +254,7 @@ static unsigned long balloon_for_good(const struct balloon_signals *now,
  * @bounds: see there
  *
  * Takes nothing at the floor, nor while others' allocations stall, reclaim gets
- * little of what it scans, or what it got is missed. Takes what is free for good,
+ * little of what it scans, or reclaimed pages refault. Takes what is free for good,
  * and what has to be or was just reclaimed on trial. Gives, where it may, when
  * three snapshots in a row show that a quarter of the floor is gone or that
  * allocations stall with nothing to be got; and without delay when half of the

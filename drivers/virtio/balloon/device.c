@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The device below the driver: lifetime, virtqueues, reset, and setting it up
- * (virtio 1.2, 3.1.1).
+ * The device below the driver: lifetime, events, notifications, reset.
  */
 
 #include <linux/slab.h>
 #include <linux/virtio_config.h>
 #include <linux/virtio_ring.h>
 
+#include "device.h"
 #include "virtio_balloon.h"
 
-/* What a device that was pulled out reads as. No device sets all of these bits. */
+/* The status of a device that was pulled out reads as ones: no device sets all. */
 #define BALLOON_STATUS_GONE	0xff
 
 static void balloon_device_release(struct kref *kref)
@@ -18,9 +18,17 @@ static void balloon_device_release(struct kref *kref)
 	struct balloon_device *bd = container_of(kref, struct balloon_device,
 						 kref);
 
-	balloon_hinting_free(bd);
-	balloon_stats_free(bd);
-	balloon_batches_free(bd);
+	bd->release(bd);
+}
+
+/**
+ * balloon_device_free - free a device
+ * @bd: the balloon, everything that its rooms have allocated freed
+ *
+ * Context: any; called by the function that balloon_device_alloc() was given.
+ */
+void balloon_device_free(struct balloon_device *bd)
+{
 	mutex_destroy(&bd->reset_lock);
 	mutex_destroy(&bd->balloon_lock);
 	kfree(bd);
@@ -29,11 +37,14 @@ static void balloon_device_release(struct kref *kref)
 /**
  * balloon_device_alloc - allocate a device
  * @vdev: the virtio device
+ * @release: called when the last reference is dropped; ends in balloon_device_free()
  *
  * Context: probe.
  * Return: the device with one reference, or NULL.
  */
-struct balloon_device *balloon_device_alloc(struct virtio_device *vdev)
+struct balloon_device *
+balloon_device_alloc(struct virtio_device *vdev,
+		     void (*release)(struct balloon_device *bd))
 {
 	struct balloon_device *bd;
 
@@ -43,23 +54,12 @@ struct balloon_device *balloon_device_alloc(struct virtio_device *vdev)
 
 	kref_init(&bd->kref);
 	bd->vdev = vdev;
+	bd->release = release;
 	mutex_init(&bd->balloon_lock);
 	mutex_init(&bd->reset_lock);
 	init_rwsem(&bd->notifying);
-	INIT_LIST_HEAD(&bd->unsettled);
-	INIT_LIST_HEAD(&bd->pending);
-	INIT_LIST_HEAD(&bd->free_batches);
-	balloon_mapping_init(&bd->bm, &balloon_mapping_ops);
-	balloon_restraint_init(bd);
-	balloon_trial_init(bd);
 	init_waitqueue_head(&bd->wait);
 	atomic_set(&bd->events, 0);
-
-	if (balloon_batches_alloc(bd) || balloon_stats_alloc(bd) ||
-	    balloon_hinting_alloc(bd)) {
-		balloon_device_put(bd);
-		return NULL;
-	}
 	return bd;
 }
 
@@ -89,28 +89,44 @@ void balloon_device_put(struct balloon_device *bd)
  * balloon_event - something has happened that a waiter should look at
  * @bd: the balloon
  *
+ * A waiter that reads the new count sees everything that was written before this
+ * call. It reads the count with atomic_read_acquire().
+ *
  * Context: any, including interrupts.
  */
 void balloon_event(struct balloon_device *bd)
 {
+	/* Pairs with the waiters' atomic_read_acquire(). */
+	smp_mb__before_atomic();
 	atomic_inc(&bd->events);
 	wake_up(&bd->wait);
+}
+
+/**
+ * balloon_acked - the host has acknowledged a message that a task may wait for
+ * @vq: the virtqueue whose callback this is
+ *
+ * Context: interrupt.
+ */
+void balloon_acked(struct virtqueue *vq)
+{
+	balloon_event(vq->vdev->priv);
 }
 
 /**
  * balloon_device_fail - the device has been found broken
  * @bd: the balloon
  *
- * The kthread resets the device, and sets it up again. Until then nobody takes
- * back what the device may still act on.
+ * The kthread resets the device, and sets it up again. Until then no task takes
+ * pages back that the device may still act on.
  *
  * Context: any process context.
  */
 void balloon_device_fail(struct balloon_device *bd)
 {
-	if (READ_ONCE(bd->broken))
+	if (balloon_is_broken(bd))
 		return;
-	WRITE_ONCE(bd->broken, true);
+	set_bit(BALLOON_BROKEN, &bd->flags);
 	balloon_event(bd);
 }
 
@@ -130,7 +146,7 @@ void balloon_patience_begin(struct balloon_patience *patience)
  * balloon_patience_ends - has the host been silent for too long?
  * @patience: how long it is still waited for
  *
- * A guest that is paused, by its host or for want of CPUs, looks late. What is beyond
+ * A guest that is paused, by its host or for lack of CPUs, looks late. Time beyond
  * BALLOON_LOOK_AGAIN between two looks does not count.
  *
  * Context: any.
@@ -173,7 +189,15 @@ bool balloon_device_gone(struct balloon_device *bd)
 	return bd->vdev->config->get_status(bd->vdev) == BALLOON_STATUS_GONE;
 }
 
-static void __balloon_device_reset(struct balloon_device *bd)
+/**
+ * __balloon_device_reset - reset the device, unless it is gone
+ * @bd: the balloon, its queues not in use
+ *
+ * A device that is gone is not reset, as virtio would wait for it without an end.
+ *
+ * Context: process; sleeps.
+ */
+void __balloon_device_reset(struct balloon_device *bd)
 {
 	if (balloon_device_gone(bd))
 		return;
@@ -192,13 +216,13 @@ static void __balloon_device_reset(struct balloon_device *bd)
 void balloon_kick(struct balloon_device *bd, struct virtqueue *vq)
 {
 	down_read(&bd->notifying);
-	if (!READ_ONCE(bd->broken))
+	if (!balloon_is_broken(bd))
 		virtqueue_kick(vq);
 	up_read(&bd->notifying);
 }
 
 /**
- * balloon_nudge - notify the device of what it may have overlooked
+ * balloon_nudge - notify the device of buffers that it may have overlooked
  * @bd: the balloon
  * @vq: as for balloon_kick()
  *
@@ -207,221 +231,38 @@ void balloon_kick(struct balloon_device *bd, struct virtqueue *vq)
 void balloon_nudge(struct balloon_device *bd, struct virtqueue *vq)
 {
 	down_read(&bd->notifying);
-	if (!READ_ONCE(bd->broken))
+	if (!balloon_is_broken(bd))
 		virtqueue_notify(vq);
 	up_read(&bd->notifying);
+}
+
+/* Both queues are left alone from here on. */
+static void balloon_device_break(struct balloon_device *bd)
+{
+	mutex_lock(&bd->balloon_lock);
+	set_bit(BALLOON_BROKEN, &bd->flags);
+	mutex_unlock(&bd->balloon_lock);
+	/* Wait for tasks that are about to notify the host. */
+	down_write(&bd->notifying);
+	up_write(&bd->notifying);
 }
 
 /**
  * balloon_device_reset - end the device's claim to anything of the guest's
  * @bd: the balloon
  *
- * The queues are left alone from here on. A device that is gone is not reset, as
- * it would be waited for without an end.
+ * The queues are left alone from here on.
  *
  * Context: process; sleeps.
  */
 void balloon_device_reset(struct balloon_device *bd)
 {
 	mutex_lock(&bd->reset_lock);
-	if (!READ_ONCE(bd->was_reset)) {
-		balloon_queues_stop(bd);
+	if (!test_bit(BALLOON_WAS_RESET, &bd->flags)) {
+		balloon_device_break(bd);
 		__balloon_device_reset(bd);
-		WRITE_ONCE(bd->was_reset, true);
+		set_bit(BALLOON_WAS_RESET, &bd->flags);
 	}
 	mutex_unlock(&bd->reset_lock);
 	balloon_event(bd);
-}
-
-/* A queue that comes with a feature; the first two come always. */
-struct balloon_vq {
-	const char *name;
-	vq_callback_t *callback;
-	struct virtqueue **vq;
-	int feature;
-};
-
-#define BALLOON_VQ_ALWAYS	-1
-
-static bool balloon_has_vq(struct balloon_device *bd,
-			   const struct balloon_vq *vq)
-{
-	return vq->feature == BALLOON_VQ_ALWAYS ||
-	       virtio_has_feature(bd->vdev, vq->feature);
-}
-
-/*
- * Virtio 1.2, 5.5.2: a queue exists if its feature was negotiated. The table that
- * the transport gets has no entry for a queue that does not exist: some kernels
- * mistake the entries that follow such a hole for others.
- */
-static int balloon_find_queues(struct balloon_device *bd)
-{
-	const struct balloon_vq vqs[] = {
-		{ "inflate", balloon_queue_acked, &bd->inflate.vq,
-		  BALLOON_VQ_ALWAYS },
-		{ "deflate", balloon_queue_acked, &bd->deflate.vq,
-		  BALLOON_VQ_ALWAYS },
-		{ "stats", balloon_stats_requested, &bd->stats.vq,
-		  VIRTIO_BALLOON_F_STATS_VQ },
-		{ "free_page_vq", NULL, &bd->hinting.vq,
-		  VIRTIO_BALLOON_F_FREE_PAGE_HINT },
-		{ "reporting_vq", balloon_queue_acked, &bd->reporting.vq,
-		  VIRTIO_BALLOON_F_REPORTING },
-	};
-	struct virtqueue_info info[ARRAY_SIZE(vqs)] = {};
-	struct virtqueue *found[ARRAY_SIZE(vqs)] = {};
-	unsigned int i, nr = 0;
-	int err;
-
-	for (i = 0; i < ARRAY_SIZE(vqs); i++) {
-		if (!balloon_has_vq(bd, &vqs[i]))
-			continue;
-		info[nr].name = vqs[i].name;
-		info[nr++].callback = vqs[i].callback;
-	}
-	err = virtio_find_vqs(bd->vdev, nr, found, info, NULL);
-	if (err)
-		return err;
-	for (i = 0, nr = 0; i < ARRAY_SIZE(vqs); i++) {
-		if (balloon_has_vq(bd, &vqs[i]))
-			*vqs[i].vq = found[nr++];
-	}
-	return 0;
-}
-
-static void balloon_forget_queues(struct balloon_device *bd)
-{
-	bd->vdev->config->del_vqs(bd->vdev);
-	bd->inflate.vq = NULL;
-	bd->deflate.vq = NULL;
-	bd->stats.vq = NULL;
-	bd->hinting.vq = NULL;
-	bd->reporting.vq = NULL;
-}
-
-/**
- * balloon_device_ready - find the virtqueues and let the device run
- * @bd: the balloon, its features negotiated
- *
- * Context: probe, restore, or the kthread; sleeps.
- * Return: 0 or an errno of the transport.
- */
-int balloon_device_ready(struct balloon_device *bd)
-{
-	int err;
-
-	err = balloon_find_queues(bd);
-	if (err) {
-		__balloon_device_reset(bd);
-		return err;
-	}
-	balloon_poison_tell(bd);
-	virtio_device_ready(bd->vdev);
-	balloon_report_start(bd);
-	WRITE_ONCE(bd->was_reset, false);
-	WRITE_ONCE(bd->broken, false);
-	balloon_mapping_open(&bd->bm);
-	balloon_mapping_open(&bd->trial.bm);
-	WRITE_ONCE(bd->config_changed, true);
-	return 0;
-}
-
-/**
- * balloon_features_start - have the features work that were negotiated
- * @bd: the balloon, its device ready
- *
- * Context: probe, restore, or the kthread; sleeps.
- * Return: 0 or an errno; nothing is left to be stopped then.
- */
-int balloon_features_start(struct balloon_device *bd)
-{
-	int err;
-
-	err = balloon_hinting_start(bd);
-	if (err) {
-		dev_err(&bd->vdev->dev, "can not start hinting: %d\n", err);
-		return err;
-	}
-	err = balloon_reporting_start(bd);
-	if (err) {
-		dev_err(&bd->vdev->dev, "can not start reporting: %d\n", err);
-		balloon_hinting_stop(bd);
-		return err;
-	}
-	balloon_stats_start(bd);
-	return 0;
-}
-
-/**
- * balloon_features_stop - have the features stop
- * @bd: the balloon, dying, or its device reset
- *
- * Context: remove, freeze, or the kthread; waits for callbacks that run.
- */
-void balloon_features_stop(struct balloon_device *bd)
-{
-	balloon_reporting_stop(bd);
-	balloon_hinting_stop(bd);
-	balloon_stats_stop(bd);
-}
-
-/**
- * balloon_device_take_down - have neither pages in the balloon nor virtqueues
- * @bd: the balloon, its features stopped, pages given back as far as the host
- *      was told
- *
- * Context: remove, freeze, or the kthread; sleeps.
- */
-void balloon_device_take_down(struct balloon_device *bd)
-{
-	balloon_device_reset(bd);
-	/* A question that came while the statistics were stopped has no answer. */
-	balloon_may_sleep(bd, BALLOON_AWAKE_STATS);
-	if (!bd->inflate.vq)
-		return;
-	balloon_queues_abandon(bd);
-	balloon_hinting_abandon(bd);
-	balloon_forget_queues(bd);
-}
-
-/* The features are those of probe. */
-static int __balloon_device_negotiate(struct virtio_device *vdev)
-{
-	int err;
-
-	virtio_add_status(vdev, VIRTIO_CONFIG_S_ACKNOWLEDGE);
-	virtio_add_status(vdev, VIRTIO_CONFIG_S_DRIVER);
-	err = vdev->config->finalize_features(vdev);
-	if (err)
-		return err;
-	/* A legacy device knows nothing of this step (virtio 1.2, 3.1.2). */
-	if (!virtio_has_feature(vdev, VIRTIO_F_VERSION_1))
-		return 0;
-	virtio_add_status(vdev, VIRTIO_CONFIG_S_FEATURES_OK);
-	if (!(vdev->config->get_status(vdev) & VIRTIO_CONFIG_S_FEATURES_OK))
-		return -ENODEV;
-	return 0;
-}
-
-/**
- * balloon_device_negotiate - go through the handshake with the device again
- * @bd: the balloon, its device reset and taken down
- *
- * Context: the kthread; sleeps.
- * Return: 0, -ENODEV if the device is gone or refuses the features, or an errno
- * of the transport.
- */
-int balloon_device_negotiate(struct balloon_device *bd)
-{
-	int err;
-
-	if (balloon_device_gone(bd))
-		return -ENODEV;
-	/* Others may have set bits since, as the core does after a failure. */
-	__balloon_device_reset(bd);
-	err = __balloon_device_negotiate(bd->vdev);
-	if (err)
-		__balloon_device_reset(bd);
-	return err;
 }

@@ -2,14 +2,16 @@
 /*
  * Memory that goes offline.
  *
- * mm moves the balloon's pages out of such memory by itself, and those on trial. It
- * can not reach blocks that are lent as hints. The driver frees them when mm tells it,
- * or offlining fails.
+ * mm moves the balloon's pages out of such memory by itself, and those on trial. mm
+ * cannot reach hinted blocks. The driver must free them when mm tells it, or
+ * offlining fails.
  */
 
 #include <linux/memory.h>
 #include <kunit/static_stub.h>
 
+#include "hints.h"
+#include "hotplug.h"
 #include "virtio_balloon.h"
 
 /* mm takes one range offline at a time, and always says how that ended. */
@@ -22,30 +24,14 @@ static int balloon_memory_notify(struct notifier_block *nb,
 
 	switch (action) {
 	case MEM_GOING_OFFLINE:
-		WRITE_ONCE(bd->hotplug.start, memory->start_pfn);
-		WRITE_ONCE(bd->hotplug.nr, memory->nr_pages);
-		balloon_hinting_recall(bd);
+		balloon_hints_recall(bd, memory->start_pfn, memory->nr_pages);
 		break;
 	case MEM_OFFLINE:
 	case MEM_CANCEL_OFFLINE:
-		WRITE_ONCE(bd->hotplug.nr, 0);
+		balloon_hints_recall_ends(&bd->hints);
 		break;
 	}
 	return NOTIFY_OK;
-}
-
-/**
- * balloon_goes_offline - is a page in memory that is about to go offline?
- * @bd: the balloon
- * @page: the page
- *
- * Context: any. What is allocated after the answer has become true is in other
- * memory.
- */
-bool balloon_goes_offline(struct balloon_device *bd, const struct page *page)
-{
-	return page_to_pfn(page) - READ_ONCE(bd->hotplug.start) <
-	       READ_ONCE(bd->hotplug.nr);
 }
 
 /**

@@ -2,12 +2,11 @@
 /*
  * The hooks through which mm moves the balloon's pages.
  *
- * mm/migrate.c calls them with the page locked and keeps an isolated page on a
- * list of its own (page->lru), from the moment that it is isolated until it
- * drops its reference: the old page goes on no list of ours, its number goes
- * into a batch. mm drops one reference on each of the two pages, so the
- * balloon takes one on the new page and decides itself about its own on the
- * old one.
+ * mm/migrate.c calls them with the page locked. From isolation until mm drops its
+ * reference, mm keeps the page on a list of its own (page->lru). So the driver puts
+ * the old page on no list; its number goes into a batch. mm drops one reference on
+ * each of the two pages. So the balloon takes one on the new page, and drops its own
+ * on the old page itself.
  *
  * Asynchronous migration waits for nothing. Migration in MIGRATE_SYNC (offlining,
  * alloc_contig_range(), compaction on request) may wait for the host: for a free
@@ -15,14 +14,19 @@
  * for BALLOON_MIGRATION_WAIT within BALLOON_MIGRATION_WINDOW. The kthread does the
  * work meanwhile: a hook runs with page locks held, under which no host is notified.
  *
- * If a batch is not to be had, mm is told to try again. It does so at once, ten times,
- * and then leaves the page where it is.
+ * If there is no free batch, the hook returns -EAGAIN. mm tries again at once, ten
+ * times, and then leaves the page in its place.
  */
 
 #include <linux/mm.h>
 #include <linux/sched/signal.h>
 #include <linux/vmstat.h>
 
+#include "batch.h"
+#include "device.h"
+#include "ledger.h"
+#include "migrate.h"
+#include "queue.h"
 #include "trace.h"
 #include "virtio_balloon.h"
 
@@ -42,11 +46,11 @@ static bool balloon_isolate_page(struct address_space *mapping,
 	struct balloon_device *bd = to_balloon_device(mapping);
 	bool isolated;
 
-	spin_lock(&bd->bm.pages_lock);
-	isolated = balloon_mapping_isolate(&bd->bm, page);
+	spin_lock(&bd->ledger.bm.pages_lock);
+	isolated = balloon_mapping_isolate(&bd->ledger.bm, page);
 	if (isolated)
 		balloon_device_get(bd);
-	spin_unlock(&bd->bm.pages_lock);
+	spin_unlock(&bd->ledger.bm.pages_lock);
 	return isolated;
 }
 
@@ -56,10 +60,10 @@ static void balloon_putback_page(struct address_space *mapping,
 	struct balloon_device *bd = to_balloon_device(mapping);
 	bool wanted;
 
-	spin_lock(&bd->bm.pages_lock);
-	balloon_mapping_putback(&bd->bm, page);
-	wanted = bd->wants_isolated;
-	spin_unlock(&bd->bm.pages_lock);
+	spin_lock(&bd->ledger.bm.pages_lock);
+	balloon_mapping_putback(&bd->ledger.bm, page);
+	wanted = bd->ledger.wants_isolated;
+	spin_unlock(&bd->ledger.bm.pages_lock);
 
 	if (wanted)
 		balloon_event(bd);
@@ -67,8 +71,8 @@ static void balloon_putback_page(struct address_space *mapping,
 }
 
 /*
- * Where the old page waits for its acknowledgment, its memory comes back to
- * the guest when it is released.
+ * With MUST_TELL_HOST the old page comes back to the guest when it is released, after
+ * the acknowledgment.
  */
 static void balloon_replace_managed(struct balloon_device *bd,
 				    struct page *new, struct page *old)
@@ -89,19 +93,19 @@ static void balloon_replace_managed(struct balloon_device *bd,
 static bool balloon_replace(struct balloon_device *bd, struct page *new,
 			    struct page *old, struct balloon_leave *leave)
 {
-	struct balloon_batch *inflate = bd->inflate.open;
-	struct balloon_batch *deflate = bd->deflate.open;
+	struct balloon_batch *inflate = bd->queues.inflate.open;
+	struct balloon_batch *deflate = bd->queues.deflate.open;
 	bool first = !inflate->nr_pages || !deflate->nr_numbers;
 
-	lockdep_assert_held(&bd->bm.pages_lock);
+	lockdep_assert_held(&bd->ledger.bm.pages_lock);
 	get_page(new);
-	balloon_mapping_forget(&bd->bm, old);
-	bd->nr_pages[BALLOON_PAGE_PRIVATE]++;
+	balloon_mapping_forget(&bd->ledger.bm, old);
+	bd->ledger.nr_pages[BALLOON_PAGE_PRIVATE]++;
 	if (bd->must_tell_host) {
-		bd->nr_pages[BALLOON_PAGE_LEAVING]++;
-		bd->nr_held++;
+		bd->ledger.nr_pages[BALLOON_PAGE_LEAVING]++;
+		bd->ledger.nr_refs++;
 	}
-	VM_WARN_ON_ONCE(!balloon_counts_add_up(bd));
+	VM_WARN_ON_ONCE(!balloon_counts_add_up(&bd->ledger));
 
 	new->index = 0;
 	inflate->replaces = true;
@@ -112,18 +116,18 @@ static bool balloon_replace(struct balloon_device *bd, struct page *new,
 		deflate->pages[deflate->nr_pages++] = old;
 	leave->batch = deflate;
 	leave->uses = deflate->uses;
-	return first || bd->wants_isolated;
+	return first || bd->ledger.wants_isolated;
 }
 
 /* Returns 0 with both batches open, or -EAGAIN if there is no room in one. */
 static int balloon_may_replace(struct balloon_device *bd, struct page *new)
 {
-	lockdep_assert_held(&bd->bm.pages_lock);
-	if (READ_ONCE(bd->dying) || READ_ONCE(bd->broken) ||
+	lockdep_assert_held(&bd->ledger.bm.pages_lock);
+	if (balloon_is_dying(bd) || balloon_is_broken(bd) ||
 	    !balloon_page_has_number(new))
 		return -EBUSY;
-	if (!balloon_queue_open(bd, &bd->inflate) ||
-	    !balloon_queue_open(bd, &bd->deflate))
+	if (!balloon_queue_open(bd, &bd->queues.inflate) ||
+	    !balloon_queue_open(bd, &bd->queues.deflate))
 		return -EAGAIN;
 	return 0;
 }
@@ -135,11 +139,11 @@ static int balloon_try_replace(struct balloon_device *bd, struct page *new,
 	bool wake = false;
 	int err;
 
-	spin_lock(&bd->bm.pages_lock);
+	spin_lock(&bd->ledger.bm.pages_lock);
 	err = balloon_may_replace(bd, new);
 	if (!err)
 		wake = balloon_replace(bd, new, old, leave);
-	spin_unlock(&bd->bm.pages_lock);
+	spin_unlock(&bd->ledger.bm.pages_lock);
 	if (err)
 		return err;
 
@@ -152,14 +156,14 @@ static int balloon_try_replace(struct balloon_device *bd, struct page *new,
 }
 
 /*
- * The allowance of this task. More tasks than there are places take them from each
- * other, the one whose window ends first.
+ * The allowance of this task. If there are more tasks than places, a task takes the
+ * place whose window ends first.
  */
 static struct balloon_migrator *balloon_migrator(struct balloon_device *bd)
 {
 	struct balloon_migrator *found = bd->migrators, *m;
 
-	lockdep_assert_held(&bd->bm.pages_lock);
+	lockdep_assert_held(&bd->ledger.bm.pages_lock);
 	for (m = bd->migrators; m < bd->migrators + BALLOON_MIGRATORS; m++) {
 		if (m->pid == current->pid) {
 			found = m;
@@ -178,7 +182,7 @@ static struct balloon_migrator *balloon_migrator(struct balloon_device *bd)
 
 static bool balloon_migration_ends(struct balloon_device *bd)
 {
-	return READ_ONCE(bd->dying) || READ_ONCE(bd->broken);
+	return balloon_is_dying(bd) || balloon_is_broken(bd);
 }
 
 /* Returns how long the task may wait; what it does wait is to be taken off. */
@@ -186,10 +190,10 @@ static long balloon_wait_begins(struct balloon_device *bd)
 {
 	long left;
 
-	spin_lock(&bd->bm.pages_lock);
+	spin_lock(&bd->ledger.bm.pages_lock);
 	left = balloon_migrator(bd)->left;
-	bd->nr_put_waiters++;
-	spin_unlock(&bd->bm.pages_lock);
+	bd->pool.nr_waiters++;
+	spin_unlock(&bd->ledger.bm.pages_lock);
 	return left;
 }
 
@@ -197,11 +201,11 @@ static void balloon_wait_ends(struct balloon_device *bd, unsigned long since)
 {
 	struct balloon_migrator *m;
 
-	spin_lock(&bd->bm.pages_lock);
+	spin_lock(&bd->ledger.bm.pages_lock);
 	m = balloon_migrator(bd);
 	m->left -= min_t(unsigned long, jiffies - since, m->left);
-	bd->nr_put_waiters--;
-	spin_unlock(&bd->bm.pages_lock);
+	bd->pool.nr_waiters--;
+	spin_unlock(&bd->ledger.bm.pages_lock);
 }
 
 /* Waits for a free batch. Returns as balloon_may_replace(). */
@@ -215,20 +219,20 @@ static int balloon_replace_waiting(struct balloon_device *bd, struct page *new,
 	int err;
 
 	for (;;) {
-		puts = READ_ONCE(bd->nr_puts);
+		puts = READ_ONCE(bd->pool.nr_puts);
 		err = balloon_try_replace(bd, new, old, leave);
 		if (err != -EAGAIN || !left)
 			break;
 		balloon_event(bd);	/* the kthread closes what is open */
 		left = wait_event_timeout(bd->wait,
-					  READ_ONCE(bd->nr_puts) != puts ||
+					  READ_ONCE(bd->pool.nr_puts) != puts ||
 					  balloon_migration_ends(bd), left);
 	}
 	balloon_wait_ends(bd, since);
 	return err;
 }
 
-/* alloc_contig_range() and its like look for the old page directly afterwards. */
+/* alloc_contig_range() looks for the old page directly after the migration. */
 static void balloon_await_release(struct balloon_device *bd,
 				  const struct balloon_leave *leave)
 {

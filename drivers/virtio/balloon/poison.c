@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What the guest believes to be in a free page, F_PAGE_POISON (virtio 1.2,
- * 5.5.6.5): a guest that poisons or initialises on free checks or relies on
- * the contents later. And what it writes to one that is allocated.
+ * The contents of free pages, F_PAGE_POISON (virtio 1.2, 5.5.6.5): a guest that
+ * poisons or initialises pages on free checks the contents later, or relies on them.
+ * And the cost of initialising pages on allocation.
  */
 
 #include <linux/mm.h>
@@ -10,6 +10,7 @@
 #include <linux/virtio_config.h>
 #include <kunit/static_stub.h>
 
+#include "poison.h"
 #include "virtio_balloon.h"
 
 /**
@@ -45,14 +46,12 @@ void balloon_poison_validate(struct virtio_device *vdev)
  * balloon_poison_tell - tell the device the poison value
  * @bd: the balloon, its device not ready yet
  *
- * Context: probe or restore.
+ * Context: probe, restore, or the kthread.
  */
 void balloon_poison_tell(struct balloon_device *bd)
 {
 	u32 value = 0;
 
-	if (!virtio_has_feature(bd->vdev, VIRTIO_BALLOON_F_PAGE_POISON))
-		return;
 	if (!want_init_on_free())
 		memset(&value, PAGE_POISON, sizeof(value));
 	virtio_cwrite_le(bd->vdev, struct virtio_balloon_config, poison_val,

@@ -1,227 +1,52 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Batches of page frame numbers on the inflate and the deflate queue
- * (virtio 1.2, 5.5.6.1).
+ * The inflate and the deflate queue (virtio 1.2, 5.5.6.1).
  *
- * Messages are posted many to a notification, several are in flight, and
- * acknowledgments are reaped where they already are. Nothing here waits.
+ * Messages are posted many to a notification, and several are in flight. Reaping
+ * takes the acknowledgments that are there. Nothing here waits for a host.
  */
 
 #include <linux/scatterlist.h>
-#include <linux/slab.h>
 #include <linux/virtio_config.h>
-#include <kunit/static_stub.h>
 
+#include "batch.h"
+#include "device.h"
+#include "ledger.h"
+#include "queue.h"
 #include "virtio_balloon.h"
 
-/* So many messages are worth a notification while more are on their way. */
+/* Unlocking a page is no event: the kthread tries unsettled batches this often. */
+#define BALLOON_SETTLE_AGAIN	DIV_ROUND_UP(HZ, 100)
+
+/* This many messages are worth a notification while more are on their way. */
 #define BALLOON_MESSAGES_PER_KICK	4U
 
 /**
- * balloon_batches_alloc - allocate the device's batches
- * @bd: the balloon
+ * balloon_queues_init - both queues are empty
+ * @queues: both queues
  *
  * Context: probe.
- * Return: 0 or -ENOMEM; balloon_batches_free() cleans up after both.
  */
-int balloon_batches_alloc(struct balloon_device *bd)
+void balloon_queues_init(struct balloon_queues *queues)
 {
-	struct balloon_batch *batch;
-	unsigned int i;
-
-	KUNIT_STATIC_STUB_REDIRECT(balloon_batches_alloc, bd);
-	BUILD_BUG_ON(BALLOON_PER_GUEST_PAGE > BALLOON_SMALL_MESSAGE);
-
-	bd->batches = kcalloc(BALLOON_BATCHES, sizeof(*bd->batches),
-			      GFP_KERNEL);
-	if (!bd->batches)
-		return -ENOMEM;
-
-	for (i = 0; i < BALLOON_BATCHES; i++) {
-		batch = &bd->batches[i];
-		batch->numbers = kcalloc(BALLOON_LARGE_MESSAGE,
-					 sizeof(*batch->numbers), GFP_KERNEL);
-		batch->pages = kcalloc(BALLOON_LARGE_MESSAGE /
-				       BALLOON_PER_GUEST_PAGE,
-				       sizeof(*batch->pages), GFP_KERNEL);
-		if (!batch->numbers || !batch->pages)
-			return -ENOMEM;
-		list_add_tail(&batch->node, &bd->free_batches);
-		bd->nr_free_batches++;
-	}
-	return 0;
-}
-
-/**
- * balloon_batches_free - free the batches, all of which are unused
- * @bd: the balloon
- */
-void balloon_batches_free(struct balloon_device *bd)
-{
-	unsigned int i;
-
-	if (!bd->batches)
-		return;
-	for (i = 0; i < BALLOON_BATCHES; i++) {
-		kfree(bd->batches[i].numbers);
-		kfree(bd->batches[i].pages);
-	}
-	kfree(bd->batches);
-	bd->batches = NULL;
-}
-
-static struct balloon_batch *__balloon_batch_get(struct balloon_device *bd,
-						 unsigned int reserve)
-{
-	struct balloon_batch *batch;
-
-	lockdep_assert_held(&bd->bm.pages_lock);
-	if (bd->nr_free_batches <= reserve)
-		return NULL;
-
-	batch = list_first_entry(&bd->free_batches, struct balloon_batch, node);
-	list_del_init(&batch->node);
-	bd->nr_free_batches--;
-
-	batch->limit = READ_ONCE(bd->canary) == BALLOON_CANARY_ACKED ?
-		       BALLOON_LARGE_MESSAGE : BALLOON_SMALL_MESSAGE;
-	batch->nr_numbers = 0;
-	batch->nr_pages = 0;
-	batch->posted = false;
-	batch->replaces = false;
-	batch->canary = false;
-	return batch;
-}
-
-/**
- * balloon_batch_get - get an empty batch
- * @bd: the balloon
- * @reserve: how many batches must stay free for others
- *
- * The batch takes as many page frame numbers as the device is known to.
- *
- * Context: process, takes pages_lock.
- * Return: the batch, or NULL; a message that is acknowledged frees one.
- */
-struct balloon_batch *balloon_batch_get(struct balloon_device *bd,
-					unsigned int reserve)
-{
-	struct balloon_batch *batch;
-
-	spin_lock(&bd->bm.pages_lock);
-	batch = __balloon_batch_get(bd, reserve);
-	spin_unlock(&bd->bm.pages_lock);
-	return batch;
-}
-
-static void __balloon_batch_put(struct balloon_device *bd,
-				struct balloon_batch *batch)
-{
-	lockdep_assert_held(&bd->bm.pages_lock);
-	list_add(&batch->node, &bd->free_batches);
-	bd->nr_free_batches++;
-	WRITE_ONCE(batch->uses, batch->uses + 1);
-	WRITE_ONCE(bd->nr_puts, bd->nr_puts + 1);
-	if (bd->nr_put_waiters)
-		wake_up(&bd->wait);
-}
-
-/**
- * balloon_batch_put - give a batch back that holds no page any more
- * @bd: the balloon
- * @batch: on no list
- *
- * Context: process, takes pages_lock.
- */
-void balloon_batch_put(struct balloon_device *bd, struct balloon_batch *batch)
-{
-	spin_lock(&bd->bm.pages_lock);
-	__balloon_batch_put(bd, batch);
-	spin_unlock(&bd->bm.pages_lock);
-}
-
-/**
- * balloon_batch_room - how many more pages a batch can name
- * @batch: a batch that is being filled
- *
- * Return: guest pages.
- */
-unsigned int balloon_batch_room(const struct balloon_batch *batch)
-{
-	return (batch->limit - batch->nr_numbers) / BALLOON_PER_GUEST_PAGE;
-}
-
-/* The numbers of guest page @pfn, at @to. Returns where those of the next go. */
-static __always_inline __virtio32 *
-balloon_write_numbers(__virtio32 *to, bool little, unsigned long pfn)
-{
-	u32 number = pfn * BALLOON_PER_GUEST_PAGE;
-	unsigned int part;
-
-	for (part = 0; part < BALLOON_PER_GUEST_PAGE; part++)
-		*to++ = __cpu_to_virtio32(little, number + part);
-	return to;
-}
-
-/**
- * balloon_batch_name - append the numbers of guest pages
- * @bd: the balloon
- * @batch: a batch with room
- * @pages: the pages
- * @nr: how many
- */
-void balloon_batch_name(struct balloon_device *bd, struct balloon_batch *batch,
-			struct page **pages, unsigned int nr)
-{
-	__virtio32 *to = batch->numbers + batch->nr_numbers;
-	bool little = virtio_is_little_endian(bd->vdev);
-	unsigned int i;
-
-	for (i = 0; i < nr; i++)
-		to = balloon_write_numbers(to, little, page_to_pfn(pages[i]));
-	batch->nr_numbers += nr * BALLOON_PER_GUEST_PAGE;
-}
-
-/**
- * balloon_batch_add_block - append the pages of a new block, and their numbers
- * @bd: the balloon
- * @batch: a batch with room
- * @block: the first of 1 << @order single pages
- * @order: each page's index from here on
- */
-void balloon_batch_add_block(struct balloon_device *bd,
-			     struct balloon_batch *batch, struct page *block,
-			     unsigned int order)
-{
-	__virtio32 *to = batch->numbers + batch->nr_numbers;
-	struct page **pages = batch->pages + batch->nr_pages;
-	bool little = virtio_is_little_endian(bd->vdev);
-	unsigned long pfn = page_to_pfn(block);
-	unsigned int i, nr = 1U << order;
-
-	for (i = 0; i < nr; i++) {
-		block[i].index = order;
-		pages[i] = block + i;
-		to = balloon_write_numbers(to, little, pfn + i);
-	}
-	batch->nr_pages += nr;
-	batch->nr_numbers += nr * BALLOON_PER_GUEST_PAGE;
+	INIT_LIST_HEAD(&queues->pending);
+	INIT_LIST_HEAD(&queues->unsettled);
 }
 
 static void balloon_batch_await_turn(struct balloon_device *bd,
 				     struct balloon_queue *q,
 				     struct balloon_batch *batch)
 {
-	lockdep_assert_held(&bd->bm.pages_lock);
+	lockdep_assert_held(&bd->ledger.bm.pages_lock);
 	batch->queue = q;
-	list_add_tail(&batch->node, &bd->pending);
+	list_add_tail(&batch->node, &bd->queues.pending);
 }
 
 /* An empty batch is no message: a device breaks on a buffer of no size. */
 static void __balloon_queue_close(struct balloon_device *bd,
 				  struct balloon_queue *q)
 {
-	lockdep_assert_held(&bd->bm.pages_lock);
+	lockdep_assert_held(&bd->ledger.bm.pages_lock);
 	if (!q->open)
 		return;
 	if (q->open->nr_numbers)
@@ -232,14 +57,14 @@ static void __balloon_queue_close(struct balloon_device *bd,
 }
 
 /*
- * A page that the open deflate names may have been taken again: before an
- * inflate has its turn, that deflate does.
+ * Inflation may have taken a page again that the open deflate names. So that deflate
+ * has its turn before the inflate.
  */
 static void balloon_queue_close(struct balloon_device *bd,
 				struct balloon_queue *q)
 {
-	if (q == &bd->inflate)
-		__balloon_queue_close(bd, &bd->deflate);
+	if (q == &bd->queues.inflate)
+		__balloon_queue_close(bd, &bd->queues.deflate);
 	__balloon_queue_close(bd, q);
 }
 
@@ -253,13 +78,14 @@ static void balloon_queue_close(struct balloon_device *bd,
  */
 void balloon_queue_add(struct balloon_device *bd, struct balloon_queue *q,
 		       struct balloon_batch *batch)
+	__must_hold(&bd->balloon_lock)
 {
 	lockdep_assert_held(&bd->balloon_lock);
-	spin_lock(&bd->bm.pages_lock);
-	if (q == &bd->inflate)
-		__balloon_queue_close(bd, &bd->deflate);
+	spin_lock(&bd->ledger.bm.pages_lock);
+	if (q == &bd->queues.inflate)
+		__balloon_queue_close(bd, &bd->queues.deflate);
 	balloon_batch_await_turn(bd, q, batch);
-	spin_unlock(&bd->bm.pages_lock);
+	spin_unlock(&bd->ledger.bm.pages_lock);
 }
 
 /**
@@ -272,8 +98,9 @@ void balloon_queue_add(struct balloon_device *bd, struct balloon_queue *q,
  */
 struct balloon_batch *balloon_queue_open(struct balloon_device *bd,
 					 struct balloon_queue *q)
+	__must_hold(&bd->ledger.bm.pages_lock)
 {
-	lockdep_assert_held(&bd->bm.pages_lock);
+	lockdep_assert_held(&bd->ledger.bm.pages_lock);
 	if (q->open && !balloon_batch_room(q->open))
 		balloon_queue_close(bd, q);
 	if (!q->open)
@@ -281,14 +108,8 @@ struct balloon_batch *balloon_queue_open(struct balloon_device *bd,
 	return q->open;
 }
 
-/* Callback of the queues whose messages a task waits for, in interrupt context. */
-void balloon_queue_acked(struct virtqueue *vq)
-{
-	balloon_event(vq->vdev->priv);
-}
-
-static void balloon_queue_reap(struct balloon_device *bd,
-			       struct balloon_queue *q)
+static void reap_one(struct balloon_device *bd, struct balloon_queue *q,
+		     struct list_head *acked)
 {
 	struct balloon_batch *batch;
 	unsigned int unused_length;
@@ -296,37 +117,35 @@ static void balloon_queue_reap(struct balloon_device *bd,
 	virtqueue_disable_cb(q->vq);
 	while ((batch = virtqueue_get_buf(q->vq, &unused_length))) {
 		q->posted--;
-		WRITE_ONCE(bd->nr_acked, bd->nr_acked + 1);
+		WRITE_ONCE(bd->queues.nr_acked, bd->queues.nr_acked + 1);
 		if (batch->canary)
-			WRITE_ONCE(bd->canary, BALLOON_CANARY_ACKED);
-		if (q == &bd->deflate) {
-			balloon_batch_release(bd, batch);
-		} else if (!balloon_batch_settle(bd, batch)) {
-			list_add_tail(&batch->node, &bd->unsettled);
-			continue;
-		}
-		balloon_batch_put(bd, batch);
+			WRITE_ONCE(bd->pool.canary, BALLOON_CANARY_ACKED);
+		list_add_tail(&batch->node, acked);
 	}
-	/* The out-of-memory notifier may wait for what was just released. */
-	if (bd->deflates_on_oom && bd->must_tell_host)
-		wake_up(&bd->wait);
 }
 
-/* Migration may have let go of the pages that it still held before. */
-static void balloon_queues_settle(struct balloon_device *bd)
+/**
+ * balloon_queues_reap - take acknowledged batches off the queues
+ * @bd: the balloon, its device not broken
+ * @acked: an empty list for the batches, in the order in which to settle them:
+ *         those that were unsettled, deflates, inflates
+ *
+ * The batches are the caller's. It puts an inflate that does not settle on the list
+ * of unsettled ones.
+ *
+ * Context: balloon_lock held.
+ */
+void balloon_queues_reap(struct balloon_device *bd, struct list_head *acked)
+	__must_hold(&bd->balloon_lock)
 {
-	struct balloon_batch *batch, *next;
-
-	list_for_each_entry_safe(batch, next, &bd->unsettled, node) {
-		if (!balloon_batch_settle(bd, batch))
-			continue;
-		list_del_init(&batch->node);
-		balloon_batch_put(bd, batch);
-	}
+	lockdep_assert_held(&bd->balloon_lock);
+	list_splice_init(&bd->queues.unsettled, acked);
+	reap_one(bd, &bd->queues.deflate, acked);
+	reap_one(bd, &bd->queues.inflate, acked);
 }
 
-/* The host is told by balloon_queues_unlock(). */
-static void balloon_queue_kick(struct balloon_queue *q)
+/* balloon_queues_unlock() notifies the host. */
+static void kick_one(struct balloon_queue *q)
 {
 	if (q->unkicked && virtqueue_kick_prepare(q->vq))
 		q->notify = true;
@@ -336,25 +155,26 @@ static void balloon_queue_kick(struct balloon_queue *q)
 /* A broken device may not even have queues any more. */
 static void balloon_queues_kick(struct balloon_device *bd)
 {
-	if (READ_ONCE(bd->broken))
+	if (balloon_is_broken(bd))
 		return;
-	balloon_queue_kick(&bd->inflate);
-	balloon_queue_kick(&bd->deflate);
+	kick_one(&bd->queues.inflate);
+	kick_one(&bd->queues.deflate);
 }
 
 /**
- * balloon_queues_unlock - drop balloon_lock and tell the host what it has to hear
+ * balloon_queues_unlock - drop balloon_lock, then notify the host of new messages
  * @bd: the balloon
  *
- * For everybody who has had messages posted. A host may well handle all of them
- * before it lets go of the CPU that notifies it; that is too long for a lock
- * which the out-of-memory notifier must not wait for.
+ * For every task that has had messages posted. A host may handle all of them before
+ * it returns the CPU that notifies it. The out-of-memory notifier must not wait for
+ * balloon_lock that long.
  *
  * Context: balloon_lock held, and not any more afterwards.
  */
 void balloon_queues_unlock(struct balloon_device *bd)
 {
-	bool inflate = bd->inflate.notify, deflate = bd->deflate.notify;
+	bool inflate = bd->queues.inflate.notify;
+	bool deflate = bd->queues.deflate.notify;
 
 	lockdep_assert_held(&bd->balloon_lock);
 	if (!inflate && !deflate) {
@@ -362,15 +182,15 @@ void balloon_queues_unlock(struct balloon_device *bd)
 		return;
 	}
 
-	bd->inflate.notify = false;
-	bd->deflate.notify = false;
+	bd->queues.inflate.notify = false;
+	bd->queues.deflate.notify = false;
 	down_read(&bd->notifying);
 	mutex_unlock(&bd->balloon_lock);
 	/* In the order in which they were posted, see balloon_batch_may_be_posted(). */
 	if (inflate)
-		virtqueue_notify(bd->inflate.vq);
+		virtqueue_notify(bd->queues.inflate.vq);
 	if (deflate)
-		virtqueue_notify(bd->deflate.vq);
+		virtqueue_notify(bd->queues.deflate.vq);
 	up_read(&bd->notifying);
 }
 
@@ -378,70 +198,72 @@ void balloon_queues_unlock(struct balloon_device *bd)
 static unsigned int balloon_queue_unanswered(const struct balloon_device *bd,
 					     const struct balloon_queue *q)
 {
-	bool canary = q == &bd->inflate && bd->canary == BALLOON_CANARY_SENT;
+	bool canary = q == &bd->queues.inflate &&
+		      bd->pool.canary == BALLOON_CANARY_SENT;
 
 	return q->posted > canary ? q->posted - canary : 0;
 }
 
 /*
- * While the host has others to answer, an open batch waits for more pages:
+ * While the host has other messages to answer, an open batch waits for more pages:
  * batches are few, and migration would soon use one for every page or two.
  */
 static void balloon_queues_close_in_turn(struct balloon_device *bd)
 {
-	struct balloon_queue *q = balloon_queue_unanswered(bd, &bd->inflate) ?
-				  &bd->deflate : &bd->inflate;
+	struct balloon_queue *q = &bd->queues.inflate;
 
-	spin_lock(&bd->bm.pages_lock);
-	if (!bd->deflate.posted)
+	if (balloon_queue_unanswered(bd, q))
+		q = &bd->queues.deflate;
+	spin_lock(&bd->ledger.bm.pages_lock);
+	if (!bd->queues.deflate.posted)
 		balloon_queue_close(bd, q);
-	spin_unlock(&bd->bm.pages_lock);
+	spin_unlock(&bd->ledger.bm.pages_lock);
 }
 
 /*
- * The first batch in turn. A full ring is not tried: virtio would notify the
- * host of it there and then. Deflates do not wait for an inflate that finds none.
+ * The first batch in turn. A full ring is not tried: virtio would notify the host
+ * under balloon_lock. Deflates do not wait for an inflate that finds no descriptor.
  */
 static struct balloon_batch *balloon_queues_next(struct balloon_device *bd)
 {
 	struct balloon_batch *batch, *next = NULL;
 
 	lockdep_assert_held(&bd->balloon_lock);
-	spin_lock(&bd->bm.pages_lock);
-	list_for_each_entry(batch, &bd->pending, node) {
+	spin_lock(&bd->ledger.bm.pages_lock);
+	list_for_each_entry(batch, &bd->queues.pending, node) {
 		if (batch->queue->vq->num_free) {
 			next = batch;
 			break;
 		}
 	}
-	spin_unlock(&bd->bm.pages_lock);
+	spin_unlock(&bd->ledger.bm.pages_lock);
 	return next;
 }
 
 /*
- * The page of a deflate may be taken again, and be named in an inflate that is
- * in turn after it. Those later in turn are none of an inflate's concern: what
- * they name has been acknowledged as inflated.
+ * Inflation may take the page of a deflate again, and an inflate later in turn then
+ * names it. An inflate need not wait for deflates later in turn: the host has
+ * acknowledged the pages that they name as inflated.
  */
 static bool balloon_batch_may_be_posted(struct balloon_device *bd,
 					const struct balloon_batch *batch)
 {
-	if (batch->queue == &bd->inflate)
-		return !bd->deflate.posted;
+	if (batch->queue == &bd->queues.inflate)
+		return !bd->queues.deflate.posted;
 
-	/* Of inflates that were posted before it the host hears first. */
-	balloon_queue_kick(&bd->inflate);
-	if (bd->inflate.notify)
-		balloon_event(bd);	/* so it has to wait for the next pass */
-	return !bd->inflate.notify;
+	/* The host is notified of inflates that were posted before it first. */
+	kick_one(&bd->queues.inflate);
+	if (bd->queues.inflate.notify)
+		balloon_event(bd); /* the deflate waits for the next pass */
+	return !bd->queues.inflate.notify;
 }
 
 /*
- * One buffer is one descriptor, so posting allocates nothing: indirect
- * descriptors are declined (virtio 1.2, 2.7.5.3), and so would they be used
- * for more than one buffer only.
+ * One buffer is one descriptor, so posting allocates nothing: the driver declines
+ * indirect descriptors (virtio 1.2, 2.7.5.3), and virtio uses them only for several
+ * buffers.
  *
- * Only who holds balloon_lock takes a batch off the list.
+ * A batch leaves the list under balloon_lock only.
  */
 static bool balloon_batch_post(struct balloon_device *bd,
 			       struct balloon_batch *batch)
@@ -456,17 +278,17 @@ static bool balloon_batch_post(struct balloon_device *bd,
 	q->posted++;
 	q->unkicked++;
 
-	spin_lock(&bd->bm.pages_lock);
+	spin_lock(&bd->ledger.bm.pages_lock);
 	list_del_init(&batch->node);
-	spin_unlock(&bd->bm.pages_lock);
+	spin_unlock(&bd->ledger.bm.pages_lock);
 	batch->posted = true;
-	if (q == &bd->inflate)
-		balloon_batch_posted(bd, batch);
+	if (q == &bd->queues.inflate)
+		balloon_counts_posted(&bd->ledger, batch->nr_pages);
 	return true;
 }
 
-/* What finds no room goes on after the next reap. */
-static void balloon_queues_post(struct balloon_device *bd)
+/* Batches that find no room are posted after the next reap. */
+static void post_pending(struct balloon_device *bd)
 {
 	struct balloon_batch *batch;
 
@@ -475,39 +297,33 @@ static void balloon_queues_post(struct balloon_device *bd)
 		    !balloon_batch_post(bd, batch))
 			break;
 	}
-	if (bd->inflate.unkicked >= BALLOON_MESSAGES_PER_KICK)
-		balloon_queue_kick(&bd->inflate);
-	if (bd->deflate.unkicked >= BALLOON_MESSAGES_PER_KICK)
-		balloon_queue_kick(&bd->deflate);
+	if (bd->queues.inflate.unkicked >= BALLOON_MESSAGES_PER_KICK)
+		kick_one(&bd->queues.inflate);
+	if (bd->queues.deflate.unkicked >= BALLOON_MESSAGES_PER_KICK)
+		kick_one(&bd->queues.deflate);
 }
 
 /**
- * balloon_queues_advance - reap what is acknowledged, post what may be posted
- * @bd: the balloon
+ * balloon_queues_post - post what may be posted
+ * @bd: the balloon, its device not broken
  *
  * An inflate is posted only once every deflate before it is acknowledged.
  *
- * Context: balloon_lock held, to be dropped with balloon_queues_unlock(); tries
- * page locks.
- * Return: 0, or -EIO when the device is broken and no more will be done.
+ * Context: balloon_lock held, to be dropped with balloon_queues_unlock(); takes
+ * pages_lock.
+ * Return: 0, or -EIO if the device is broken and no more will be done.
  */
-int balloon_queues_advance(struct balloon_device *bd)
+int balloon_queues_post(struct balloon_device *bd)
+	__must_hold(&bd->balloon_lock)
 {
 	lockdep_assert_held(&bd->balloon_lock);
-	if (READ_ONCE(bd->broken))
-		return -EIO;
-
-	balloon_queues_settle(bd);
-	balloon_queue_reap(bd, &bd->deflate);
-	balloon_queue_reap(bd, &bd->inflate);
-
-	balloon_queues_post(bd);
+	post_pending(bd);
 	balloon_queues_close_in_turn(bd);
-	balloon_queues_post(bd);
+	post_pending(bd);
 
-	if (virtqueue_is_broken(bd->inflate.vq) ||
-	    virtqueue_is_broken(bd->deflate.vq)) {
-		WRITE_ONCE(bd->broken, true);
+	if (virtqueue_is_broken(bd->queues.inflate.vq) ||
+	    virtqueue_is_broken(bd->queues.deflate.vq)) {
+		set_bit(BALLOON_BROKEN, &bd->flags);
 		return -EIO;
 	}
 	return 0;
@@ -522,15 +338,17 @@ int balloon_queues_advance(struct balloon_device *bd)
  * Context: balloon_lock held, takes pages_lock.
  */
 bool balloon_queues_busy(struct balloon_device *bd)
+	__must_hold(&bd->balloon_lock)
 {
 	bool busy;
 
 	lockdep_assert_held(&bd->balloon_lock);
-	spin_lock(&bd->bm.pages_lock);
-	busy = !list_empty(&bd->pending) || !list_empty(&bd->unsettled) ||
-	       bd->inflate.open || balloon_queue_unanswered(bd, &bd->inflate) ||
-	       bd->deflate.open || bd->deflate.posted;
-	spin_unlock(&bd->bm.pages_lock);
+	spin_lock(&bd->ledger.bm.pages_lock);
+	busy = !list_empty(&bd->queues.pending) ||
+	       !list_empty(&bd->queues.unsettled) || bd->queues.inflate.open ||
+	       balloon_queue_unanswered(bd, &bd->queues.inflate) ||
+	       bd->queues.deflate.open || bd->queues.deflate.posted;
+	spin_unlock(&bd->ledger.bm.pages_lock);
 	return busy;
 }
 
@@ -539,25 +357,25 @@ bool balloon_queues_busy(struct balloon_device *bd)
  * @bd: the balloon
  *
  * Context: balloon_lock held.
- * Return: jiffies until balloon_queues_advance() is due, events aside.
+ * Return: jiffies until balloon_advance() is due, events aside.
  */
 long balloon_queues_look_in(struct balloon_device *bd)
+	__must_hold(&bd->balloon_lock)
 {
 	lockdep_assert_held(&bd->balloon_lock);
-	return list_empty(&bd->unsettled) ? BALLOON_LOOK_AGAIN :
+	return list_empty(&bd->queues.unsettled) ? BALLOON_LOOK_AGAIN :
 					    BALLOON_SETTLE_AGAIN;
 }
 
 /*
- * One interrupt for most of what is posted is enough, as the kthread asks again
- * for the rest. A canary may never come back: then it must not be waited for.
+ * One interrupt for most messages is enough, as the kthread asks again for the rest.
+ * A canary may never come back: a delayed interrupt would wait for it.
  */
-static bool balloon_queue_arm(struct balloon_device *bd,
-			      struct balloon_queue *q)
+static bool arm_one(struct balloon_device *bd, struct balloon_queue *q)
 {
 	if (!q->posted)
 		return true;
-	if (bd->canary == BALLOON_CANARY_SENT)
+	if (bd->pool.canary == BALLOON_CANARY_SENT)
 		return virtqueue_enable_cb(q->vq);
 	return virtqueue_enable_cb_delayed(q->vq);
 }
@@ -570,21 +388,22 @@ static bool balloon_queue_arm(struct balloon_device *bd,
  * Return: false if an acknowledgment is there already, and will be reaped.
  */
 bool balloon_queues_arm(struct balloon_device *bd)
+	__must_hold(&bd->balloon_lock)
 {
 	bool deflate, inflate;
 
 	lockdep_assert_held(&bd->balloon_lock);
-	/* What a broken device still acknowledges is not reaped, nor waited for. */
-	if (READ_ONCE(bd->broken))
+	/* A broken device's acknowledgments are neither reaped nor awaited. */
+	if (balloon_is_broken(bd))
 		return true;
 	balloon_queues_kick(bd);
-	deflate = balloon_queue_arm(bd, &bd->deflate);
-	inflate = balloon_queue_arm(bd, &bd->inflate);
+	deflate = arm_one(bd, &bd->queues.deflate);
+	inflate = arm_one(bd, &bd->queues.inflate);
 	return deflate && inflate;
 }
 
 /**
- * balloon_queues_may_sleep - the same where no lock is held
+ * balloon_queues_may_sleep - the same without a lock held
  * @bd: the balloon
  *
  * A host that handles messages at once has done so before it is asked for an
@@ -608,70 +427,29 @@ bool balloon_queues_may_sleep(struct balloon_device *bd)
 }
 
 /**
- * balloon_queues_await_notified - wait for those on their way to notify the host
- * @bd: the balloon
- *
- * Context: process, balloon_lock not held; sleeps as long as a notification takes.
- */
-void balloon_queues_await_notified(struct balloon_device *bd)
-{
-	down_write(&bd->notifying);
-	up_write(&bd->notifying);
-}
-
-/**
- * balloon_queues_stop - have both queues left alone from here on
- * @bd: the balloon, which is broken then
- *
- * Context: process, balloon_lock not held; as balloon_queues_await_notified().
- */
-void balloon_queues_stop(struct balloon_device *bd)
-{
-	mutex_lock(&bd->balloon_lock);
-	WRITE_ONCE(bd->broken, true);
-	mutex_unlock(&bd->balloon_lock);
-	balloon_queues_await_notified(bd);
-}
-
-/* Page locks may be waited for here: balloon_lock is not held. */
-static void balloon_batches_release(struct balloon_device *bd,
-				    struct list_head *batches)
-{
-	struct balloon_batch *batch, *next;
-
-	list_for_each_entry_safe(batch, next, batches, node) {
-		list_del_init(&batch->node);
-		balloon_batch_release(bd, batch);
-		balloon_batch_put(bd, batch);
-		cond_resched();
-	}
-}
-
-/**
- * balloon_queues_discard_inflates - drop the inflates that were not posted
+ * balloon_queues_discard_inflates - take the inflates that were not posted
  * @bd: the balloon, its mapping closed
+ * @discarded: a list that gets them; the caller releases their pages
  *
- * Context: process; takes balloon_lock, pages_lock, and page locks after it.
+ * Context: process; takes balloon_lock and pages_lock.
  */
-void balloon_queues_discard_inflates(struct balloon_device *bd)
+void balloon_queues_discard_inflates(struct balloon_device *bd,
+				     struct list_head *discarded)
 {
 	struct balloon_batch *batch, *next;
-	LIST_HEAD(discarded);
 
 	mutex_lock(&bd->balloon_lock);
-	spin_lock(&bd->bm.pages_lock);
-	balloon_queue_close(bd, &bd->inflate);
-	list_for_each_entry_safe(batch, next, &bd->pending, node) {
-		if (batch->queue == &bd->inflate)
-			list_move_tail(&batch->node, &discarded);
+	spin_lock(&bd->ledger.bm.pages_lock);
+	balloon_queue_close(bd, &bd->queues.inflate);
+	list_for_each_entry_safe(batch, next, &bd->queues.pending, node) {
+		if (batch->queue == &bd->queues.inflate)
+			list_move_tail(&batch->node, discarded);
 	}
-	spin_unlock(&bd->bm.pages_lock);
+	spin_unlock(&bd->ledger.bm.pages_lock);
 	mutex_unlock(&bd->balloon_lock);
-	balloon_batches_release(bd, &discarded);
 }
 
-static void balloon_queue_abandon(struct balloon_queue *q,
-				  struct list_head *abandoned)
+static void abandon_one(struct balloon_queue *q, struct list_head *abandoned)
 {
 	struct balloon_batch *batch;
 
@@ -684,24 +462,22 @@ static void balloon_queue_abandon(struct balloon_queue *q,
 
 /**
  * balloon_queues_abandon - take back what a device that was reset still had
- * @bd: the balloon, its mapping closed
+ * @bd: the balloon, its device reset, its mapping closed
+ * @abandoned: a list that gets all batches; the caller releases their pages
  *
- * Context: process, the device is reset; takes balloon_lock, pages_lock, and page
- * locks after it.
+ * Context: process; takes balloon_lock and pages_lock.
  */
-void balloon_queues_abandon(struct balloon_device *bd)
+void balloon_queues_abandon(struct balloon_device *bd,
+			    struct list_head *abandoned)
 {
-	LIST_HEAD(abandoned);
-
 	mutex_lock(&bd->balloon_lock);
-	balloon_queue_abandon(&bd->inflate, &abandoned);
-	balloon_queue_abandon(&bd->deflate, &abandoned);
-	list_splice_tail_init(&bd->unsettled, &abandoned);
-	spin_lock(&bd->bm.pages_lock);
-	balloon_queue_close(bd, &bd->inflate);
-	list_splice_tail_init(&bd->pending, &abandoned);
-	spin_unlock(&bd->bm.pages_lock);
-	WRITE_ONCE(bd->canary, BALLOON_CANARY_UNSENT);
+	abandon_one(&bd->queues.inflate, abandoned);
+	abandon_one(&bd->queues.deflate, abandoned);
+	list_splice_tail_init(&bd->queues.unsettled, abandoned);
+	spin_lock(&bd->ledger.bm.pages_lock);
+	balloon_queue_close(bd, &bd->queues.inflate);
+	list_splice_tail_init(&bd->queues.pending, abandoned);
+	spin_unlock(&bd->ledger.bm.pages_lock);
+	WRITE_ONCE(bd->pool.canary, BALLOON_CANARY_UNSENT);
 	mutex_unlock(&bd->balloon_lock);
-	balloon_batches_release(bd, &abandoned);
 }

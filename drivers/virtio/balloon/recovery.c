@@ -14,14 +14,20 @@
 #include <linux/string.h>
 #include <linux/virtio_config.h>
 
+#include "device.h"
+#include "drain.h"
+#include "recovery.h"
+#include "settle.h"
+#include "setup.h"
+#include "trial.h"
 #include "virtio_balloon.h"
 
 /* Bounds of the delay between two tries to set the device up. */
 #define BALLOON_RECOVERY_MIN_MS	100U
 #define BALLOON_RECOVERY_MAX_MS	(10 * MSEC_PER_SEC)
-/* A device that has worked for so long has begun anew. */
+/* After this time of work, a break begins another episode. */
 #define BALLOON_EPISODE		(60 * HZ)
-/* So many tries in a row that fail mean that no other will succeed. */
+/* After this many failed tries in a row the driver gives up. */
 #define BALLOON_RECOVERY_TRIES	12U
 
 /* The first try of an episode follows at once. */
@@ -41,9 +47,7 @@ static void balloon_recovery_begins(struct balloon_device *bd)
 	recovery->try_at = jiffies + msecs_to_jiffies(recovery->delay_ms);
 	recovery->nr_tries = 0;
 	recovery->down = true;
-	WRITE_ONCE(bd->state, BALLOON_RECOVERING);
-	WRITE_ONCE(bd->retry_delay_ms, 0);
-	WRITE_ONCE(bd->hold, BALLOON_HOLD_NONE);
+	WRITE_ONCE(bd->config.state, BALLOON_RECOVERING);
 }
 
 /*
@@ -52,20 +56,21 @@ static void balloon_recovery_begins(struct balloon_device *bd)
  */
 static void balloon_recovery_release(struct balloon_device *bd)
 {
-	balloon_mapping_close(&bd->bm);
+	balloon_mapping_close(&bd->ledger.bm);
 	balloon_mapping_close(&bd->trial.bm);
 	balloon_trial_end(bd);
 	balloon_device_reset(bd);
-	if (bd->inflate.vq)
-		balloon_queues_abandon(bd);
+	if (bd->queues.inflate.vq)
+		balloon_abandon(bd);
 	balloon_release_resident(bd);
-	wake_up(&bd->wait);	/* who ran out of memory meanwhile */
+	wake_up(&bd->wait);	/* a task that ran out of memory meanwhile */
 }
 
-static bool balloon_recovery_fails_for_good(struct balloon_device *bd, int err)
+static bool balloon_recovery_fails_for_good(struct balloon_recovery *recovery,
+					    int err)
 {
 	return err == -ENODEV ||
-	       bd->recovery.nr_tries >= BALLOON_RECOVERY_TRIES;
+	       recovery->nr_tries >= BALLOON_RECOVERY_TRIES;
 }
 
 static int balloon_recovery_try(struct balloon_device *bd)
@@ -79,9 +84,9 @@ static int balloon_recovery_try(struct balloon_device *bd)
 	if (err)
 		return err;
 	/* The machine may go down: what resets the device then found it reset. */
-	err = READ_ONCE(bd->dying) ? -ECANCELED : balloon_features_start(bd);
+	err = balloon_is_dying(bd) ? -ECANCELED : balloon_features_start(bd);
 	if (err) {
-		balloon_mapping_close(&bd->bm);
+		balloon_mapping_close(&bd->ledger.bm);
 		balloon_mapping_close(&bd->trial.bm);
 		balloon_device_take_down(bd);
 	}
@@ -93,15 +98,15 @@ static long balloon_recovery_failed(struct balloon_device *bd, int err)
 {
 	struct balloon_recovery *recovery = &bd->recovery;
 
-	WRITE_ONCE(bd->broken, true);
+	set_bit(BALLOON_BROKEN, &bd->flags);
 	if (err == -ECANCELED)
 		return MAX_SCHEDULE_TIMEOUT;
-	if (balloon_recovery_fails_for_good(bd, err)) {
+	if (balloon_recovery_fails_for_good(recovery, err)) {
 		dev_err(&bd->vdev->dev,
 			"the device can not be set up again (%d): the guest has all memory, bind the driver again once the device works\n",
 			err);
 		recovery->lost = true;
-		WRITE_ONCE(bd->state, BALLOON_DEAD);
+		WRITE_ONCE(bd->config.state, BALLOON_DEAD);
 		return MAX_SCHEDULE_TIMEOUT;
 	}
 	recovery->try_at = jiffies + msecs_to_jiffies(recovery->delay_ms);
@@ -130,12 +135,12 @@ long balloon_recover(struct balloon_device *bd)
 		return 0;
 	}
 	isolated = balloon_want_isolated(bd);
-	/* What the host wants is read when the device works again. */
-	WRITE_ONCE(bd->config_changed, false);
-	/* Put back by mm since. */
+	/* The target is read when the device works again. */
+	clear_bit(BALLOON_CONFIG_CHANGED, &bd->flags);
+	/* mm may have put pages back since. */
 	balloon_trial_end(bd);
 	balloon_release_resident(bd);
-	/* What was just released may have ended the events of isolated pages. */
+	/* Releasing pages may have ended the events of isolated pages. */
 	if (isolated)
 		return BALLOON_LOOK_AGAIN;
 	if (recovery->lost)
@@ -158,11 +163,11 @@ long balloon_recover(struct balloon_device *bd)
 
 /**
  * balloon_recovery_forget - the device was set up by others
- * @bd: the balloon, its kthread stopped or frozen
+ * @recovery: the recovery, its kthread stopped or frozen
  *
  * Context: restore.
  */
-void balloon_recovery_forget(struct balloon_device *bd)
+void balloon_recovery_forget(struct balloon_recovery *recovery)
 {
-	memset(&bd->recovery, 0, sizeof(bd->recovery));
+	memset(recovery, 0, sizeof(*recovery));
 }

@@ -5,7 +5,7 @@
  * mm's page reporting isolates free blocks, hands them over and takes them
  * back when the report callback returns. Until the host has acknowledged a
  * report it may discard those blocks at any time: the callback returns only
- * with the acknowledgment, or when the device can not act any more.
+ * with the acknowledgment, or when the device cannot act any more.
  */
 
 #include <linux/mm.h>
@@ -15,6 +15,8 @@
 #include <linux/virtio_config.h>
 #include <kunit/static_stub.h>
 
+#include "device.h"
+#include "reporting.h"
 #include "virtio_balloon.h"
 
 /* The host may pause. Say so once, and go on with the wait. */
@@ -31,8 +33,8 @@ static void balloon_report_is_silent(struct balloon_device *bd)
 
 /*
  * Only an acknowledgment or a reset keeps the host from acting on the report late.
- * A device that fails is reset by the kthread. Where that has ended, as the driver
- * is about to go, nobody else resets it.
+ * The kthread resets a device that fails. If the driver is about to go, the kthread
+ * has ended, and the report resets the device itself.
  */
 static int balloon_report_await(struct balloon_device *bd)
 {
@@ -44,15 +46,15 @@ static int balloon_report_await(struct balloon_device *bd)
 
 	balloon_patience_begin(&patience);
 	for (;;) {
-		seen = atomic_read(&bd->events);
-		if (READ_ONCE(bd->was_reset))
+		seen = atomic_read_acquire(&bd->events);
+		if (test_bit(BALLOON_WAS_RESET, &bd->flags))
 			return -EIO;
 		if (virtqueue_get_buf(vq, &unused_length))
 			return 0;
 		if (virtqueue_is_broken(vq))
 			balloon_device_fail(bd);
-		if (READ_ONCE(bd->dying) &&
-		    (silent || READ_ONCE(bd->broken))) {
+		if (balloon_is_dying(bd) &&
+		    (silent || balloon_is_broken(bd))) {
 			balloon_device_reset(bd);
 			continue;
 		}
@@ -68,8 +70,8 @@ static int balloon_report_await(struct balloon_device *bd)
 }
 
 /*
- * The worker that makes a report is frozen between reports only. A host that is silent
- * would keep the guest from its sleep, so that the device is reset then.
+ * The worker that makes a report is frozen between reports only. A silent host would
+ * keep the guest from its sleep, so the device is reset then.
  */
 static int balloon_reporting_suspends(struct notifier_block *nb,
 				      unsigned long action, void *data)
@@ -96,7 +98,7 @@ static int balloon_report_blocks(struct page_reporting_dev_info *info,
 						 reporting.info);
 	int err;
 
-	if (READ_ONCE(bd->dying) || READ_ONCE(bd->broken))
+	if (balloon_is_dying(bd) || balloon_is_broken(bd))
 		return -ENODEV;
 
 	err = virtqueue_add_inbuf(bd->reporting.vq, sg, nents, bd, GFP_NOWAIT);

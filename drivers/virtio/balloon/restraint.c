@@ -2,253 +2,38 @@
 /*
  * How far the balloon may go, and when it gives memory back unasked.
  *
- * A guest that is left nothing is killed by its next command, whatever the
- * host's target was. So inflation leaves a floor of available memory alone:
- * that much the guest has to have to remain one that answers.
+ * Inflation leaves a floor of available memory alone (guest.c). Above the floor it
+ * takes free memory first. Then it takes on trial (trial.c) what kswapd reclaims,
+ * while that does not hurt the guest. decide.c says which signals show that it does.
  *
- * Above the floor it goes gently: free memory first, then what kswapd finds,
- * on trial (trial.c), for as long as that does not hurt. decide.c says what
- * hurts.
- *
- * With F_DEFLATE_ON_OOM (virtio 1.2, 5.5.3) the balloon's pages are the
- * guest's last reserve: they come back under lasting pressure, and at the
- * latest before the out-of-memory killer acts. Without it nothing is given that
- * the host has not asked for.
+ * With F_DEFLATE_ON_OOM (virtio 1.2, 5.5.3) the balloon's pages are the guest's last
+ * reserve: they come back under lasting pressure, and at the latest before the
+ * out-of-memory killer acts (oom.c). Without it the guest gets no page back that the
+ * host has not asked for.
  */
 
-#include <linux/cpuset.h>
-#include <linux/mempolicy.h>
 #include <linux/minmax.h>
 #include <linux/mm.h>
-#include <linux/mmzone.h>
-#include <linux/moduleparam.h>
-#include <linux/nodemask.h>
-#include <linux/oom.h>
 #include <linux/shrinker.h>
 #include <linux/vmstat.h>
 #include <kunit/static_stub.h>
 
+#include "decide.h"
+#include "device.h"
+#include "guest.h"
+#include "ledger.h"
+#include "restraint.h"
+#include "trial.h"
 #include "virtio_balloon.h"
 
-#define MIB_TO_PAGES_SHIFT	(20 - PAGE_SHIFT)
+/* The longest pause after pages went back under pressure. */
+#define BALLOON_PAUSE_MAX_MS	(20 * MSEC_PER_SEC)
 
-/* What one call of the out-of-memory notifier gives back, in guest pages. */
-#define BALLOON_PAGES_PER_OOM	(16UL << MIB_TO_PAGES_SHIFT)
-/* Before other notifiers: what they free is in use, what a balloon holds is not. */
-#define BALLOON_OOM_PRIORITY	80
+/* The guest's counters are read this often while the balloon rests. */
+#define BALLOON_SAMPLE_RESTING	HZ
 
-/* The size of the machine may not tell how little its programs can do with. */
-int balloon_floor_mib = -1;
-module_param_named(floor_mib, balloon_floor_mib, int, 0444);
-MODULE_PARM_DESC(floor_mib,
-		 "Available memory that inflation leaves to the guest, in MiB; 0 for none, -1 (default) for what its size calls for");
-
-/* The first piece of the floor ends here, and takes this part of it. */
-#define BALLOON_FLOOR_FIRST_PIECE	(8UL << MIB_TO_PAGES_SHIFT)
-#define BALLOON_FLOOR_FIRST_SHIFT	1U
-/* The last piece ends at 512 GiB. */
-#define BALLOON_FLOOR_LAST_SHIFT	9U
-
-/**
- * balloon_default_floor - available memory that inflation leaves to a guest
- * @total: guest pages of memory, those in the balloon included
- *
- * What a kernel and its processes need grows with the machine, and slower than
- * it. So of each piece of memory a part is left alone. Each piece ends at four
- * times the end of the one before and leaves half the part:
- *
- *	=======  =====  ==============
- *	size     part   floor at size
- *	=======  =====  ==============
- *	  8 MiB  1/2       4 MiB
- *	 32 MiB  1/4      10 MiB
- *	128 MiB  1/8      22 MiB
- *	512 MiB  1/16     46 MiB
- *	  2 GiB  1/32     94 MiB
- *	  8 GiB  1/64    190 MiB
- *	 32 GiB  1/128   382 MiB
- *	128 GiB  1/256   766 MiB
- *	512 GiB  1/512  1534 MiB
- *	=======  =====  ==============
- *
- * and nothing beyond. 1 GiB keeps 62 MiB.
- *
- * Hyper-V's driver has a function of this form for available memory, Xen's for
- * all that the guest is left. They keep 232 MiB of 1 GiB, and end in a constant
- * part, 1/32 of all memory: 2 TiB of 64 TiB. That makes sense for an estimate
- * of what a guest will come to use. Here it has only to be enough to go on
- * with: si_mem_available() has the watermarks taken off already, which grow
- * with memory, and what hurts below the floor or above it is noticed by other
- * signs.
- *
- * Return: guest pages.
- */
-unsigned long balloon_default_floor(unsigned long total)
-{
-	unsigned long floor = 0, start = 0, end = BALLOON_FLOOR_FIRST_PIECE;
-	unsigned int shift;
-
-	for (shift = BALLOON_FLOOR_FIRST_SHIFT;
-	     shift <= BALLOON_FLOOR_LAST_SHIFT && total > start; shift++) {
-		floor += (min(total, end) - start) >> shift;
-		start = end;
-		end *= 4;
-	}
-	return floor;
-}
-
-/* The guest's memory, that in the balloon included. */
-static unsigned long balloon_guest_total(struct balloon_device *bd)
-{
-	unsigned long total = totalram_pages();
-
-	return bd->deflates_on_oom ? total : total + balloon_size(bd);
-}
-
-/**
- * balloon_floor - available memory that inflation leaves to this guest
- * @bd: the balloon
- *
- * Context: process, takes pages_lock.
- * Return: guest pages, 0 if none.
- */
-unsigned long balloon_floor(struct balloon_device *bd)
-{
-	unsigned long floor = READ_ONCE(bd->restraint.floor);
-
-	if (floor != BALLOON_FLOOR_DERIVED)
-		return floor;
-	return balloon_default_floor(balloon_guest_total(bd));
-}
-
-/**
- * balloon_set_floor - have inflation leave more or less to the guest
- * @bd: the balloon
- * @floor: guest pages, 0 for none
- *
- * The kthread goes by it at once, be it about to wait for memory.
- *
- * Context: any.
- */
-void balloon_set_floor(struct balloon_device *bd, unsigned long floor)
-{
-	WRITE_ONCE(bd->restraint.floor, floor);
-	WRITE_ONCE(bd->restraint.floor_changed, true);
-	balloon_event(bd);
-}
-
-/**
- * balloon_available - what the guest could use without swapping
- * @bd: the balloon
- *
- * Context: process, may sleep.
- * Return: guest pages.
- */
-unsigned long balloon_available(struct balloon_device *bd)
-{
-	KUNIT_STATIC_STUB_REDIRECT(balloon_available, bd);
-
-	return max(si_mem_available(), 0L);
-}
-
-/* The sum over a node's zones: mm's own iterator is not for modules. */
-static unsigned long
-balloon_sum_node(int nid,
-		 unsigned long (*count)(struct zone *zone, unsigned int what),
-		 unsigned int what)
-{
-	unsigned long sum = 0;
-	struct zone *zone;
-	int i;
-
-	for (i = 0; i < MAX_NR_ZONES; i++) {
-		zone = &NODE_DATA(nid)->node_zones[i];
-		if (populated_zone(zone))
-			sum += count(zone, what);
-	}
-	return sum;
-}
-
-static unsigned long
-balloon_sum_zones(unsigned long (*count)(struct zone *zone, unsigned int what),
-		  unsigned int what)
-{
-	unsigned long sum = 0;
-	int nid;
-
-	for_each_online_node(nid)
-		sum += balloon_sum_node(nid, count, what);
-	return sum;
-}
-
-static unsigned long balloon_zone_kept(struct zone *zone, unsigned int mark)
-{
-	return wmark_pages(zone, mark) + zone->lowmem_reserve[ZONE_MOVABLE];
-}
-
-/**
- * balloon_zone_spare - what is free in a zone beyond a watermark and its reserve
- * @zone: the zone, populated
- * @mark: an enum zone_watermarks, as for balloon_spare()
- *
- * Anybody may take so much before reclaim begins.
- *
- * Context: any.
- * Return: guest pages.
- */
-unsigned long balloon_zone_spare(struct zone *zone, unsigned int mark)
-{
-	unsigned long kept = balloon_zone_kept(zone, mark);
-	unsigned long free = zone_page_state(zone, NR_FREE_PAGES);
-
-	return free > kept ? free - kept : 0;
-}
-
-/**
- * balloon_spare - what is free beyond a watermark
- * @bd: the balloon
- * @mark: WMARK_LOW wakes kswapd, with WMARK_HIGH it sleeps again
- *
- * Context: process.
- * Return: guest pages.
- */
-unsigned long balloon_spare(struct balloon_device *bd,
-			    enum zone_watermarks mark)
-{
-	KUNIT_STATIC_STUB_REDIRECT(balloon_spare, bd, mark);
-
-	return balloon_sum_zones(balloon_zone_spare, mark);
-}
-
-/**
- * balloon_sparest_node - the node that can best do without memory
- *
- * In proportion to its size, so that nodes that differ run short together. Memory
- * that has no number can not go into a balloon.
- *
- * Context: process.
- * Return: the node.
- */
-int balloon_sparest_node(void)
-{
-	u64 spare, size, best_spare = 0, best_size = 1;
-	int nid, best = numa_mem_id();
-
-	if (nr_online_nodes == 1)
-		return best;
-	for_each_online_node(nid) {
-		size = node_present_pages(nid);
-		if (!size || !balloon_pfn_has_number(node_start_pfn(nid)))
-			continue;
-		spare = balloon_sum_node(nid, balloon_zone_spare, WMARK_LOW);
-		if (spare * best_size > best_spare * size) {
-			best = nid;
-			best_spare = spare;
-			best_size = size;
-		}
-	}
-	return best;
-}
+/* The longest delay after a trial that ended in refaults. */
+#define BALLOON_REFAULT_MAX_MS	(10 * MSEC_PER_SEC)
 
 static void balloon_signals_read_events(struct balloon_signals *signals)
 {
@@ -286,7 +71,7 @@ void balloon_signals_read(struct balloon_device *bd,
 		.refaults = global_node_page_state(WORKINGSET_REFAULT_ANON) +
 			    global_node_page_state(WORKINGSET_REFAULT_FILE),
 		.free = global_zone_page_state(NR_FREE_PAGES),
-		.taken = balloon_size(bd) + balloon_trial_size(bd),
+		.taken = balloon_size(&bd->ledger) + balloon_trial_size(bd),
 	};
 	balloon_signals_read_events(signals);
 }
@@ -298,8 +83,8 @@ static bool balloon_sample(struct balloon_device *bd)
 	struct balloon_signals *now = &restraint->now;
 	unsigned long interval = BALLOON_SAMPLE_MOVING;
 
-	if (bd->state == BALLOON_IDLE && !restraint->pressed &&
-	    !READ_ONCE(restraint->reclaims))
+	if (bd->config.state == BALLOON_IDLE && !restraint->pressed &&
+	    !test_bit(BALLOON_RECLAIMS, &bd->flags))
 		interval = BALLOON_SAMPLE_RESTING;
 	if (restraint->sampled && time_before(jiffies, now->when + interval)) {
 		now->available = balloon_available(bd);
@@ -307,7 +92,7 @@ static bool balloon_sample(struct balloon_device *bd)
 		return false;
 	}
 
-	WRITE_ONCE(restraint->reclaims, false);
+	clear_bit(BALLOON_RECLAIMS, &bd->flags);
 	restraint->earlier = *now;
 	balloon_signals_read(bd, now);
 	if (!restraint->sampled ||
@@ -317,14 +102,14 @@ static bool balloon_sample(struct balloon_device *bd)
 	return true;
 }
 
-/* It was the cgroup that missed what was on trial before. */
+/* The pages on trial that refaulted before were the cgroup's. */
 static void balloon_notice_cgroup(struct balloon_device *bd)
 {
 	struct balloon_restraint *restraint = &bd->restraint;
 
 	if (!restraint->cgroup) {
-		restraint->missed = false;
-		restraint->missed_ms = 0;
+		restraint->refaulted = false;
+		restraint->refault_ms = 0;
 		bd->trial.limit = BALLOON_TRIAL_NO_LIMIT;
 	}
 	restraint->cgroup = true;
@@ -337,12 +122,12 @@ static void balloon_notice_reclaim(struct balloon_device *bd)
 	unsigned long got = balloon_reclaimed(&restraint->earlier,
 					      &restraint->now);
 
-	restraint->may_be_missed -= min(restraint->may_be_missed,
-					restraint->refaulted);
-	restraint->may_be_missed = min(restraint->may_be_missed + got,
-				       restraint->now.total);
-	restraint->refaulted = balloon_refaulted(&restraint->earlier,
-						 &restraint->now);
+	restraint->may_refault -= min(restraint->may_refault,
+				      restraint->nr_refaulted);
+	restraint->may_refault = min(restraint->may_refault + got,
+				     restraint->now.total);
+	restraint->nr_refaulted = balloon_refaulted(&restraint->earlier,
+						    &restraint->now);
 	if (!got)
 		return;
 	restraint->reclaimed = min(restraint->reclaimed + got,
@@ -351,16 +136,16 @@ static void balloon_notice_reclaim(struct balloon_device *bd)
 }
 
 /*
- * Pages are missed a while after they were reclaimed, and then nobody need
- * reclaim any more. But each is missed once, and a cgroup's again and again.
+ * Pages refault a while after they were reclaimed, when reclaim may have ended. But
+ * each reclaimed page refaults once, and a cgroup's pages again and again.
  */
 static bool balloon_is_cgroup(struct balloon_device *bd)
 {
 	struct balloon_restraint *restraint = &bd->restraint;
 
 	return (restraint->cgroup ||
-		restraint->refaulted > restraint->may_be_missed) &&
-	       balloon_cgroup_misses(&restraint->earlier, &restraint->now);
+		restraint->nr_refaulted > restraint->may_refault) &&
+	       balloon_cgroup_refaults(&restraint->earlier, &restraint->now);
 }
 
 /* How things stand that are remembered for a while. */
@@ -371,18 +156,20 @@ static void balloon_remember(struct balloon_device *bd, bool is_new)
 	if (restraint->gave &&
 	    time_after(jiffies, restraint->gave_at + BALLOON_WARY))
 		restraint->gave = false;
-	if (restraint->missed &&
-	    time_after(jiffies, restraint->missed_at + BALLOON_WARY))
-		restraint->missed = false;
+	if (restraint->pauses && time_after_eq(jiffies, restraint->pause_end))
+		restraint->pauses = false;
+	if (restraint->refaulted &&
+	    time_after(jiffies, restraint->refaulted_at + BALLOON_WARY))
+		restraint->refaulted = false;
 	if (restraint->cgroup &&
 	    time_after(jiffies, restraint->cgroup_at + BALLOON_WARY))
 		restraint->cgroup = false;
 	if (restraint->reclaimed &&
 	    time_after(jiffies, restraint->reclaimed_at + BALLOON_RECLAIM_FRESH))
 		restraint->reclaimed = 0;
-	if (restraint->may_be_missed &&
+	if (restraint->may_refault &&
 	    time_after(jiffies, restraint->reclaimed_at + BALLOON_WARY))
-		restraint->may_be_missed = 0;
+		restraint->may_refault = 0;
 
 	if (!is_new)
 		return;
@@ -395,7 +182,10 @@ static void balloon_remember(struct balloon_device *bd, bool is_new)
  * balloon_plan - look how the guest does and decide what to do
  * @bd: the balloon
  *
+ * Once a pass: it takes a snapshot if one is due, and remembers what it shows.
+ *
  * Context: the kthread; takes pages_lock.
+ * Return: the plan, which holds for this pass.
  */
 struct balloon_plan balloon_plan(struct balloon_device *bd)
 {
@@ -403,9 +193,9 @@ struct balloon_plan balloon_plan(struct balloon_device *bd)
 	bool is_new = balloon_sample(bd);
 	struct balloon_bounds bounds = {
 		.floor = balloon_floor(bd),
-		.size = balloon_size(bd),
+		.size = balloon_size(&bd->ledger),
 		.on_trial = balloon_trial_size(bd),
-		.target = bd->target,
+		.target = bd->config.target,
 		.pressed = restraint->pressed -
 			   (!is_new && restraint->pressed),
 		.may_give = bd->deflates_on_oom,
@@ -416,18 +206,18 @@ struct balloon_plan balloon_plan(struct balloon_device *bd)
 
 	balloon_remember(bd, is_new);
 	bounds.wary = restraint->gave;
-	bounds.missed = restraint->missed;
+	bounds.refaulted = restraint->refaulted;
 	bounds.margin = balloon_trial_margin(bd);
 	bounds.cgroup = restraint->cgroup;
 	bounds.reclaimed = restraint->reclaimed;
-	bounds.may_be_missed = restraint->may_be_missed;
+	bounds.may_refault = restraint->may_refault;
 	/* With MUST_TELL_HOST the host has yet to let go of it. */
-	restraint->now.available += balloon_leaving(bd);
+	restraint->now.available += balloon_leaving(&bd->ledger);
 
 	plan = balloon_decide(&restraint->earlier, &restraint->now, &bounds);
 	restraint->giving = plan.give;
-	if (restraint->missed && plan.hold == BALLOON_HOLD_REFAULT)
-		restraint->missed_at = jiffies;
+	if (restraint->refaulted && plan.hold == BALLOON_HOLD_REFAULT)
+		restraint->refaulted_at = jiffies;
 	if (is_new)
 		restraint->pressed = plan.pressed ?
 			min(restraint->pressed + 1, BALLOON_SUSTAINED) : 0;
@@ -448,85 +238,85 @@ void balloon_forget_signals(struct balloon_device *bd)
 }
 
 /**
- * balloon_hold_off - pages went back under pressure: take none for a while
+ * balloon_pause - pages went back under pressure: take none for a while
  * @bd: the balloon
  * @reason: what the pressure was
  *
- * A first time is followed by BALLOON_HOLD_OFF_MIN_MS without inflation, those
- * soon after it by longer ones. So the balloon turns round a bounded number of
- * times a minute, whatever the guest and the host do.
+ * The first pause lasts BALLOON_PAUSE_MIN_MS, others soon after it last longer. So the
+ * balloon changes its direction a bounded number of times a minute, whatever the guest
+ * and the host do.
  *
  * Context: the kthread.
  */
-void balloon_hold_off(struct balloon_device *bd, enum balloon_hold reason)
+void balloon_pause(struct balloon_device *bd, enum balloon_hold reason)
 {
 	struct balloon_restraint *restraint = &bd->restraint;
 
 	if (!restraint->gave)
-		restraint->hold_off_ms = BALLOON_HOLD_OFF_MIN_MS;
-	else if (!restraint->holds_off)
-		restraint->hold_off_ms = min(2 * restraint->hold_off_ms,
-					     BALLOON_HOLD_OFF_MAX_MS);
-	restraint->hold_off_reason = reason;
+		restraint->pause_ms = BALLOON_PAUSE_MIN_MS;
+	else if (!restraint->pauses)
+		restraint->pause_ms = min(2 * restraint->pause_ms,
+					  BALLOON_PAUSE_MAX_MS);
+	restraint->pause_reason = reason;
 	restraint->gave = true;
 	restraint->gave_at = jiffies;
-	restraint->holds_off = true;
-	restraint->hold_off_end = jiffies +
-				  msecs_to_jiffies(restraint->hold_off_ms);
+	restraint->pauses = true;
+	restraint->pause_end = jiffies +
+				  msecs_to_jiffies(restraint->pause_ms);
 }
 
 /**
- * balloon_end_hold_off - the administrator knows better
+ * balloon_end_pause - the administrator knows better
  * @bd: the balloon
  *
  * Context: the kthread.
  */
-void balloon_end_hold_off(struct balloon_device *bd)
+void balloon_end_pause(struct balloon_device *bd)
 {
-	bd->restraint.holds_off = false;
+	bd->restraint.pauses = false;
 	bd->restraint.gave = false;
 }
 
 /**
- * balloon_missed - somebody misses what was on trial
+ * balloon_note_refault - pages on trial refault
  * @bd: the balloon
  *
- * From here on what is free is to be taken on trial, too: it may be what was
- * just given back.
+ * From here on free memory is taken on trial, too: it may be the pages that just
+ * went back.
  *
  * Context: the kthread.
  * Return: milliseconds until the next trial may begin.
  */
-unsigned int balloon_missed(struct balloon_device *bd)
+unsigned int balloon_note_refault(struct balloon_device *bd)
 {
 	struct balloon_restraint *restraint = &bd->restraint;
 
-	restraint->missed = true;
-	restraint->missed_at = jiffies;
+	restraint->refaulted = true;
+	restraint->refaulted_at = jiffies;
 	restraint->giving = false;	/* that may have been enough */
-	restraint->missed_ms = clamp(2 * restraint->missed_ms,
-				     BALLOON_MISSED_MIN_MS,
-				     BALLOON_MISSED_MAX_MS);
-	return restraint->missed_ms;
+	restraint->refault_ms = clamp(2 * restraint->refault_ms,
+				      BALLOON_REFAULT_MIN_MS,
+				      BALLOON_REFAULT_MAX_MS);
+	return restraint->refault_ms;
 }
 
 /**
- * balloon_not_missed - a trial ended well
+ * balloon_note_no_refault - a trial ended well
  * @bd: the balloon
  *
  * Context: the kthread.
  */
-void balloon_not_missed(struct balloon_device *bd)
+void balloon_note_no_refault(struct balloon_device *bd)
 {
-	bd->restraint.missed_ms = 0;
+	bd->restraint.refault_ms = 0;
 }
 
 /**
  * balloon_expect_reclaim - kswapd is about to be woken
  * @bd: the balloon
  *
- * What is free from here on, it may have reclaimed, before the next snapshot shows
- * that.
+ * kswapd may have reclaimed pages that are free from here on, before the next snapshot
+ * shows that.
  *
  * Context: the kthread.
  */
@@ -537,20 +327,18 @@ void balloon_expect_reclaim(struct balloon_device *bd)
 }
 
 /**
- * balloon_hold_off_left - for how long is nothing to be taken yet?
+ * balloon_pause_left - for how long does inflation pause yet?
  * @bd: the balloon
  *
  * Context: the kthread.
- * Return: jiffies, 0 if it is over.
+ * Return: jiffies, 0 if the pause is over.
  */
-long balloon_hold_off_left(struct balloon_device *bd)
+long balloon_pause_left(const struct balloon_device *bd)
 {
-	struct balloon_restraint *restraint = &bd->restraint;
-	long left = restraint->hold_off_end - jiffies;
+	const struct balloon_restraint *restraint = &bd->restraint;
+	long left = restraint->pause_end - jiffies;
 
-	if (left <= 0)
-		restraint->holds_off = false;
-	return restraint->holds_off ? left : 0;
+	return restraint->pauses && left > 0 ? left : 0;
 }
 
 /**
@@ -561,7 +349,7 @@ long balloon_hold_off_left(struct balloon_device *bd)
  */
 bool balloon_may_have_to_give(struct balloon_device *bd)
 {
-	return bd->deflates_on_oom && balloon_size(bd);
+	return bd->deflates_on_oom && balloon_size(&bd->ledger);
 }
 
 /**
@@ -575,158 +363,13 @@ long balloon_look_at_guest_in(struct balloon_device *bd)
 {
 	if (!balloon_may_have_to_give(bd))
 		return MAX_SCHEDULE_TIMEOUT;
-	return bd->restraint.pressed || READ_ONCE(bd->restraint.reclaims) ?
+	return bd->restraint.pressed || test_bit(BALLOON_RECLAIMS, &bd->flags) ?
 	       BALLOON_SAMPLE_MOVING : BALLOON_SAMPLE_RESTING;
-}
-
-/**
- * balloon_affordable - what is available beyond the floor
- * @bd: the balloon
- *
- * Context: process, takes pages_lock.
- * Return: guest pages, 0 if none.
- */
-unsigned long balloon_affordable(struct balloon_device *bd)
-{
-	unsigned long available, floor;
-
-	floor = balloon_floor(bd);
-	available = balloon_available(bd);
-	return available > floor ? available - floor : 0;
-}
-
-/* Free guest pages in blocks below an order. */
-static unsigned long balloon_zone_fragments(struct zone *zone,
-					    unsigned int end)
-{
-	unsigned long nr = 0;
-	unsigned int order;
-
-	for (order = 0; order < end; order++) {
-		/* A guess that is wrong now is right soon. */
-		nr += data_race(zone->free_area[order].nr_free) << order;
-	}
-	return nr;
-}
-
-/**
- * balloon_guest_is_fragmented - is much of the free memory in small pieces?
- * @bd: the balloon
- *
- * Half of the floor is much: should inflation go down to the floor, the other
- * half is in one piece.
- *
- * Context: process, takes pages_lock.
- */
-bool balloon_guest_is_fragmented(struct balloon_device *bd)
-{
-	KUNIT_STATIC_STUB_REDIRECT(balloon_guest_is_fragmented, bd);
-
-	return balloon_sum_zones(balloon_zone_fragments, pageblock_order) >
-	       balloon_default_floor(balloon_guest_total(bd)) / 2;
-}
-
-/* Can the task that runs out of memory have pages of this node? */
-static bool balloon_task_may_use(int nid)
-{
-#ifdef CONFIG_NUMA
-	const struct mempolicy *policy = current->mempolicy;
-
-	if (policy && policy->mode == MPOL_BIND &&
-	    !node_isset(nid, policy->nodes))
-		return false;
-#endif
-	return node_isset(nid, cpuset_current_mems_allowed);
-}
-
-/* Memory of CMA areas is not free to those that need memory which stays. */
-static bool balloon_zone_is_short(struct zone *zone)
-{
-	return balloon_zone_spare(zone, WMARK_HIGH) <=
-	       zone_page_state(zone, NR_FREE_CMA_PAGES);
-}
-
-static unsigned int balloon_zone_bit(int nid, unsigned int zone)
-{
-	return nid * MAX_NR_ZONES + zone;
-}
-
-/*
- * The allocation has failed at the high watermark of each zone that it may use. So a
- * zone above that is none of them, be it for a policy that is not the task's but of
- * a part of its memory. If all zones are above, it was for a large block.
- */
-static void balloon_find_starved_zones(struct balloon_device *bd)
-{
-	unsigned long *starved = bd->restraint.starved;
-	struct zone *zone;
-	bool any = false;
-	int nid, i;
-
-	bitmap_zero(starved, MAX_NUMNODES * MAX_NR_ZONES);
-	for_each_online_node(nid) {
-		for (i = 0; i < MAX_NR_ZONES; i++) {
-			zone = &NODE_DATA(nid)->node_zones[i];
-			if (!populated_zone(zone) || !balloon_task_may_use(nid) ||
-			    !balloon_zone_is_short(zone))
-				continue;
-			/* A zone that is all reserve says nothing. */
-			any |= zone_managed_pages(zone) >
-			       balloon_zone_kept(zone, WMARK_HIGH);
-			__set_bit(balloon_zone_bit(nid, i), starved);
-		}
-	}
-	if (any)
-		return;
-	for_each_online_node(nid)
-		if (balloon_task_may_use(nid))
-			bitmap_set(starved, balloon_zone_bit(nid, 0),
-				   MAX_NR_ZONES);
-}
-
-/**
- * balloon_zone_is_starved - is this page of use to the task that has no memory?
- * @bd: the balloon
- * @page: the page
- *
- * Context: the out-of-memory notifier.
- */
-bool balloon_zone_is_starved(struct balloon_device *bd, const struct page *page)
-{
-	KUNIT_STATIC_STUB_REDIRECT(balloon_zone_is_starved, bd, page);
-
-	return test_bit(balloon_zone_bit(page_to_nid(page), page_zonenum(page)),
-			bd->restraint.starved);
-}
-
-/*
- * Runs under oom_lock, in the task that found no memory: allocates nothing and
- * takes no lock that an allocation could be made under.
- *
- * What the host has not been told of goes first, then what it has only been shown.
- * If more is needed mm calls again.
- */
-static int balloon_oom_notify(struct notifier_block *nb, unsigned long unused,
-			      void *freed)
-{
-	struct balloon_device *bd = container_of(nb, struct balloon_device,
-						 restraint.oom_notifier);
-	unsigned long given;
-
-	given = balloon_trial_recall_now(bd);
-	if (!given)
-		given = balloon_hinting_give(bd, BALLOON_PAGES_PER_OOM);
-	if (!given && (bd->deflates_on_oom || READ_ONCE(bd->broken))) {
-		balloon_find_starved_zones(bd);
-		given = balloon_give_at_oom(bd, BALLOON_PAGES_PER_OOM);
-	}
-	*(unsigned long *)freed += given;
-	return NOTIFY_OK;
 }
 
 /*
  * Nothing is shrunk here. Reclaim has begun: the next look at how the guest does
- * can not wait for a second. Runs in whichever task reclaims.
+ * cannot wait for a second. Runs in the task that reclaims.
  */
 static unsigned long balloon_reclaim_begins(struct shrinker *shrinker,
 					    struct shrink_control *sc)
@@ -734,8 +377,9 @@ static unsigned long balloon_reclaim_begins(struct shrinker *shrinker,
 	struct balloon_device *bd = shrinker->private_data;
 
 	/* Look before writing: the line is shared by all that reclaim. */
-	if (balloon_size_roughly(bd) && !READ_ONCE(bd->restraint.reclaims) &&
-	    !xchg(&bd->restraint.reclaims, true))
+	if (balloon_size_roughly(&bd->ledger) &&
+	    !test_bit(BALLOON_RECLAIMS, &bd->flags) &&
+	    !test_and_set_bit(BALLOON_RECLAIMS, &bd->flags))
 		balloon_event(bd);
 	return SHRINK_EMPTY;
 }
@@ -747,58 +391,33 @@ static unsigned long balloon_shrinks_nothing(struct shrinker *shrinker,
 }
 
 /**
- * balloon_restraint_init - before anybody asks for the floor
+ * balloon_restraint_start - learn of it when reclaim begins
  * @bd: the balloon
  *
  * Context: probe.
- */
-void balloon_restraint_init(struct balloon_device *bd)
-{
-	int mib = balloon_floor_mib;
-
-	bd->restraint.floor = mib < 0 ? BALLOON_FLOOR_DERIVED :
-			      (unsigned long)mib << MIB_TO_PAGES_SHIFT;
-}
-
-/**
- * balloon_restraint_start - be there when the guest runs out of memory
- * @bd: the balloon
- *
- * Context: probe.
- * Return: 0, -ENOMEM, or the errno of register_oom_notifier().
+ * Return: 0 or -ENOMEM.
  */
 int balloon_restraint_start(struct balloon_device *bd)
 {
-	struct shrinker *shrinker = NULL;
-	int err;
+	struct shrinker *shrinker;
 
 	KUNIT_STATIC_STUB_REDIRECT(balloon_restraint_start, bd);
 
-	if (bd->deflates_on_oom) {
-		shrinker = shrinker_alloc(0, "virtio-balloon-pressure");
-		if (!shrinker)
-			return -ENOMEM;
-		shrinker->count_objects = balloon_reclaim_begins;
-		shrinker->scan_objects = balloon_shrinks_nothing;
-		shrinker->private_data = bd;
-		bd->restraint.shrinker = shrinker;
-	}
-
-	/* Always: what is on trial is the guest's whatever the host offers. */
-	bd->restraint.oom_notifier.notifier_call = balloon_oom_notify;
-	bd->restraint.oom_notifier.priority = BALLOON_OOM_PRIORITY;
-	err = register_oom_notifier(&bd->restraint.oom_notifier);
-	if (err) {
-		shrinker_free(shrinker);
-		return err;
-	}
-	if (shrinker)
-		shrinker_register(shrinker);
+	if (!bd->deflates_on_oom)
+		return 0;
+	shrinker = shrinker_alloc(0, "virtio-balloon-pressure");
+	if (!shrinker)
+		return -ENOMEM;
+	shrinker->count_objects = balloon_reclaim_begins;
+	shrinker->scan_objects = balloon_shrinks_nothing;
+	shrinker->private_data = bd;
+	bd->restraint.shrinker = shrinker;
+	shrinker_register(shrinker);
 	return 0;
 }
 
 /**
- * balloon_restraint_stop - wait for what is running and have it not run again
+ * balloon_restraint_stop - learn of reclaim no longer
  * @bd: the balloon, dying
  *
  * Context: remove; sleeps.
@@ -806,5 +425,4 @@ int balloon_restraint_start(struct balloon_device *bd)
 void balloon_restraint_stop(struct balloon_device *bd)
 {
 	shrinker_free(bd->restraint.shrinker);
-	unregister_oom_notifier(&bd->restraint.oom_notifier);
 }

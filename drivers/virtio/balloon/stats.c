@@ -15,7 +15,12 @@
 #include <linux/vmstat.h>
 #include <kunit/static_stub.h>
 
+#include "device.h"
+#include "hints.h"
+#include "stats.h"
+#include "trial.h"
 #include "virtio_balloon.h"
+#include "wakeup.h"
 
 static u64 pages_to_bytes(u64 pages)
 {
@@ -77,15 +82,15 @@ static void balloon_stats_events(struct balloon_stats_fill *fill)
 #endif
 }
 
-/* What is on trial, or lent as hints, goes back to who needs it. */
+/* Pages on trial and hinted blocks go back to tasks that need them. */
 static u64 balloon_stats_at_hand(struct balloon_device *bd)
 {
-	return balloon_trial_size_roughly(bd) + balloon_hinting_lent(bd);
+	return balloon_trial_size_roughly(bd) + balloon_hints_lent(&bd->hints);
 }
 
 /*
- * What can be reclaimed without I/O (virtio 1.2, 5.5.6.4). Shared memory is no such
- * thing, although the kernel counts it with files.
+ * Memory that can be reclaimed without I/O (virtio 1.2, 5.5.6.4). The kernel counts
+ * shared memory with files, but reclaiming that needs I/O.
  */
 static u64 balloon_stats_caches(void)
 {
@@ -139,7 +144,7 @@ static void balloon_stats_work(struct work_struct *work)
 
 	/* First: the host may ask again as soon as they are posted. */
 	balloon_may_sleep(bd, BALLOON_AWAKE_STATS);
-	if (READ_ONCE(bd->dying) || READ_ONCE(bd->broken))
+	if (balloon_is_dying(bd) || balloon_is_broken(bd))
 		return;
 	if (!bd->stats.posted || virtqueue_get_buf(bd->stats.vq, &unused_length))
 		balloon_stats_post(bd);
@@ -187,16 +192,16 @@ void balloon_stats_free(struct balloon_device *bd)
  * balloon_stats_start - let the work post the first statistics
  * @bd: the balloon, its device ready
  *
- * Context: probe or restore.
+ * Context: probe, restore, or the kthread.
+ * Return: 0.
  */
-void balloon_stats_start(struct balloon_device *bd)
+int balloon_stats_start(struct balloon_device *bd)
 {
-	if (!bd->stats.vq)
-		return;
 	bd->stats.posted = false;
 	bd->stats.started = true;
 	enable_work(&bd->stats.work);
 	queue_work(system_freezable_wq, &bd->stats.work);
+	return 0;
 }
 
 /**
@@ -210,5 +215,16 @@ void balloon_stats_stop(struct balloon_device *bd)
 	if (bd->stats.started)
 		disable_work_sync(&bd->stats.work);
 	bd->stats.started = false;
+	balloon_may_sleep(bd, BALLOON_AWAKE_STATS);
+}
+
+/**
+ * balloon_stats_abandon - a request that came while stopped has no answer
+ * @bd: the balloon, its device reset, statistics stopped
+ *
+ * Context: remove, freeze, or the kthread.
+ */
+void balloon_stats_abandon(struct balloon_device *bd)
+{
 	balloon_may_sleep(bd, BALLOON_AWAKE_STATS);
 }

@@ -11,6 +11,11 @@
 #include <linux/kstrtox.h>
 #include <linux/sysfs.h>
 
+#include "guest.h"
+#include "hints.h"
+#include "ledger.h"
+#include "sysfs.h"
+#include "trial.h"
 #include "virtio_balloon.h"
 
 static struct balloon_device *dev_to_balloon(struct device *dev)
@@ -24,7 +29,7 @@ static ssize_t target_kib_show(struct device *dev,
 	struct balloon_device *bd = dev_to_balloon(dev);
 
 	return sysfs_emit(buf, "%lu\n",
-			  guest_pages_to_kib(READ_ONCE(bd->target)));
+			  guest_pages_to_kib(READ_ONCE(bd->config.target)));
 }
 static DEVICE_ATTR_RO(target_kib);
 
@@ -33,7 +38,7 @@ static ssize_t actual_kib_show(struct device *dev,
 {
 	struct balloon_device *bd = dev_to_balloon(dev);
 
-	return sysfs_emit(buf, "%lu\n", guest_pages_to_kib(balloon_actual(bd)));
+	return sysfs_emit(buf, "%lu\n", guest_pages_to_kib(balloon_actual(&bd->ledger)));
 }
 static DEVICE_ATTR_RO(actual_kib);
 
@@ -44,7 +49,7 @@ static ssize_t isolated_kib_show(struct device *dev,
 	unsigned long isolated;
 
 	/* Changes under pages_lock; for display any value is as good. */
-	isolated = data_race(READ_ONCE(bd->bm.nr_isolated));
+	isolated = data_race(READ_ONCE(bd->ledger.bm.nr_isolated));
 	return sysfs_emit(buf, "%lu\n", guest_pages_to_kib(isolated));
 }
 static DEVICE_ATTR_RO(isolated_kib);
@@ -61,7 +66,7 @@ static DEVICE_ATTR_RO(on_trial_kib);
 static ssize_t lent_kib_show(struct device *dev, struct device_attribute *attr,
 			     char *buf)
 {
-	unsigned long nr = balloon_hinting_lent(dev_to_balloon(dev));
+	unsigned long nr = balloon_hints_lent(&dev_to_balloon(dev)->hints);
 
 	return sysfs_emit(buf, "%lu\n", guest_pages_to_kib(nr));
 }
@@ -80,7 +85,7 @@ static ssize_t state_show(struct device *dev, struct device_attribute *attr,
 	};
 	struct balloon_device *bd = dev_to_balloon(dev);
 
-	return sysfs_emit(buf, "%s\n", names[READ_ONCE(bd->state)]);
+	return sysfs_emit(buf, "%s\n", names[READ_ONCE(bd->config.state)]);
 }
 static DEVICE_ATTR_RO(state);
 
@@ -96,7 +101,7 @@ static ssize_t hold_reason_show(struct device *dev,
 	};
 	struct balloon_device *bd = dev_to_balloon(dev);
 
-	return sysfs_emit(buf, "%s\n", names[READ_ONCE(bd->hold)]);
+	return sysfs_emit(buf, "%s\n", names[READ_ONCE(bd->config.hold)]);
 }
 static DEVICE_ATTR_RO(hold_reason);
 
@@ -105,7 +110,7 @@ static ssize_t retry_delay_ms_show(struct device *dev,
 {
 	struct balloon_device *bd = dev_to_balloon(dev);
 
-	return sysfs_emit(buf, "%u\n", READ_ONCE(bd->retry_delay_ms));
+	return sysfs_emit(buf, "%u\n", READ_ONCE(bd->thread.retry_delay_ms));
 }
 static DEVICE_ATTR_RO(retry_delay_ms);
 

@@ -10,112 +10,81 @@
 #include <linux/err.h>
 #include <linux/freezer.h>
 #include <linux/kthread.h>
-#include <linux/pageblock-flags.h>
-#include <linux/virtio_config.h>
 #include <kunit/static_stub.h>
 
+#include "blocks.h"
+#include "config.h"
+#include "device.h"
+#include "hints.h"
+#include "ledger.h"
+#include "pages.h"
+#include "queue.h"
+#include "recovery.h"
+#include "restraint.h"
+#include "settle.h"
+#include "thread.h"
 #include "trace.h"
+#include "trial.h"
 #include "virtio_balloon.h"
+#include "wakeup.h"
 
-/* The largest block that one message can name, up to a pageblock. */
-static unsigned int balloon_max_order(void)
-{
-	return min_t(unsigned int, pageblock_order,
-		     ilog2(BALLOON_LARGE_MESSAGE / BALLOON_PER_GUEST_PAGE));
-}
-
-/* Virtio 1.2, 5.5.4: the configuration is little-endian, always. */
-static void balloon_read_target(struct balloon_device *bd)
-{
-	unsigned long target;
-	u32 num_pages;
-
-	/* A device that has given up says so by a change of its configuration. */
-	if (!balloon_device_works(bd)) {
-		balloon_device_fail(bd);
-		return;
-	}
-
-	virtio_cread_le(bd->vdev, struct virtio_balloon_config, num_pages,
-			&num_pages);
-	target = balloon_to_guest_pages(num_pages);
-	if (target == bd->target)
-		return;
-
-	WRITE_ONCE(bd->target, target);
-	WRITE_ONCE(bd->retry_delay_ms, 0);
-	bd->order = balloon_max_order();
-}
-
-/**
- * balloon_report - tell the host the balloon's size (virtio 1.2, 5.5.6)
- * @bd: the balloon
- * @pages: guest pages
- *
- * Context: the kthread, or teardown after it; may sleep.
- */
-void balloon_report(struct balloon_device *bd, unsigned long pages)
-{
-	u32 actual = guest_to_balloon_pages(pages);
-
-	if (actual == bd->reported)
-		return;
-	virtio_cwrite_le(bd->vdev, struct virtio_balloon_config, actual,
-			 &actual);
-	bd->reported = actual;
-	bd->reported_at = jiffies;
-}
+/* The longest delay between tries to get memory. */
+#define BALLOON_RETRY_MAX_MS	(10 * MSEC_PER_SEC)
+/* While reclaim keeps finding some: it takes a moment to find more. */
+#define BALLOON_RETRY_PROGRESS_MS	20U
 
 static bool balloon_moving(const struct balloon_device *bd)
 {
-	return bd->state == BALLOON_INFLATING || bd->state == BALLOON_DEFLATING;
+	return bd->config.state == BALLOON_INFLATING ||
+	       bd->config.state == BALLOON_DEFLATING;
 }
 
 /* Returns for how many jiffies at most the report can be left alone. */
 static long balloon_report_in_time(struct balloon_device *bd)
 {
 	if (balloon_moving(bd) &&
-	    time_before(jiffies, bd->reported_at + BALLOON_REPORT_INTERVAL))
+	    time_before(jiffies,
+			bd->config.actual_at + BALLOON_REPORT_INTERVAL))
 		return BALLOON_REPORT_INTERVAL;
 
-	balloon_report(bd, balloon_actual(bd));
+	balloon_actual_write(bd, balloon_actual(&bd->ledger));
 	return MAX_SCHEDULE_TIMEOUT;
 }
 
 /* One line when an episode of holding starts, one when it ends. */
 static void balloon_tell_holding(struct balloon_device *bd)
 {
-	if (bd->told_holding)
+	if (bd->thread.told_holding)
 		return;
-	bd->told_holding = true;
+	bd->thread.told_holding = true;
 	dev_info_ratelimited(&bd->vdev->dev,
 			     "no memory to spare at %lu of %lu KiB, trying again from time to time\n",
-			     guest_pages_to_kib(balloon_size(bd)),
-			     guest_pages_to_kib(bd->target));
+			     guest_pages_to_kib(balloon_size(&bd->ledger)),
+			     guest_pages_to_kib(bd->config.target));
 }
 
 static void balloon_tell_arrived(struct balloon_device *bd)
 {
-	if (!bd->told_holding)
+	if (!bd->thread.told_holding)
 		return;
-	bd->told_holding = false;
+	bd->thread.told_holding = false;
 	dev_info_ratelimited(&bd->vdev->dev, "reached the target of %lu KiB\n",
-			     guest_pages_to_kib(bd->target));
+			     guest_pages_to_kib(bd->config.target));
 }
 
 static void balloon_go_on(struct balloon_device *bd)
 {
-	WRITE_ONCE(bd->retry_delay_ms, 0);
-	WRITE_ONCE(bd->hold, BALLOON_HOLD_NONE);
+	WRITE_ONCE(bd->thread.retry_delay_ms, 0);
+	WRITE_ONCE(bd->config.hold, BALLOON_HOLD_NONE);
 }
 
 static void balloon_retry_in(struct balloon_device *bd, unsigned int delay_ms,
 			     enum balloon_hold reason)
 {
-	WRITE_ONCE(bd->retry_delay_ms, delay_ms);
-	WRITE_ONCE(bd->hold, reason);
-	bd->retry_at = jiffies + msecs_to_jiffies(delay_ms);
-	bd->order = balloon_max_order();
+	WRITE_ONCE(bd->thread.retry_delay_ms, delay_ms);
+	WRITE_ONCE(bd->config.hold, reason);
+	bd->thread.retry_at = jiffies + msecs_to_jiffies(delay_ms);
+	balloon_expect_large_blocks(&bd->blocks);
 	if (reason)
 		trace_hold(bd, reason, delay_ms);
 }
@@ -129,88 +98,107 @@ static void balloon_back_off(struct balloon_device *bd, bool progress,
 		return;
 	}
 	balloon_tell_holding(bd);
-	balloon_retry_in(bd, clamp(2 * bd->retry_delay_ms, BALLOON_RETRY_MIN_MS,
-				   BALLOON_RETRY_MAX_MS), reason);
+	balloon_retry_in(bd,
+			 clamp(2 * bd->thread.retry_delay_ms,
+			       BALLOON_RETRY_MIN_MS, BALLOON_RETRY_MAX_MS),
+			 reason);
 }
 
-/* What the guest got back it needs: leave it alone for a while. */
+/* The guest needs the pages that it got back: leave it alone for a while. */
 static void balloon_back_off_far(struct balloon_device *bd,
 				 enum balloon_hold reason)
 {
-	balloon_hold_off(bd, reason);
+	balloon_pause(bd, reason);
 	balloon_tell_holding(bd);
-	balloon_retry_in(bd, bd->restraint.hold_off_ms, reason);
+	balloon_retry_in(bd, bd->restraint.pause_ms, reason);
 }
 
 /* Returns for how many jiffies nothing may be taken. */
-static long balloon_held_back(struct balloon_device *bd)
+static long balloon_wait_left(const struct balloon_device *bd)
 {
-	long left = balloon_hold_off_left(bd), until_retry;
+	long until_retry = 0;
 
-	if (left && !bd->retry_delay_ms)	/* a new target does not end it */
-		balloon_retry_in(bd, jiffies_to_msecs(left),
-				 bd->restraint.hold_off_reason);
-	until_retry = bd->retry_at - jiffies;
-	return bd->retry_delay_ms ? max3(left, until_retry, 0L) : 0;
+	if (bd->thread.retry_delay_ms)
+		until_retry = bd->thread.retry_at - jiffies;
+	return max3(balloon_pause_left(bd), until_retry, 0L);
 }
 
-/* What nobody has missed is the host's. */
+/* A new target has ended the retry timer, but does not end a pause. */
+static void balloon_keep_pausing(struct balloon_device *bd)
+{
+	long left = balloon_pause_left(bd);
+
+	if (left && !bd->thread.retry_delay_ms)
+		balloon_retry_in(bd, jiffies_to_msecs(left),
+				 bd->restraint.pause_reason);
+}
+
+/* Pages that have passed their trial are the host's. */
 static int balloon_hand_over(struct balloon_device *bd, unsigned long want)
 {
 	unsigned long got;
 	int err;
 
-	WRITE_ONCE(bd->state, BALLOON_INFLATING);
+	WRITE_ONCE(bd->config.state, BALLOON_INFLATING);
 	err = balloon_inflate(bd, min(want, balloon_trial_passed(bd)), &got);
 	/* A page or two say nothing. */
 	if (got > bd->restraint.now.total >> BALLOON_TRIAL_MIN_SHIFT)
-		balloon_not_missed(bd);
+		balloon_note_no_refault(bd);
 	return err;
 }
 
 static void balloon_trial_fails(struct balloon_device *bd,
 				enum balloon_hold reason)
 {
-	balloon_trial_missed(bd);
+	balloon_trial_refaulted(bd);
 	balloon_tell_holding(bd);
-	balloon_retry_in(bd, balloon_missed(bd), reason);
+	balloon_retry_in(bd, balloon_note_refault(bd), reason);
 }
 
-/* Does the guest do without what is on trial? If not, it gets that back. */
-static bool balloon_trial_goes_well(struct balloon_device *bd)
+/* Does the guest do without the pages on trial? If not, it gets them back. */
+static bool balloon_trial_goes_on(struct balloon_device *bd,
+				  const struct balloon_plan *plan)
 {
-	struct balloon_plan plan = balloon_plan(bd);
-
-	if (!plan.pressed && plan.hold != BALLOON_HOLD_STALL &&
-	    plan.hold != BALLOON_HOLD_REFAULT)
+	if (!plan->pressed && plan->hold != BALLOON_HOLD_STALL &&
+	    plan->hold != BALLOON_HOLD_REFAULT)
 		return true;
-	balloon_trial_fails(bd, plan.hold);
+	balloon_trial_fails(bd, plan->hold);
 	return false;
 }
 
 /* Returns as balloon_inflate(). */
-static int balloon_take(struct balloon_device *bd, struct balloon_plan *plan,
-			unsigned long *got)
+static int balloon_take(struct balloon_device *bd,
+			const struct balloon_plan *plan, unsigned long *got)
 {
-	WRITE_ONCE(bd->state, BALLOON_INFLATING);
-	plan->hold = BALLOON_HOLD_ALLOCATION;
+	WRITE_ONCE(bd->config.state, BALLOON_INFLATING);
 	if (!plan->on_trial)
 		return balloon_inflate(bd, plan->take, got);
 	balloon_expect_reclaim(bd);
-	/* A message's worth, as without a trial: what is to be done may change. */
+	/* A message's worth, as without a trial: the plan may change after it. */
 	return balloon_trial_take(bd, min3(plan->take, balloon_trial_room(bd),
 					   BALLOON_TRIAL_AT_ONCE), got);
 }
 
-/* These return for how many jiffies the kthread may sleep, 0 to go on. */
-static long balloon_grow(struct balloon_device *bd, unsigned long want)
+/* From here on functions return for how many jiffies the kthread may sleep, or 0. */
+static long balloon_wait_to_grow(struct balloon_device *bd)
 {
-	long left, trial_left = MAX_SCHEDULE_TIMEOUT;
-	struct balloon_plan plan;
+	balloon_keep_pausing(bd);
+	/* The margin alone gets the host nothing. */
+	if (bd->config.hold &&
+	    balloon_trial_size(bd) <= balloon_trial_margin(bd))
+		WRITE_ONCE(bd->config.state, BALLOON_HOLDING);
+	return balloon_wait_left(bd);
+}
+
+static long balloon_grow(struct balloon_device *bd, unsigned long want,
+			 const struct balloon_plan *plan)
+{
+	long trial_left = MAX_SCHEDULE_TIMEOUT;
+	enum balloon_hold hold = plan->hold;
 	unsigned long got = 0;
 	int err = -ENOMEM;
 
-	if (balloon_trial_size(bd) && balloon_trial_goes_well(bd)) {
+	if (balloon_trial_size(bd) && balloon_trial_goes_on(bd, plan)) {
 		trial_left = balloon_trial_watch(bd);
 		if (!trial_left)
 			return balloon_hand_over(bd, want) == -EBUSY ?
@@ -220,20 +208,15 @@ static long balloon_grow(struct balloon_device *bd, unsigned long want)
 			return trial_left;
 	}
 
-	left = balloon_held_back(bd);
-	if (left) {
-		/* The margin alone gets the host nothing. */
-		if (bd->hold &&
-		    balloon_trial_size(bd) <= balloon_trial_margin(bd))
-			WRITE_ONCE(bd->state, BALLOON_HOLDING);
-		return min(left, trial_left);
-	}
+	if (balloon_wait_left(bd))
+		return min(balloon_wait_to_grow(bd), trial_left);
 
-	plan = balloon_plan(bd);
-	if (plan.take)
-		err = balloon_take(bd, &plan, &got);
+	if (plan->take) {
+		hold = BALLOON_HOLD_ALLOCATION;
+		err = balloon_take(bd, plan, &got);
+	}
 	if (err == -ENOMEM)
-		balloon_back_off(bd, got, plan.hold);
+		balloon_back_off(bd, got, hold);
 	else if (got)
 		balloon_go_on(bd);
 	return err == -EBUSY ? BALLOON_LOOK_AGAIN : 0;
@@ -245,29 +228,30 @@ static long balloon_shrink(struct balloon_device *bd, unsigned long want)
 
 	balloon_trial_end(bd);
 	balloon_go_on(bd);
-	WRITE_ONCE(bd->state, BALLOON_DEFLATING);
+	WRITE_ONCE(bd->config.state, BALLOON_DEFLATING);
 	return balloon_deflate(bd, want, &given) == -EBUSY ?
 	       BALLOON_LOOK_AGAIN : 0;
 }
 
 /* The guest is about to run out of memory: give before it has to ask. */
-static long balloon_ease(struct balloon_device *bd, struct balloon_plan plan)
+static long balloon_ease(struct balloon_device *bd,
+			 const struct balloon_plan *plan)
 {
 	unsigned long given;
 	int err;
 
-	/* It may be enough to stop taking. */
+	/* To stop taking may be enough. */
 	if (balloon_trial_size(bd)) {
-		balloon_trial_fails(bd, plan.hold);
+		balloon_trial_fails(bd, plan->hold);
 		return 0;
 	}
-	/* What the host has only been shown goes before what it has. */
-	if (balloon_hinting_give(bd, plan.give))
+	/* Hinted blocks go before the balloon. */
+	if (balloon_hints_give(&bd->hints, plan->give))
 		return 0;
-	WRITE_ONCE(bd->state, BALLOON_DEFLATING);
-	err = balloon_deflate(bd, plan.give, &given);
+	WRITE_ONCE(bd->config.state, BALLOON_DEFLATING);
+	err = balloon_deflate(bd, plan->give, &given);
 	if (given)
-		balloon_back_off_far(bd, plan.hold);
+		balloon_back_off_far(bd, plan->hold);
 	return err == -EBUSY ? BALLOON_LOOK_AGAIN : 0;
 }
 
@@ -277,9 +261,18 @@ static long balloon_rest(struct balloon_device *bd, bool busy)
 	balloon_go_on(bd);
 	if (busy)
 		return BALLOON_LOOK_AGAIN;
-	WRITE_ONCE(bd->state, BALLOON_IDLE);
+	WRITE_ONCE(bd->config.state, BALLOON_IDLE);
 	balloon_tell_arrived(bd);
 	return MAX_SCHEDULE_TIMEOUT;
+}
+
+/* Only a plan reads the guest's counters: nothing reads them without a need. */
+static bool balloon_needs_plan(struct balloon_device *bd, bool below_target)
+{
+	if (balloon_may_have_to_give(bd))
+		return true;
+	return below_target &&
+	       (balloon_trial_size(bd) || !balloon_wait_left(bd));
 }
 
 /**
@@ -292,37 +285,24 @@ static long balloon_rest(struct balloon_device *bd, bool busy)
  */
 long balloon_step(struct balloon_device *bd, bool busy)
 {
-	unsigned long size = balloon_size(bd);
+	unsigned long size = balloon_size(&bd->ledger);
+	unsigned long target = bd->config.target;
 	struct balloon_plan plan;
 
-	if (size > bd->target)
-		return balloon_shrink(bd, size - bd->target);
-	if (balloon_may_have_to_give(bd)) {
+	if (size > target)
+		return balloon_shrink(bd, size - target);
+	if (balloon_needs_plan(bd, size < target)) {
 		plan = balloon_plan(bd);
 		if (plan.give)
-			return balloon_ease(bd, plan);
+			return balloon_ease(bd, &plan);
+		if (size < target)
+			return balloon_grow(bd, target - size, &plan);
 	}
-	if (size < bd->target)
-		return balloon_grow(bd, bd->target - size);
+	if (size < target)
+		return balloon_wait_to_grow(bd);
 	if (!size)
 		balloon_forget_signals(bd);
 	return balloon_rest(bd, busy);
-}
-
-/**
- * balloon_report_start - learn what the device was told last
- * @bd: the balloon
- *
- * The device remembers what an earlier driver has written, be it that of a
- * kernel which crashed.
- *
- * Context: probe or restore.
- */
-void balloon_report_start(struct balloon_device *bd)
-{
-	virtio_cread_le(bd->vdev, struct virtio_balloon_config, actual,
-			&bd->reported);
-	bd->reported_at = jiffies;
 }
 
 /*
@@ -331,15 +311,16 @@ void balloon_report_start(struct balloon_device *bd)
  */
 static void balloon_look_after_device(struct balloon_device *bd, bool busy)
 {
-	unsigned long acked = READ_ONCE(bd->nr_acked);
+	unsigned long acked = READ_ONCE(bd->queues.nr_acked);
 
-	if (!busy || acked != bd->looked_acked) {
-		bd->looked_acked = acked;
-		bd->looked_at = jiffies;
-		bd->host_silent = false;
-	} else if (time_after_eq(jiffies, bd->looked_at + BALLOON_LOOK_AGAIN)) {
-		bd->looked_at = jiffies;
-		bd->host_silent = true;
+	if (!busy || acked != bd->thread.looked_acked) {
+		bd->thread.looked_acked = acked;
+		bd->thread.looked_at = jiffies;
+		bd->thread.host_silent = false;
+	} else if (time_after_eq(jiffies,
+				 bd->thread.looked_at + BALLOON_LOOK_AGAIN)) {
+		bd->thread.looked_at = jiffies;
+		bd->thread.host_silent = true;
 		if (!balloon_device_works(bd))
 			balloon_device_fail(bd);
 	}
@@ -352,31 +333,36 @@ static long balloon_thread_pass(struct balloon_device *bd)
 	bool busy;
 	int err;
 
-	if (READ_ONCE(bd->dying))
+	if (balloon_is_dying(bd))
 		return MAX_SCHEDULE_TIMEOUT;
-	if (READ_ONCE(bd->broken)) {
-		bd->order = balloon_max_order();
+	if (balloon_is_broken(bd)) {
+		balloon_go_on(bd);
+		balloon_expect_large_blocks(&bd->blocks);
 		return balloon_recover(bd);
 	}
-	if (xchg(&bd->config_changed, false))
-		balloon_read_target(bd);
-	if (xchg(&bd->restraint.floor_changed, false)) {
-		balloon_end_hold_off(bd);
+	if (test_and_clear_bit(BALLOON_CONFIG_CHANGED, &bd->flags) &&
+	    balloon_target_read(bd)) {
+		WRITE_ONCE(bd->thread.retry_delay_ms, 0);
+		balloon_expect_large_blocks(&bd->blocks);
+	}
+	if (test_and_clear_bit(BALLOON_FLOOR_CHANGED, &bd->flags)) {
+		balloon_end_pause(bd);
 		balloon_go_on(bd);
 	}
-	/* First: what goes back is counted for who waits for it. */
+	/* First: the task that recalled the trial waits for the count. */
 	if (balloon_trial_answer(bd)) {
 		balloon_tell_holding(bd);
-		balloon_retry_in(bd, balloon_missed(bd), BALLOON_HOLD_STALL);
+		balloon_retry_in(bd, balloon_note_refault(bd),
+				 BALLOON_HOLD_STALL);
 	}
 	/* The guest needed its memory a moment ago: it may do so again. */
-	if (xchg(&bd->gave_at_oom, false)) {
+	if (test_and_clear_bit(BALLOON_GAVE_AT_OOM, &bd->flags)) {
 		balloon_trial_end(bd);
 		balloon_back_off_far(bd, BALLOON_HOLD_STALL);
 	}
 
 	mutex_lock(&bd->balloon_lock);
-	err = balloon_queues_advance(bd);
+	err = balloon_advance(bd);
 	busy = balloon_queues_busy(bd);
 	look_in = balloon_queues_look_in(bd);
 	balloon_queues_unlock(bd);
@@ -391,14 +377,16 @@ static long balloon_thread_pass(struct balloon_device *bd)
 	return min(timeout, balloon_report_in_time(bd));
 }
 
-/* It has gone as far as it can for now. A silent host keeps no guest awake. */
+/* The kthread has gone as far as it can for now. A silent host keeps no guest awake. */
 static void balloon_thread_rests(struct balloon_device *bd)
 {
-	if (balloon_moving(bd) && !bd->host_silent && !READ_ONCE(bd->dying))
+	if (balloon_moving(bd) && !bd->thread.host_silent &&
+	    !balloon_is_dying(bd))
 		return;
 	balloon_may_sleep(bd, BALLOON_AWAKE_TARGET);
 	/* A change that came before that has to be carried out yet. */
-	if (READ_ONCE(bd->config_changed) && !READ_ONCE(bd->dying))
+	if (test_bit(BALLOON_CONFIG_CHANGED, &bd->flags) &&
+	    !balloon_is_dying(bd))
 		balloon_stay_awake(bd, BALLOON_AWAKE_TARGET);
 }
 
@@ -409,7 +397,7 @@ static void balloon_thread_rests(struct balloon_device *bd)
 static void balloon_thread_sleep(struct balloon_device *bd, int seen,
 				 long timeout)
 {
-	if (READ_ONCE(bd->dying) || READ_ONCE(bd->broken) ||
+	if (balloon_is_dying(bd) || balloon_is_broken(bd) ||
 	    balloon_queues_may_sleep(bd))
 		wait_event_freezable_timeout(bd->wait,
 					     atomic_read(&bd->events) != seen ||
@@ -424,7 +412,7 @@ static int balloon_thread(void *data)
 
 	set_freezable();
 	while (!kthread_should_stop()) {
-		seen = atomic_read(&bd->events);
+		seen = atomic_read_acquire(&bd->events);
 		timeout = balloon_thread_pass(bd);
 		if (timeout) {
 			balloon_thread_rests(bd);
@@ -448,13 +436,13 @@ int balloon_thread_start(struct balloon_device *bd)
 {
 	KUNIT_STATIC_STUB_REDIRECT(balloon_thread_start, bd);
 
-	bd->order = balloon_max_order();
-	bd->config_changed = true;
+	balloon_expect_large_blocks(&bd->blocks);
+	set_bit(BALLOON_CONFIG_CHANGED, &bd->flags);
 	balloon_device_get(bd);
-	bd->thread = kthread_run(balloon_thread, bd, "vballoon");
-	if (IS_ERR(bd->thread)) {
+	bd->thread.task = kthread_run(balloon_thread, bd, "vballoon");
+	if (IS_ERR(bd->thread.task)) {
 		balloon_device_put(bd);
-		return PTR_ERR(bd->thread);
+		return PTR_ERR(bd->thread.task);
 	}
 	return 0;
 }
@@ -469,6 +457,6 @@ int balloon_thread_start(struct balloon_device *bd)
  */
 void balloon_thread_stop(struct balloon_device *bd)
 {
-	kthread_stop(bd->thread);
+	kthread_stop(bd->thread.task);
 	balloon_device_put(bd);
 }

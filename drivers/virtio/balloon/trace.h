@@ -19,9 +19,9 @@ DECLARE_EVENT_CLASS(balloon_pages,
 		    TP_fast_assign(__assign_str(device);
 				   __entry->kib = guest_pages_to_kib(pages);
 				   __entry->size_kib =
-					guest_pages_to_kib(balloon_size_roughly(bd));
+					guest_pages_to_kib(balloon_size_roughly(&bd->ledger));
 				   __entry->target_kib =
-					guest_pages_to_kib(READ_ONCE(bd->target));),
+					guest_pages_to_kib(READ_ONCE(bd->config.target));),
 		    TP_printk("device=%s kib=%lu size_kib=%lu target_kib=%lu",
 			      __get_str(device), __entry->kib,
 			      __entry->size_kib, __entry->target_kib)
@@ -59,9 +59,9 @@ TRACE_EVENT(hold,
 			   __entry->reason = reason;
 			   __entry->delay_ms = delay_ms;
 			   __entry->size_kib =
-				guest_pages_to_kib(balloon_size_roughly(bd));
+				guest_pages_to_kib(balloon_size_roughly(&bd->ledger));
 			   __entry->target_kib =
-				guest_pages_to_kib(READ_ONCE(bd->target));),
+				guest_pages_to_kib(READ_ONCE(bd->config.target));),
 	    TP_printk("device=%s reason=%s delay_ms=%u size_kib=%lu target_kib=%lu",
 		      __get_str(device),
 		      __print_symbolic(__entry->reason,

@@ -2,23 +2,22 @@
 /*
  * Pages on trial: taken from the guest, and the host has not been told.
  *
- * To take what is free hurts nobody. Beyond that each page that the balloon
- * takes is one that reclaim gets from somebody, and that it was needed shows
- * only afterwards, as refaults or stalls. What the host has been told of does
- * not go back unasked (virtio 1.2, 5.5.6). So such pages wait here for a period
- * or two while their guest is watched. If that goes well, the host gets them.
- * If it does not, they go back to the guest, to whom that is as if the balloon
- * had stopped a moment earlier: before it hurt.
+ * Taking free memory hurts no task. Beyond that, reclaim gets each page that the
+ * balloon takes from some task. Whether that task needed the page shows only
+ * afterwards, as refaults or stalls. Pages that the host has been told of do not go
+ * back unasked (virtio 1.2, 5.5.6). So reclaimed pages wait here for a period or two
+ * while the driver watches the guest. If the guest does well, the host gets them. If
+ * not, they go back to the guest, as if the balloon had stopped a moment earlier.
  *
- * A guest that has no more than it needs stands at an edge: the next page that
- * somebody uses, and who reads in a loop finds none of its pages any more. So
- * once something was missed, the guest has to do without more than the host gets,
- * and keeps that when it is missed again: the margin.
+ * A guest that has no more memory than it needs stands at an edge. One more page in
+ * use, and a task that reads in a loop refaults on each of its pages. So after a
+ * refault the guest has to do without more pages than the host gets. It keeps those
+ * if it refaults again: the margin.
  *
- * The pages are in a balloon mapping of their own, so that mm moves them: nobody has
- * to be told. Which of them is how old does not matter, only how many are. The
- * counts by age are the kthread's own, and teardown's after it. Others can only ask
- * for the end, balloon_trial_recall(), and wait for it.
+ * The pages are in a balloon mapping of their own, so that mm moves them without
+ * telling the host. The age of a single page does not matter, only the count of each
+ * age. The counts by age are the kthread's own, and teardown's after it. Other tasks
+ * can only ask for the end, balloon_trial_recall(), and wait for it.
  */
 
 #include <linux/gfp.h>
@@ -28,8 +27,14 @@
 #include <linux/string.h>
 #include <kunit/static_stub.h>
 
+#include "blocks.h"
+#include "device.h"
+#include "guest.h"
+#include "trial.h"
 #include "virtio_balloon.h"
 
+/* However long ago the last look was, no more of a period has passed since. */
+#define BALLOON_TRIAL_LATE	(2 * BALLOON_SAMPLE_MOVING)
 /* How many pages are taken between two looks at what is left. */
 #define BALLOON_TRIAL_LOOK	32
 /* ... and are given back at once. */
@@ -150,21 +155,21 @@ unsigned long balloon_trial_size_roughly(struct balloon_device *bd)
 }
 
 /**
- * balloon_trial_margin - what the guest keeps of that which nobody has missed
+ * balloon_trial_margin - pages that passed their trial and the guest keeps
  * @bd: the balloon
  *
  * A part of the floor, which grows with the guest, and slower than it.
  *
  * Context: the kthread; takes pages_lock.
- * Return: guest pages, 0 if nothing was missed lately.
+ * Return: guest pages, 0 if no page on trial refaulted lately.
  */
 unsigned long balloon_trial_margin(struct balloon_device *bd)
 {
-	return bd->restraint.missed ?
+	return bd->restraint.refaulted ?
 	       balloon_floor(bd) >> BALLOON_TRIAL_MARGIN_SHIFT : 0;
 }
 
-/* What of so many pages on trial is not the margin. */
+/* How many of @nr pages on trial are not the margin. */
 static unsigned long balloon_trial_beyond_margin(struct balloon_device *bd,
 						 unsigned long nr)
 {
@@ -172,7 +177,7 @@ static unsigned long balloon_trial_beyond_margin(struct balloon_device *bd,
 }
 
 /**
- * balloon_trial_passed - what nobody has missed, and the host may have
+ * balloon_trial_passed - pages that did not refault, and the host may have
  * @bd: the balloon
  *
  * Context: the kthread; takes pages_lock.
@@ -202,8 +207,8 @@ unsigned long balloon_trial_room(struct balloon_device *bd)
 }
 
 /*
- * Only while the guest runs can anybody miss a page. That it was paused, by its
- * host or for want of CPUs, shows in looks that come late.
+ * Pages refault only while the guest runs. A guest that was paused, by its host or
+ * for lack of CPUs, shows in looks that come late.
  */
 static long balloon_trial_period_left(struct balloon_trial *trial)
 {
@@ -263,8 +268,7 @@ long balloon_trial_watch(struct balloon_device *bd)
  * @want: guest pages
  * @got: guest pages that were taken
  *
- * Stops at what wakes kswapd, having woken it: whoever else needs a page has
- * not to wait for one.
+ * Stops once kswapd is woken: other tasks that need a page need not wait for one.
  *
  * Context: the kthread, no lock held; allocates.
  * Return: 0, or -ENOMEM where fewer than @want could be had.
@@ -279,7 +283,7 @@ int balloon_trial_take(struct balloon_device *bd, unsigned long want,
 
 	if (!balloon_trial_size(bd))
 		balloon_trial_begin_period(trial);
-	balloon_choose_node(bd);
+	balloon_choose_node(&bd->blocks);
 	*got = 0;
 	while (*got < want) {
 		page = balloon_alloc_block(bd, 0);
@@ -297,8 +301,8 @@ int balloon_trial_take(struct balloon_device *bd, unsigned long want,
 }
 
 /*
- * Takes up to @max pages out of the mapping, and waits for the lock of one if it
- * finds no other. Returns how many; mm has isolated what is left if it is 0.
+ * Takes up to @max pages out of the mapping. If no page's lock is free, waits for the
+ * lock of one. Returns how many; if 0, mm has isolated all pages that are left.
  */
 static unsigned int balloon_trial_remove(struct balloon_trial *trial,
 					 struct page **pages, unsigned int max)
@@ -368,7 +372,7 @@ void balloon_trial_end(struct balloon_device *bd)
  * balloon_trial_answer - do what balloon_trial_recall() asks for
  * @bd: the balloon
  *
- * Memory that the guest asks for is memory that it misses.
+ * A recall counts as a refault: the guest needs that memory.
  *
  * Context: the kthread; takes pages_lock.
  * Return: whether anything was on trial.
@@ -383,7 +387,7 @@ bool balloon_trial_answer(struct balloon_device *bd)
 	/* Clear the request first: a later recall needs an answer of its own. */
 	WRITE_ONCE(trial->recalled, false);
 	if (size)
-		balloon_trial_missed(bd);
+		balloon_trial_refaulted(bd);
 	WRITE_ONCE(trial->nr_recalled,
 		   trial->nr_recalled + size - balloon_trial_size(bd));
 	/* Pairs with balloon_trial_answered(): those pages are counted by then. */
@@ -429,12 +433,12 @@ unsigned long balloon_trial_recall_now(struct balloon_device *bd)
 	if (any)
 		wait_event_timeout(bd->wait,
 				   balloon_trial_answered(trial, answers) ||
-				   READ_ONCE(bd->dying), BALLOON_LOOK_AGAIN);
+				   balloon_is_dying(bd), BALLOON_LOOK_AGAIN);
 	return READ_ONCE(trial->nr_recalled) - before;
 }
 
 /**
- * balloon_trial_missed - give everything on trial back, and try less next time
+ * balloon_trial_refaulted - give everything on trial back, and try less next time
  * @bd: the balloon
  *
  * A quarter, and twice as much whenever that goes well: so half of the way to
@@ -442,7 +446,7 @@ unsigned long balloon_trial_recall_now(struct balloon_device *bd)
  *
  * Context: the kthread; takes pages_lock.
  */
-void balloon_trial_missed(struct balloon_device *bd)
+void balloon_trial_refaulted(struct balloon_device *bd)
 {
 	unsigned long size =
 		balloon_trial_beyond_margin(bd, balloon_trial_size(bd));

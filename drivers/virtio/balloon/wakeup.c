@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What the host asks for while the guest is about to suspend, or does so to idle.
+ * Requests of the host while the guest is about to suspend, or suspends to idle.
  *
  * The transport's interrupt wakes the guest. The driver keeps it awake until the
  * kthread has gone as far as it can towards the target, or the statistics are posted.
@@ -11,6 +11,7 @@
 #include <linux/device.h>
 
 #include "virtio_balloon.h"
+#include "wakeup.h"
 
 /**
  * balloon_wakeup_start - offer to keep the guest awake

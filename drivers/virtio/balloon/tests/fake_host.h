@@ -259,6 +259,8 @@ void fake_host_reach(struct fake_host *host, unsigned long guest_pages);
 bool fake_host_arrived(struct fake_host *host, unsigned long guest_pages);
 bool fake_host_asleep(struct fake_host *host);
 bool fake_host_waits_for_page(struct fake_host *host);
+bool fake_host_holds_for(struct fake_host *host, enum balloon_hold reason);
+void fake_host_pass_time(unsigned long jiffies_to_pass);
 void fake_host_check(struct fake_host *host);
 unsigned long fake_host_events(enum vm_event_item item);
 unsigned long fake_host_actual(struct fake_host *host);

@@ -109,12 +109,12 @@ static unsigned long pages_hinted(struct fake_host *host)
 
 static unsigned long nr_lent(struct fake_host *host)
 {
-	return READ_ONCE(host->bd->hinting.nr_lent);
+	return READ_ONCE(host->bd->hints.nr_lent);
 }
 
 static unsigned long shrink_count(struct fake_host *host)
 {
-	struct shrinker *shrinker = host->bd->hinting.shrinker;
+	struct shrinker *shrinker = host->bd->hints.shrinker;
 	struct shrink_control sc = {};
 
 	return shrinker->count_objects(shrinker, &sc);
@@ -122,7 +122,7 @@ static unsigned long shrink_count(struct fake_host *host)
 
 static unsigned long shrink_scan(struct fake_host *host, unsigned long nr)
 {
-	struct shrinker *shrinker = host->bd->hinting.shrinker;
+	struct shrinker *shrinker = host->bd->hints.shrinker;
 	struct shrink_control sc = { .nr_to_scan = nr };
 
 	return shrinker->scan_objects(shrinker, &sc);
@@ -401,7 +401,7 @@ static void hints_not_offered(struct kunit *test)
 
 	fake_host_set_command(host, 7);
 	KUNIT_EXPECT_NULL(test, host->queues[FAKE_HINTING].vq);
-	KUNIT_EXPECT_NULL(test, host->bd->hinting.shrinker);
+	KUNIT_EXPECT_NULL(test, host->bd->hints.shrinker);
 	fake_host_reach(host, 100);
 }
 
@@ -692,7 +692,7 @@ static void hints_notified_in_vain(struct kunit *test)
 	fake_host_await(host, nr_commands(host, VIRTIO_BALLOON_CMD_ID_STOP));
 	flush_delayed_work(&host->bd->hinting.work);
 	KUNIT_EXPECT_EQ(test, host->misses, 0);
-	KUNIT_EXPECT_FALSE(test, host->bd->broken);
+	KUNIT_EXPECT_FALSE(test, test_bit(BALLOON_BROKEN, &host->bd->flags));
 }
 
 static struct kunit_case hinting_cases[] = {

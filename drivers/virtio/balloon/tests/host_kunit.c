@@ -43,8 +43,8 @@ static void expect_all_back(struct fake_host *host)
 
 	fake_host_await(host, READ_ONCE(host->bd->recovery.down) &&
 			fake_host_asleep(host));
-	KUNIT_EXPECT_EQ(test, host->bd->state, BALLOON_RECOVERING);
-	KUNIT_EXPECT_EQ(test, balloon_held(host->bd), 0);
+	KUNIT_EXPECT_EQ(test, host->bd->config.state, BALLOON_RECOVERING);
+	KUNIT_EXPECT_EQ(test, balloon_refs(&host->bd->ledger), 0);
 	KUNIT_EXPECT_EQ(test, balloon_trial_size(host->bd), 0);
 	KUNIT_EXPECT_EQ(test, totalram_pages(), host->managed);
 	KUNIT_EXPECT_EQ(test, host->nr_inflated, 0);
@@ -54,7 +54,7 @@ static void expect_all_back(struct fake_host *host)
 static bool host_is_dead(struct fake_host *host)
 {
 	return fake_host_asleep(host) &&
-	       READ_ONCE(host->bd->state) == BALLOON_DEAD;
+	       READ_ONCE(host->bd->config.state) == BALLOON_DEAD;
 }
 
 static void break_once(struct fake_host *host, unsigned int order)
@@ -144,9 +144,9 @@ static void host_breaks_with_page_isolated(struct kunit *test)
 	fake_host_reach(host, 1000);
 	fake_host_isolate(host);
 	fake_host_needs_reset(host);
-	fake_host_await(host, balloon_held(host->bd) == 1 &&
+	fake_host_await(host, balloon_refs(&host->bd->ledger) == 1 &&
 			fake_host_asleep(host));
-	KUNIT_EXPECT_EQ(test, host->bd->state, BALLOON_RECOVERING);
+	KUNIT_EXPECT_EQ(test, host->bd->config.state, BALLOON_RECOVERING);
 	KUNIT_EXPECT_EQ(test, totalram_pages(), host->managed - 1);
 	KUNIT_EXPECT_FALSE(test, host->status & VIRTIO_CONFIG_S_DRIVER_OK);
 	putback_movable_pages(&host->isolated);
@@ -176,7 +176,7 @@ static void host_breaks_while_migrating(struct kunit *test)
 	fake_host_isolate(host);
 	host->find_vqs_err = -EIO;
 	fake_host_needs_reset(host);
-	fake_host_await(host, balloon_held(host->bd) == 1 &&
+	fake_host_await(host, balloon_refs(&host->bd->ledger) == 1 &&
 			fake_host_asleep(host));
 	KUNIT_EXPECT_GT(test, migrate_on_broken(host), 0);
 	putback_movable_pages(&host->isolated);
@@ -190,12 +190,12 @@ static void host_breaks_while_migrating(struct kunit *test)
 static void host_breaks_when_out_of_memory(struct kunit *test)
 {
 	struct fake_host *host = fake_host_start(test, 0);
-	struct notifier_block *nb = &host->bd->restraint.oom_notifier;
+	struct notifier_block *nb = &host->bd->oom.notifier;
 	unsigned long freed = 0;
 
 	fake_host_reach(host, 1000);
 	host->find_vqs_err = -EIO;
-	WRITE_ONCE(host->bd->broken, true);
+	set_bit(BALLOON_BROKEN, &host->bd->flags);
 	nb->notifier_call(nb, 0, &freed);
 	KUNIT_EXPECT_EQ(test, freed, 1000);
 	expect_all_back(host);
@@ -259,7 +259,7 @@ static void host_is_deaf(struct kunit *test)
 	fake_host_set_target(host, 1000);
 	until = jiffies + 60 * HZ;
 	fake_host_await(host, time_after(jiffies, until - HZ));
-	KUNIT_EXPECT_EQ(test, host->bd->state, BALLOON_RECOVERING);
+	KUNIT_EXPECT_EQ(test, host->bd->config.state, BALLOON_RECOVERING);
 	KUNIT_EXPECT_GT(test, host->nr_resets, 6);
 	KUNIT_EXPECT_LT(test, host->nr_resets, 30);
 	KUNIT_EXPECT_TRUE(test, host->bd->recovery.told);
@@ -369,7 +369,7 @@ static void expect_death(struct fake_host *host)
 	struct kunit *test = host->test;
 
 	fake_host_await(host, host_is_dead(host));
-	KUNIT_EXPECT_EQ(test, balloon_held(host->bd), 0);
+	KUNIT_EXPECT_EQ(test, balloon_refs(&host->bd->ledger), 0);
 	KUNIT_EXPECT_EQ(test, totalram_pages(), host->managed);
 	fake_host_check(host);
 	fake_host_set_target(host, 600);
@@ -386,10 +386,10 @@ static void host_is_pulled_out(struct kunit *test)
 	virtio_config_changed(&host->vdev);
 	fake_host_await(host, host_is_dead(host));
 	KUNIT_EXPECT_EQ(test, host->nr_resets, 1);
-	KUNIT_EXPECT_EQ(test, balloon_held(host->bd), 0);
+	KUNIT_EXPECT_EQ(test, balloon_refs(&host->bd->ledger), 0);
 	/* It would be in order for the core to find it with a status. */
 	host->pulled = false;
-	host->bd->was_reset = false;
+	clear_bit(BALLOON_WAS_RESET, &host->bd->flags);
 	unplug_at_once(host);
 }
 
@@ -432,7 +432,7 @@ static void host_is_silent(struct kunit *test, enum fake_queue_index queue)
 	fake_host_set_target(host, queue == FAKE_INFLATE ? 5000 : 100);
 	schedule_timeout_uninterruptible(until - jiffies);
 	KUNIT_EXPECT_EQ(test, host->nr_resets, 1);
-	KUNIT_EXPECT_EQ(test, host->bd->state, queue == FAKE_INFLATE ?
+	KUNIT_EXPECT_EQ(test, host->bd->config.state, queue == FAKE_INFLATE ?
 			BALLOON_INFLATING : BALLOON_DEFLATING);
 	fake_host_answer_all(host);
 	fake_host_await(host, fake_host_arrived(host, queue == FAKE_INFLATE ?
@@ -459,7 +459,7 @@ static void host_is_slow(struct kunit *test)
 	host->holds[FAKE_INFLATE] = true;
 	fake_host_set_target(host, 100);
 	fake_host_await(host, time_after(jiffies, until));
-	KUNIT_EXPECT_EQ(test, host->bd->state, BALLOON_INFLATING);
+	KUNIT_EXPECT_EQ(test, host->bd->config.state, BALLOON_INFLATING);
 	KUNIT_EXPECT_EQ(test, fake_host_actual(host), 0);
 	fake_host_answer_all(host);
 	fake_host_await(host, fake_host_arrived(host, 100));
@@ -547,7 +547,7 @@ static void host_drops_large_messages(struct kunit *test)
 	host->drops_above = FIRECRACKER_MAX;
 	fake_host_reach(host, MANY);
 	KUNIT_EXPECT_EQ(test, host->nr_canaries, 1);
-	KUNIT_EXPECT_EQ(test, balloon_held(host->bd), MANY + 1);
+	KUNIT_EXPECT_EQ(test, balloon_refs(&host->bd->ledger), MANY + 1);
 	KUNIT_EXPECT_EQ(test,
 			balloon_state_pages(host->bd, BALLOON_PAGE_IN_FLIGHT),
 			1);
@@ -556,7 +556,7 @@ static void host_drops_large_messages(struct kunit *test)
 	fake_host_reach(host, MANY);
 	fake_host_reach(host, 0);
 	KUNIT_EXPECT_EQ(test, host->nr_canaries, 1);
-	KUNIT_EXPECT_EQ(test, balloon_held(host->bd), 1);
+	KUNIT_EXPECT_EQ(test, balloon_refs(&host->bd->ledger), 1);
 	unplug_at_once(host);
 	KUNIT_EXPECT_EQ(test, host->nr_inflated_at_reset, 0);
 }
@@ -679,8 +679,8 @@ static void host_has_two_devices(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, fake_host_actual(one), 1000);
 	one->find_vqs_err = -EIO;
 	virtio_break_device(&one->vdev);
-	fake_host_await(one, READ_ONCE(one->bd->state) == BALLOON_RECOVERING &&
-			!balloon_held(one->bd));
+	fake_host_await(one, READ_ONCE(one->bd->config.state) == BALLOON_RECOVERING &&
+			!balloon_refs(&one->bd->ledger));
 	fake_host_unplug(one);
 
 	fake_host_reach(two, 5000);

@@ -122,7 +122,7 @@ static void inflate_unacked_is_not_released(struct kunit *test)
 	fake_host_await(host, fake_host_unanswered(host, FAKE_INFLATE) == 1 &&
 			fake_host_asleep(host));
 	fake_host_set_target(host, 0);
-	fake_host_await(host, bd->target == 0 && fake_host_asleep(host));
+	fake_host_await(host, bd->config.target == 0 && fake_host_asleep(host));
 
 	fake_host_look(host);
 	KUNIT_EXPECT_EQ(test, host->queues[FAKE_DEFLATE].nr_messages, 0);
@@ -181,11 +181,11 @@ static void inflate_waits_for_deflates(struct kunit *test)
 	fake_host_reach(host, 300);
 	host->holds[FAKE_DEFLATE] = true;
 	fake_host_set_target(host, 100);
-	fake_host_await(host, balloon_size(host->bd) == 100 &&
+	fake_host_await(host, balloon_size(&host->bd->ledger) == 100 &&
 			fake_host_asleep(host));
 
 	fake_host_set_target(host, 200);
-	fake_host_await(host, balloon_size(host->bd) == 200 &&
+	fake_host_await(host, balloon_size(&host->bd->ledger) == 200 &&
 			fake_host_asleep(host) &&
 			fake_host_actual(host) == 100);
 	fake_host_look(host);
@@ -224,7 +224,7 @@ static void deflate_must_tell_host_keeps_pages(struct kunit *test)
 	fake_host_check(host);
 
 	fake_host_answer_all(host);
-	fake_host_await(host, fake_host_arrived(host, 0) && !balloon_held(bd));
+	fake_host_await(host, fake_host_arrived(host, 0) && !balloon_refs(&bd->ledger));
 	KUNIT_EXPECT_EQ(test, totalram_pages(), managed);
 }
 
@@ -241,7 +241,7 @@ static void deflate_releases_at_once(struct kunit *test)
 	fake_host_await(host, fake_host_unanswered(host, FAKE_DEFLATE) == 1 &&
 			fake_host_asleep(host));
 
-	KUNIT_EXPECT_EQ(test, balloon_held(host->bd), 0);
+	KUNIT_EXPECT_EQ(test, balloon_refs(&host->bd->ledger), 0);
 	KUNIT_EXPECT_EQ(test, totalram_pages(), managed);
 	message = fake_host_last(host, FAKE_DEFLATE);
 	for (i = 0; i < message->nr; i++)
@@ -262,7 +262,7 @@ static void inflate_reports_what_is_acked(struct kunit *test)
 	fake_host_await(host, fake_host_unanswered(host, FAKE_INFLATE) == 2 &&
 			fake_host_asleep(host));
 	KUNIT_EXPECT_EQ(test, fake_host_actual(host), 0);
-	KUNIT_EXPECT_EQ(test, balloon_size(host->bd), 400);
+	KUNIT_EXPECT_EQ(test, balloon_size(&host->bd->ledger), 400);
 
 	KUNIT_EXPECT_TRUE(test, fake_host_answer(host, FAKE_INFLATE));
 	fake_host_await(host, fake_host_actual(host) == 256);
@@ -360,11 +360,11 @@ static void inflate_counts_canary_once_acked(struct kunit *test)
 	fake_host_await(host, fake_host_unanswered(host, FAKE_INFLATE) > 1 &&
 			fake_host_asleep(host));
 	KUNIT_EXPECT_EQ(test, host->nr_canaries, 1);
-	KUNIT_EXPECT_EQ(test, balloon_held(bd), balloon_size(bd) + 1);
+	KUNIT_EXPECT_EQ(test, balloon_refs(&bd->ledger), balloon_size(&bd->ledger) + 1);
 
 	fake_host_answer_all(host);
 	fake_host_await(host, fake_host_arrived(host, 3000));
-	KUNIT_EXPECT_EQ(test, balloon_held(bd), 3000);
+	KUNIT_EXPECT_EQ(test, balloon_refs(&bd->ledger), 3000);
 	KUNIT_EXPECT_EQ(test, host->nr_canaries, 1);
 }
 
@@ -394,7 +394,7 @@ static void inflate_through_small_ring(struct kunit *test)
 	KUNIT_ASSERT_TRUE(test, fake_host_plug(host));
 	host->holds[FAKE_INFLATE] = true;
 	fake_host_set_target(host, 3000);
-	fake_host_await(host, balloon_size(host->bd) > 512 &&
+	fake_host_await(host, balloon_size(&host->bd->ledger) > 512 &&
 			fake_host_asleep(host));
 	KUNIT_EXPECT_EQ(test, fake_host_unanswered(host, FAKE_INFLATE), 1);
 	fake_host_check(host);

@@ -17,6 +17,7 @@
 #include <linux/sysfs.h>
 #include <linux/virtio_ring.h>
 
+#include "../sysfs.h"
 #include "fake_host.h"
 
 #define MUST_TELL_HOST	BIT_ULL(VIRTIO_BALLOON_F_MUST_TELL_HOST)
@@ -205,7 +206,7 @@ static void remove_with_private_pages(struct kunit *test)
 	fake_host_reach(host, 300);
 	host->holds[FAKE_DEFLATE] = true;
 	fake_host_set_target(host, 100);
-	fake_host_await(host, balloon_size(host->bd) == 100 &&
+	fake_host_await(host, balloon_size(&host->bd->ledger) == 100 &&
 			fake_host_asleep(host));
 	fake_host_set_target(host, 900);
 	fake_host_await(host, balloon_state_pages(host->bd,
@@ -232,16 +233,16 @@ static void thread_sleeps_while_dying(struct kunit *test)
 	fake_host_set_target(host, 100);
 	fake_host_await(host, fake_host_unanswered(host, FAKE_INFLATE) == 1 &&
 			fake_host_asleep(host));
-	ran = bd->thread->se.sum_exec_runtime;
-	WRITE_ONCE(bd->dying, true);
+	ran = bd->thread.task->se.sum_exec_runtime;
+	set_bit(BALLOON_DYING, &bd->flags);
 	KUNIT_EXPECT_TRUE(test, fake_host_answer(host, FAKE_INFLATE));
 	balloon_event(bd);
 	msleep(50);
-	KUNIT_EXPECT_LT(test, bd->thread->se.sum_exec_runtime - ran,
+	KUNIT_EXPECT_LT(test, bd->thread.task->se.sum_exec_runtime - ran,
 			10 * NSEC_PER_MSEC);
 	KUNIT_EXPECT_TRUE(test, fake_host_asleep(host));
 
-	WRITE_ONCE(bd->dying, false);
+	clear_bit(BALLOON_DYING, &bd->flags);
 	balloon_event(bd);
 	fake_host_await(host, fake_host_arrived(host, 100));
 }
@@ -266,7 +267,7 @@ static void shut_down(struct kunit *test, unsigned long from, unsigned long to)
 	KUNIT_EXPECT_LT(test, jiffies - since, HZ / 10);
 	KUNIT_EXPECT_EQ(test, host->nr_resets, 2);
 	KUNIT_EXPECT_EQ(test, host->status, 0);
-	fake_host_await(host, !task_is_running(host->bd->thread));
+	fake_host_await(host, !task_is_running(host->bd->thread.task));
 	inflates = host->queues[FAKE_INFLATE].nr_messages;
 	deflates = host->queues[FAKE_DEFLATE].nr_messages;
 	balloon_event(host->bd);
@@ -405,8 +406,8 @@ static void freeze_thread(struct fake_host *host)
 {
 	static_branch_inc(&freezer_active);
 	pm_nosig_freezing = true;
-	freeze_task(host->bd->thread);
-	fake_host_await(host, frozen(host->bd->thread));
+	freeze_task(host->bd->thread.task);
+	fake_host_await(host, frozen(host->bd->thread.task));
 }
 
 static void thaw_thread(void)
@@ -424,13 +425,13 @@ static void freeze_and_restore(struct kunit *test, u64 features)
 	freeze_thread(host);
 	KUNIT_EXPECT_EQ(test, virtio_device_freeze(&host->vdev), 0);
 	KUNIT_EXPECT_EQ(test, host->nr_inflated_at_reset, 0);
-	KUNIT_EXPECT_EQ(test, balloon_held(host->bd), 0);
+	KUNIT_EXPECT_EQ(test, balloon_refs(&host->bd->ledger), 0);
 	KUNIT_EXPECT_EQ(test, totalram_pages(), managed);
 	KUNIT_EXPECT_NULL(test, host->queues[FAKE_INFLATE].vq);
 	fake_host_check(host);
 
 	KUNIT_EXPECT_EQ(test, virtio_device_restore(&host->vdev), 0);
-	KUNIT_EXPECT_EQ(test, balloon_held(host->bd), 0);
+	KUNIT_EXPECT_EQ(test, balloon_refs(&host->bd->ledger), 0);
 	thaw_thread();
 	fake_host_await(host, fake_host_arrived(host, 2000));
 	KUNIT_EXPECT_EQ(test, host->nr_inflated, 2000 * BALLOON_PER_GUEST_PAGE);
@@ -477,7 +478,7 @@ static void restore_revives_dead_balloon(struct kunit *test)
 	fake_host_reach(host, 500);
 	host->insists = BIT_ULL(VIRTIO_F_ACCESS_PLATFORM);
 	fake_host_needs_reset(host);
-	fake_host_await(host, READ_ONCE(host->bd->state) == BALLOON_DEAD);
+	fake_host_await(host, READ_ONCE(host->bd->config.state) == BALLOON_DEAD);
 	freeze_thread(host);
 	KUNIT_EXPECT_EQ(test, virtio_device_freeze(&host->vdev), 0);
 	host->insists = 0;
@@ -497,7 +498,7 @@ static void restore_without_queues(struct kunit *test)
 	host->find_vqs_err = -ENOENT;
 	KUNIT_EXPECT_EQ(test, virtio_device_restore(&host->vdev), 0);
 	thaw_thread();
-	fake_host_await(host, READ_ONCE(host->bd->state) == BALLOON_RECOVERING &&
+	fake_host_await(host, READ_ONCE(host->bd->config.state) == BALLOON_RECOVERING &&
 			fake_host_asleep(host));
 	host->find_vqs_err = 0;
 	fake_host_await(host, fake_host_recovered(host, 1, 500));
@@ -560,7 +561,7 @@ static void sysfs_shows_sizes(struct kunit *test)
 
 	host->holds[FAKE_INFLATE] = true;
 	fake_host_set_target(host, 500);
-	fake_host_await(host, balloon_size(host->bd) == 500 &&
+	fake_host_await(host, balloon_size(&host->bd->ledger) == 500 &&
 			fake_host_asleep(host));
 	expect_kib(host, "target_kib", 500);
 	expect_kib(host, "actual_kib", 300);
@@ -593,18 +594,18 @@ static void sysfs_shows_states(struct kunit *test)
 
 	host->spare = 0;
 	fake_host_set_target(host, 500);
-	fake_host_await(host, READ_ONCE(host->bd->state) == BALLOON_HOLDING);
+	fake_host_await(host, READ_ONCE(host->bd->config.state) == BALLOON_HOLDING);
 	expect_file(host, "state", "holding\n");
 	expect_file(host, "hold_reason", "allocation\n");
 	expect_file(host, "retry_delay_ms", "100\n");
 
 	host->find_vqs_err = -EIO;
 	fake_host_needs_reset(host);
-	fake_host_await(host, READ_ONCE(host->bd->state) == BALLOON_RECOVERING);
+	fake_host_await(host, READ_ONCE(host->bd->config.state) == BALLOON_RECOVERING);
 	expect_file(host, "state", "recovering\n");
 	expect_file(host, "hold_reason", "none\n");
 	host->pulled = true;
-	fake_host_await(host, READ_ONCE(host->bd->state) == BALLOON_DEAD);
+	fake_host_await(host, READ_ONCE(host->bd->config.state) == BALLOON_DEAD);
 	expect_file(host, "state", "dead\n");
 	host->pulled = false;
 }

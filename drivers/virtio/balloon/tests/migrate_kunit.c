@@ -44,7 +44,7 @@ static int migrate(struct fake_host *host)
 static int call_migrate_hook(struct fake_host *host, struct page *dst,
 			     struct page *src)
 {
-	struct address_space *mapping = &host->bd->bm.mapping;
+	struct address_space *mapping = &host->bd->ledger.bm.mapping;
 	int err;
 
 	lock_page(src);
@@ -74,14 +74,14 @@ static void migrate_replaces_page(struct kunit *test, u64 features)
 	fake_host_reach(host, 10);
 	managed = totalram_pages();
 	old = fake_host_isolate(host);
-	KUNIT_EXPECT_EQ(test, bd->bm.nr_isolated, 1);
-	KUNIT_EXPECT_EQ(test, balloon_size(bd), 10);
-	KUNIT_EXPECT_EQ(test, balloon_actual(bd), 10);
+	KUNIT_EXPECT_EQ(test, bd->ledger.bm.nr_isolated, 1);
+	KUNIT_EXPECT_EQ(test, balloon_size(&bd->ledger), 10);
+	KUNIT_EXPECT_EQ(test, balloon_actual(&bd->ledger), 10);
 	fake_host_check(host);
 
 	KUNIT_EXPECT_EQ(test, migrate(host), 0);
 	KUNIT_EXPECT_TRUE(test, list_empty(&host->isolated));
-	KUNIT_EXPECT_EQ(test, bd->bm.nr_isolated, 0);
+	KUNIT_EXPECT_EQ(test, bd->ledger.bm.nr_isolated, 0);
 	KUNIT_EXPECT_EQ(test, nr_migrated(), migrated + 1);
 	KUNIT_EXPECT_FALSE(test, PageOffline(old));
 	fake_host_check(host);
@@ -278,7 +278,7 @@ static void migrate_moves_many_pages(struct kunit *test)
 
 	fake_host_reach(host, 1000);
 	isolate_many(host, 900);
-	KUNIT_EXPECT_EQ(test, host->bd->bm.nr_isolated, 900);
+	KUNIT_EXPECT_EQ(test, host->bd->ledger.bm.nr_isolated, 900);
 	do {
 		left = migrate(host);
 		KUNIT_ASSERT_GE(test, left, 0);
@@ -287,7 +287,7 @@ static void migrate_moves_many_pages(struct kunit *test)
 	} while (left);
 	fake_host_await(host, fake_host_arrived(host, 1000));
 	KUNIT_EXPECT_EQ(test, host->nr_inflated, 1000 * BALLOON_PER_GUEST_PAGE);
-	KUNIT_EXPECT_EQ(test, balloon_held(host->bd), 1000);
+	KUNIT_EXPECT_EQ(test, balloon_refs(&host->bd->ledger), 1000);
 	fake_host_check(host);
 }
 
@@ -309,8 +309,8 @@ static void migrate_putback_returns_page(struct kunit *test)
 
 	putback_movable_pages(&host->isolated);
 	KUNIT_EXPECT_EQ(test, kref_read(&bd->kref), references);
-	KUNIT_EXPECT_EQ(test, bd->bm.nr_isolated, 0);
-	KUNIT_EXPECT_EQ(test, bd->bm.nr_resident, 3);
+	KUNIT_EXPECT_EQ(test, bd->ledger.bm.nr_isolated, 0);
+	KUNIT_EXPECT_EQ(test, bd->ledger.bm.nr_resident, 3);
 	KUNIT_EXPECT_EQ(test, host->queues[FAKE_DEFLATE].nr_messages, messages);
 	fake_host_check(host);
 
@@ -605,7 +605,7 @@ static void migrate_does_not_wait_for_batch(struct kunit *test)
 	/* The one that it opened in vain makes no message. */
 	balloon_event(bd);
 	fake_host_await(host, fake_host_asleep(host));
-	KUNIT_EXPECT_EQ(test, bd->nr_free_batches, 1);
+	KUNIT_EXPECT_EQ(test, bd->pool.nr_free, 1);
 
 	give_batches(bd, &batches);
 	KUNIT_EXPECT_EQ(test, migrate(host), 0);
@@ -693,9 +693,9 @@ static void migrate_refuses_dying_balloon(struct kunit *test)
 
 	fake_host_reach(host, 5);
 	page = fake_host_isolate(host);
-	WRITE_ONCE(host->bd->dying, true);
+	set_bit(BALLOON_DYING, &host->bd->flags);
 	expect_hook_refuses(host, page, -EBUSY);
-	WRITE_ONCE(host->bd->dying, false);
+	clear_bit(BALLOON_DYING, &host->bd->flags);
 	putback_movable_pages(&host->isolated);
 }
 
@@ -725,9 +725,9 @@ static void deflate_waits_for_isolated_page(struct kunit *test)
 	fake_host_reach(host, 3);
 	fake_host_isolate(host);
 	fake_host_set_target(host, 0);
-	fake_host_await(host, balloon_size(bd) == 1 && fake_host_asleep(host));
-	KUNIT_EXPECT_EQ(test, READ_ONCE(bd->state), BALLOON_DEFLATING);
-	KUNIT_EXPECT_EQ(test, bd->bm.nr_isolated, 1);
+	fake_host_await(host, balloon_size(&bd->ledger) == 1 && fake_host_asleep(host));
+	KUNIT_EXPECT_EQ(test, READ_ONCE(bd->config.state), BALLOON_DEFLATING);
+	KUNIT_EXPECT_EQ(test, bd->ledger.bm.nr_isolated, 1);
 	fake_host_check(host);
 
 	since = jiffies;
@@ -745,12 +745,12 @@ static void deflate_waits_for_migrated_page(struct kunit *test)
 	fake_host_reach(host, 3);
 	fake_host_isolate(host);
 	fake_host_set_target(host, 0);
-	fake_host_await(host, balloon_size(host->bd) == 1 &&
+	fake_host_await(host, balloon_size(&host->bd->ledger) == 1 &&
 			fake_host_asleep(host));
 	since = jiffies;
 	KUNIT_EXPECT_EQ(test, migrate(host), 0);
 	fake_host_await(host, fake_host_arrived(host, 0) &&
-			!balloon_held(host->bd));
+			!balloon_refs(&host->bd->ledger));
 	KUNIT_EXPECT_LT(test, jiffies - since, BALLOON_LOOK_AGAIN / 2);
 	KUNIT_EXPECT_EQ(test, host->nr_inflated, 0);
 }
@@ -764,9 +764,9 @@ static void deflate_passes_over_locked_page(struct kunit *test)
 	struct page *page;
 
 	fake_host_reach(host, 20);
-	spin_lock(&bd->bm.pages_lock);
-	page = list_last_entry(&bd->bm.pages, struct page, lru);
-	spin_unlock(&bd->bm.pages_lock);
+	spin_lock(&bd->ledger.bm.pages_lock);
+	page = list_last_entry(&bd->ledger.bm.pages, struct page, lru);
+	spin_unlock(&bd->ledger.bm.pages_lock);
 
 	lock_page(page);
 	fake_host_reach(host, 1);
@@ -774,7 +774,7 @@ static void deflate_passes_over_locked_page(struct kunit *test)
 
 	fake_host_set_target(host, 0);
 	fake_host_await(host, fake_host_waits_for_page(host));
-	KUNIT_EXPECT_EQ(test, balloon_size(bd), 1);
+	KUNIT_EXPECT_EQ(test, balloon_size(&bd->ledger), 1);
 	since = jiffies;
 	unlock_page(page);
 	fake_host_await(host, fake_host_arrived(host, 0));
@@ -792,7 +792,7 @@ static void deflate_loses_locked_page_to_isolation(struct kunit *test)
 	page = balloon_resident_page(bd);
 	lock_page(page);
 	fake_host_set_target(host, 0);
-	fake_host_await(host, bd->target == 0 && fake_host_waits_for_page(host));
+	fake_host_await(host, bd->config.target == 0 && fake_host_waits_for_page(host));
 
 	/* What isolate_movable_page() does with the lock that we have. */
 	get_page(page);
@@ -802,7 +802,7 @@ static void deflate_loses_locked_page_to_isolation(struct kunit *test)
 	unlock_page(page);
 	list_add(&page->lru, &host->isolated);
 	fake_host_await(host, fake_host_asleep(host));
-	KUNIT_EXPECT_EQ(test, balloon_size(bd), 1);
+	KUNIT_EXPECT_EQ(test, balloon_size(&bd->ledger), 1);
 	fake_host_check(host);
 
 	putback_movable_pages(&host->isolated);
@@ -830,11 +830,11 @@ static void migrate_settles_locked_page(struct kunit *test)
 	page = fake_message_page(message, BALLOON_PER_GUEST_PAGE);
 	lock_page(page);
 	KUNIT_EXPECT_TRUE(test, fake_host_answer(host, FAKE_INFLATE));
-	fake_host_await(host, host->bd->bm.nr_resident == 99);
+	fake_host_await(host, host->bd->ledger.bm.nr_resident == 99);
 	KUNIT_EXPECT_FALSE(test, PageOffline(page));
 	fake_host_check(host);
 	unlock_page(page);
-	fake_host_await(host, host->bd->bm.nr_resident == 100);
+	fake_host_await(host, host->bd->ledger.bm.nr_resident == 100);
 	fake_host_check(host);
 }
 
@@ -860,7 +860,7 @@ static void remover_start(struct remover *remover, struct fake_host *host)
 	init_completion(&remover->done);
 	task = kthread_run(remover_thread, remover, "remover");
 	KUNIT_ASSERT_FALSE(host->test, IS_ERR(task));
-	fake_host_await(host, READ_ONCE(host->bd->bm.closed) &&
+	fake_host_await(host, READ_ONCE(host->bd->ledger.bm.closed) &&
 			!task_is_running(task));
 }
 
@@ -950,7 +950,7 @@ static void random_step(struct fake_host *host, struct rnd_state *rnd)
 		break;
 	case 2:
 	case 3:
-		if (bd->bm.nr_resident)
+		if (bd->ledger.bm.nr_resident)
 			fake_host_isolate(host);
 		break;
 	case 4:

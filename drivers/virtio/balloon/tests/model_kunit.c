@@ -61,8 +61,8 @@ static struct today *to_today(struct balloon_device *bd)
 /* The host answers at once: what it has is resident. */
 static void today_holds(struct today *today, long pages)
 {
-	today->bd.bm.nr_resident += pages;
-	today->bd.nr_held += pages;
+	today->bd.ledger.bm.nr_resident += pages;
+	today->bd.ledger.nr_refs += pages;
 }
 
 static int today_inflate(struct balloon_device *bd, unsigned long want,
@@ -89,7 +89,7 @@ static int today_deflate(struct balloon_device *bd, unsigned long want,
 {
 	struct today *today = to_today(bd);
 
-	*given = min3(want, 1024UL, balloon_size(bd));
+	*given = min3(want, 1024UL, balloon_size(&bd->ledger));
 	today_holds(today, -(long)*given);
 	model_guest_give(today->guest, *given);
 	today->busy_until += *given * MODEL_HOST_NS;
@@ -157,7 +157,7 @@ static void today_signals_read(struct balloon_device *bd,
 			    model_guest_count(guest, MODEL_REFAULT_FILE),
 		.swapped = guest->swapped_out,
 		.free = model_guest_free(guest),
-		.taken = balloon_size(bd) + balloon_trial_size(bd),
+		.taken = balloon_size(&bd->ledger) + balloon_trial_size(bd),
 	};
 }
 
@@ -168,10 +168,10 @@ static void today_pass(struct today *today)
 	long timeout;
 
 	/* The log is for others. */
-	bd->told_holding = balloon_size(bd) != bd->target;
-	if (xchg(&bd->gave_at_oom, false)) {
+	bd->thread.told_holding = balloon_size(&bd->ledger) != bd->config.target;
+	if (test_and_clear_bit(BALLOON_GAVE_AT_OOM, &bd->flags)) {
 		balloon_trial_end(bd);
-		balloon_hold_off(bd, BALLOON_HOLD_STALL);
+		balloon_pause(bd, BALLOON_HOLD_STALL);
 	}
 	timeout = balloon_step(bd, false);
 	timeout = min(timeout, balloon_look_at_guest_in(bd));
@@ -187,9 +187,9 @@ static void today_run(struct model_guest *guest)
 
 	while (time_before(jiffies, now))
 		schedule_timeout_uninterruptible(now - jiffies);
-	if (bd->target != guest->driver->target) {
-		bd->target = guest->driver->target;
-		bd->retry_delay_ms = 0;
+	if (bd->config.target != guest->driver->target) {
+		bd->config.target = guest->driver->target;
+		bd->thread.retry_delay_ms = 0;
 		today->event = true;
 	}
 	while (today->busy_until < guest->now &&
@@ -200,7 +200,7 @@ static void today_run(struct model_guest *guest)
 		today->event = false;
 		today_pass(today);
 	}
-	guest->driver->size = balloon_size(bd);
+	guest->driver->size = balloon_size(&bd->ledger);
 }
 
 static u32 today_oom(struct model_guest *guest)
@@ -210,13 +210,13 @@ static u32 today_oom(struct model_guest *guest)
 	unsigned long given = balloon_trial_size(bd);
 
 	if (given) {
-		balloon_trial_missed(bd);
-		balloon_missed(bd);
+		balloon_trial_refaulted(bd);
+		balloon_note_refault(bd);
 	} else if (bd->deflates_on_oom) {
-		given = min(16UL << (20 - PAGE_SHIFT), balloon_size(bd));
+		given = min(16UL << (20 - PAGE_SHIFT), balloon_size(&bd->ledger));
 		today_holds(today, -(long)given);
 		model_guest_give(guest, given);
-		bd->gave_at_oom = true;
+		set_bit(BALLOON_GAVE_AT_OOM, &bd->flags);
 	}
 	today->event = true;
 	return given;
@@ -227,7 +227,7 @@ static void today_reclaims(struct model_guest *guest)
 	struct today *today = guest->driver->private;
 	struct balloon_device *bd = &today->bd;
 
-	if (bd->deflates_on_oom && balloon_size(bd) &&
+	if (bd->deflates_on_oom && balloon_size(&bd->ledger) &&
 	    !bd->restraint.reclaims) {
 		bd->restraint.reclaims = true;
 		today->event = true;
@@ -245,10 +245,8 @@ static struct today *today_create(struct kunit *test,
 	bd->vdev = &today->vdev;
 	bd->deflates_on_oom = row->deflates_on_oom;
 	init_waitqueue_head(&bd->wait);
-	spin_lock_init(&bd->hinting.lock);
-	INIT_LIST_HEAD(&bd->hinting.blocks);
-	INIT_LIST_HEAD(&bd->hinting.in_flight);
-	balloon_mapping_init(&bd->bm, &balloon_mapping_ops);
+	balloon_hints_init(&bd->hints);
+	balloon_mapping_init(&bd->ledger.bm, &balloon_mapping_ops);
 	balloon_trial_init(bd);
 	bd->restraint.floor =
 		balloon_default_floor((unsigned long)row->mib <<

@@ -19,7 +19,7 @@
 /* What the out-of-memory killer does first. Returns guest pages. */
 static unsigned long run_out_of_memory(struct fake_host *host)
 {
-	struct notifier_block *nb = &host->bd->restraint.oom_notifier;
+	struct notifier_block *nb = &host->bd->oom.notifier;
 	unsigned long freed = 0;
 
 	KUNIT_ASSERT_NOT_NULL(host->test, nb->notifier_call);
@@ -34,10 +34,10 @@ static void oom_gives_pages_back(struct kunit *test)
 	unsigned long held, target = PAGES_PER_OOM + 1000;
 
 	fake_host_reach(host, target);
-	held = balloon_held(host->bd);
+	held = balloon_refs(&host->bd->ledger);
 	KUNIT_EXPECT_EQ(test, run_out_of_memory(host), PAGES_PER_OOM);
 	/* The caller goes on at once, and finds them free. */
-	KUNIT_EXPECT_EQ(test, balloon_held(host->bd), held - PAGES_PER_OOM);
+	KUNIT_EXPECT_EQ(test, balloon_refs(&host->bd->ledger), held - PAGES_PER_OOM);
 
 	fake_host_await(host, fake_host_actual(host) == 1000 &&
 			fake_host_asleep(host));
@@ -54,10 +54,10 @@ static void oom_stops_inflation_for_a_while(struct kunit *test)
 	got = fake_host_got(host);
 	since = jiffies;
 	KUNIT_EXPECT_EQ(test, run_out_of_memory(host), 500);
-	fake_host_await(host, READ_ONCE(host->bd->state) == BALLOON_HOLDING);
+	fake_host_await(host, READ_ONCE(host->bd->config.state) == BALLOON_HOLDING);
 	fake_host_await(host, fake_host_got(host) != got);
 	KUNIT_EXPECT_GE(test, jiffies - since + 1,
-			msecs_to_jiffies(BALLOON_HOLD_OFF_MIN_MS));
+			msecs_to_jiffies(BALLOON_PAUSE_MIN_MS));
 	fake_host_await(host, fake_host_arrived(host, 500));
 }
 
@@ -76,7 +76,7 @@ static void oom_interrupts_inflation(struct kunit *test)
 	fake_host_reach(host, 500);
 	host->on_alloc = give_at_600;
 	fake_host_set_target(host, 5000);
-	fake_host_await(host, READ_ONCE(host->bd->state) == BALLOON_HOLDING &&
+	fake_host_await(host, READ_ONCE(host->bd->config.state) == BALLOON_HOLDING &&
 			fake_host_asleep(host));
 	KUNIT_EXPECT_LE(test, fake_host_got(host), 601);
 	fake_host_check(host);
@@ -116,7 +116,7 @@ static void oom_does_not_wait_for_locked_replacement(struct kunit *test)
 	page = fake_message_page(fake_host_last(host, FAKE_INFLATE), 0);
 	lock_page(page);
 	KUNIT_EXPECT_TRUE(test, fake_host_answer(host, FAKE_INFLATE));
-	fake_host_await(host, READ_ONCE(host->bd->nr_acked) == 4);
+	fake_host_await(host, READ_ONCE(host->bd->queues.nr_acked) == 4);
 	fake_host_await(host, fake_host_asleep(host));
 
 	since = jiffies;
@@ -153,7 +153,7 @@ static void oom_gives_what_task_can_use(struct kunit *test)
 	xa_for_each(&host->taken, pfn, page)
 		KUNIT_EXPECT_FALSE(test, PageOffline(page) && is_useful(page));
 	KUNIT_EXPECT_EQ(test, run_out_of_memory(host), 0);
-	KUNIT_EXPECT_EQ(test, balloon_size(host->bd), left);
+	KUNIT_EXPECT_EQ(test, balloon_size(&host->bd->ledger), left);
 	host->is_starved = NULL;
 	KUNIT_EXPECT_EQ(test, run_out_of_memory(host), left);
 }
@@ -167,17 +167,17 @@ static void oom_gives_hints_first(struct kunit *test)
 
 	fake_host_reach(host, 500);
 	fake_host_set_command(host, 7);
-	fake_host_await(host, READ_ONCE(host->bd->hinting.nr_lent) &&
-			list_empty(&host->bd->hinting.in_flight));
+	fake_host_await(host, READ_ONCE(host->bd->hints.nr_lent) &&
+			list_empty(&host->bd->hints.in_flight));
 	flush_delayed_work(&host->bd->hinting.work);
-	lent = balloon_hinting_lent(host->bd);
+	lent = balloon_hints_lent(&host->bd->hints);
 	KUNIT_EXPECT_GT(test, lent, 0);
 	KUNIT_EXPECT_GT(test, run_out_of_memory(host), 0);
-	KUNIT_EXPECT_LT(test, balloon_hinting_lent(host->bd), lent);
-	KUNIT_EXPECT_EQ(test, balloon_size(host->bd), 500);
-	while (balloon_hinting_lent(host->bd))
+	KUNIT_EXPECT_LT(test, balloon_hints_lent(&host->bd->hints), lent);
+	KUNIT_EXPECT_EQ(test, balloon_size(&host->bd->ledger), 500);
+	while (balloon_hints_lent(&host->bd->hints))
 		KUNIT_ASSERT_GT(test, run_out_of_memory(host), 0);
-	KUNIT_EXPECT_EQ(test, balloon_size(host->bd), 500);
+	KUNIT_EXPECT_EQ(test, balloon_size(&host->bd->ledger), 500);
 	KUNIT_EXPECT_EQ(test, run_out_of_memory(host), 500);
 }
 
@@ -187,7 +187,7 @@ static void oom_not_offered(struct kunit *test)
 
 	fake_host_reach(host, 500);
 	KUNIT_EXPECT_EQ(test, run_out_of_memory(host), 0);
-	KUNIT_EXPECT_EQ(test, balloon_size(host->bd), 500);
+	KUNIT_EXPECT_EQ(test, balloon_size(&host->bd->ledger), 500);
 }
 
 static void oom_must_tell_host(struct kunit *test)
@@ -197,7 +197,7 @@ static void oom_must_tell_host(struct kunit *test)
 
 	fake_host_reach(host, 500);
 	KUNIT_EXPECT_EQ(test, run_out_of_memory(host), 500);
-	KUNIT_EXPECT_EQ(test, balloon_held(host->bd), 0);
+	KUNIT_EXPECT_EQ(test, balloon_refs(&host->bd->ledger), 0);
 }
 
 /* A host that does not answer is not waited for under oom_lock for ever. */
@@ -212,9 +212,9 @@ static void oom_must_tell_slow_host(struct kunit *test)
 	since = jiffies;
 	run_out_of_memory(host);
 	KUNIT_EXPECT_LE(test, jiffies - since, 2 * HZ);
-	KUNIT_EXPECT_EQ(test, balloon_held(host->bd), 500);
+	KUNIT_EXPECT_EQ(test, balloon_refs(&host->bd->ledger), 500);
 	fake_host_answer_all(host);
-	fake_host_await(host, !balloon_held(host->bd));
+	fake_host_await(host, !balloon_refs(&host->bd->ledger));
 }
 
 static void oom_does_not_wait_for_lock(struct kunit *test)
@@ -273,9 +273,9 @@ static void oom_of_dying_balloon(struct kunit *test)
 	struct fake_host *host = fake_host_start(test, DEFLATE_ON_OOM);
 
 	fake_host_reach(host, 500);
-	WRITE_ONCE(host->bd->dying, true);
+	set_bit(BALLOON_DYING, &host->bd->flags);
 	KUNIT_EXPECT_EQ(test, run_out_of_memory(host), 0);
-	WRITE_ONCE(host->bd->dying, false);
+	clear_bit(BALLOON_DYING, &host->bd->flags);
 }
 
 static void oom_of_dead_balloon(struct kunit *test)
@@ -285,8 +285,8 @@ static void oom_of_dead_balloon(struct kunit *test)
 	fake_host_reach(host, 500);
 	host->insists = BIT_ULL(VIRTIO_F_ACCESS_PLATFORM);
 	fake_host_needs_reset(host);
-	fake_host_await(host, READ_ONCE(host->bd->state) == BALLOON_DEAD);
-	KUNIT_EXPECT_EQ(test, balloon_held(host->bd), 0);
+	fake_host_await(host, READ_ONCE(host->bd->config.state) == BALLOON_DEAD);
+	KUNIT_EXPECT_EQ(test, balloon_refs(&host->bd->ledger), 0);
 	KUNIT_EXPECT_EQ(test, run_out_of_memory(host), 0);
 }
 

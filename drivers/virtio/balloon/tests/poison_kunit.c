@@ -9,6 +9,7 @@
 #include <linux/mm.h>
 #include <linux/poison.h>
 
+#include "../poison.h"
 #include "fake_host.h"
 
 #define HINTING		BIT_ULL(VIRTIO_BALLOON_F_FREE_PAGE_HINT)

@@ -341,11 +341,11 @@ static void report_of_dying_balloon(struct kunit *test)
 	struct fake_host *host = fake_host_start(test, REPORTING);
 	struct report *report = report_create(host);
 
-	WRITE_ONCE(host->bd->dying, true);
+	set_bit(BALLOON_DYING, &host->bd->flags);
 	schedule_work(&report->work);
 	KUNIT_EXPECT_EQ(test, report_end(report), -ENODEV);
 	KUNIT_EXPECT_EQ(test, host->queues[FAKE_REPORTING].nr_messages, 0);
-	WRITE_ONCE(host->bd->dying, false);
+	clear_bit(BALLOON_DYING, &host->bd->flags);
 	fake_host_reach(host, 100);
 }
 
@@ -405,8 +405,8 @@ static void reports_do_not_start(struct kunit *test)
 	KUNIT_EXPECT_LT(test, jiffies - since, BALLOON_LOOK_AGAIN);
 	KUNIT_EXPECT_EQ(test, kref_read(&probed->kref), 1);
 	KUNIT_EXPECT_EQ(test, probed->hinting.posted, 0);
-	KUNIT_EXPECT_EQ(test, probed->hinting.nr_lent, 0);
-	KUNIT_EXPECT_NULL(test, probed->hinting.shrinker);
+	KUNIT_EXPECT_EQ(test, probed->hints.nr_lent, 0);
+	KUNIT_EXPECT_NULL(test, probed->hints.shrinker);
 	balloon_device_put(probed);
 
 	/* Unplugging sees that the first life has left no block behind, too. */

@@ -16,9 +16,9 @@ static bool waits_at(struct fake_host *host, unsigned long guest_pages,
 	struct balloon_device *bd = host->bd;
 
 	return fake_host_asleep(host) &&
-	       READ_ONCE(bd->state) == BALLOON_HOLDING &&
-	       READ_ONCE(bd->retry_delay_ms) == delay_ms &&
-	       balloon_size(bd) == guest_pages &&
+	       READ_ONCE(bd->config.state) == BALLOON_HOLDING &&
+	       READ_ONCE(bd->thread.retry_delay_ms) == delay_ms &&
+	       balloon_size(&bd->ledger) == guest_pages &&
 	       fake_host_actual(host) == guest_pages;
 }
 
@@ -54,7 +54,7 @@ static void retry_keeps_what_was_got(struct kunit *test)
 
 	host->spare = ULONG_MAX;
 	fake_host_await(host, fake_host_arrived(host, 3000));
-	KUNIT_EXPECT_EQ(test, host->bd->retry_delay_ms, 0);
+	KUNIT_EXPECT_EQ(test, host->bd->thread.retry_delay_ms, 0);
 }
 
 /* Only the canary could be had: it is held and is not lost. */
@@ -103,7 +103,7 @@ static void retry_backs_off_to_ten_seconds(struct kunit *test)
 	fake_host_set_target(host, 10);
 	for (rounds = 0; rounds < 12; rounds++) {
 		fake_host_await(host, waits_at(host, 0, delay));
-		bd->retry_at = jiffies;
+		bd->thread.retry_at = jiffies;
 		balloon_event(bd);
 		delay = min(2 * delay, 10000U);
 	}
@@ -178,12 +178,12 @@ static void retry_lower_target_ends_waiting(struct kunit *test)
 	fake_host_set_target(host, 300);
 	fake_host_await(host, waits_at(host, 200, BALLOON_RETRY_MIN_MS));
 	fake_host_reach(host, 200);
-	KUNIT_EXPECT_EQ(test, host->bd->retry_delay_ms, 0);
+	KUNIT_EXPECT_EQ(test, host->bd->thread.retry_delay_ms, 0);
 
 	fake_host_set_target(host, 300);
 	fake_host_await(host, waits_at(host, 200, BALLOON_RETRY_MIN_MS));
 	fake_host_reach(host, 20);
-	KUNIT_EXPECT_EQ(test, host->bd->retry_delay_ms, 0);
+	KUNIT_EXPECT_EQ(test, host->bd->thread.retry_delay_ms, 0);
 }
 
 /* More than there is, more than there can be: approached, and left again. */
@@ -196,7 +196,7 @@ static void retry_target_beyond_memory(struct kunit *test)
 	host->config.num_pages = cpu_to_le32(U32_MAX);
 	virtio_config_changed(&host->vdev);
 	fake_host_await(host, waits_at(host, 2000, BALLOON_RETRY_MIN_MS));
-	KUNIT_EXPECT_EQ(test, host->bd->target, most);
+	KUNIT_EXPECT_EQ(test, host->bd->config.target, most);
 	fake_host_check(host);
 	fake_host_reach(host, 0);
 }

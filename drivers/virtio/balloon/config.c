@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The device's configuration (virtio 1.2, 5.5.4): the target that the host wants,
+ * and actual, the size that the driver reports. Both are little-endian, always.
+ */
+
+#include <linux/virtio_config.h>
+
+#include "config.h"
+#include "device.h"
+#include "virtio_balloon.h"
+
+/**
+ * balloon_target_read - read the target that the host wants
+ * @bd: the balloon
+ *
+ * A device that has given up says so by a change of its configuration, and fails
+ * here.
+ *
+ * Context: the kthread; may sleep.
+ * Return: whether the target is another than before.
+ */
+bool balloon_target_read(struct balloon_device *bd)
+{
+	unsigned long target;
+	u32 num_pages;
+
+	if (!balloon_device_works(bd)) {
+		balloon_device_fail(bd);
+		return false;
+	}
+
+	virtio_cread_le(bd->vdev, struct virtio_balloon_config, num_pages,
+			&num_pages);
+	target = balloon_to_guest_pages(num_pages);
+	if (target == bd->config.target)
+		return false;
+	WRITE_ONCE(bd->config.target, target);
+	return true;
+}
+
+/**
+ * balloon_actual_read - learn what the device was told last
+ * @bd: the balloon
+ *
+ * The device remembers the value that an earlier driver has written, even the
+ * driver of a kernel that crashed.
+ *
+ * Context: probe, restore, or the kthread; may sleep.
+ */
+void balloon_actual_read(struct balloon_device *bd)
+{
+	virtio_cread_le(bd->vdev, struct virtio_balloon_config, actual,
+			&bd->config.actual);
+	bd->config.actual_at = jiffies;
+}
+
+/**
+ * balloon_actual_write - tell the host the balloon's size (virtio 1.2, 5.5.6)
+ * @bd: the balloon
+ * @pages: guest pages
+ *
+ * Context: the kthread, or teardown after it; may sleep.
+ */
+void balloon_actual_write(struct balloon_device *bd, unsigned long pages)
+{
+	u32 actual = guest_to_balloon_pages(pages);
+
+	if (actual == bd->config.actual)
+		return;
+	virtio_cwrite_le(bd->vdev, struct virtio_balloon_config, actual,
+			 &actual);
+	bd->config.actual = actual;
+	bd->config.actual_at = jiffies;
+}

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* The device's configuration: the target, actual; and what becomes of the target. */
+#ifndef _DRIVERS_VIRTIO_BALLOON_CONFIG_H
+#define _DRIVERS_VIRTIO_BALLOON_CONFIG_H
+
+#include <linux/jiffies.h>
+#include <linux/types.h>
+
+struct balloon_device;
+
+enum balloon_state {
+	BALLOON_IDLE,		/* the target is reached */
+	BALLOON_INFLATING,
+	BALLOON_DEFLATING,
+	BALLOON_HOLDING,	/* below the target, see enum balloon_hold */
+	BALLOON_RECOVERING,	/* the device is broken, and is set up again */
+	BALLOON_DEAD,		/* the device cannot be set up again */
+};
+
+/* Why the balloon holds below its target. */
+enum balloon_hold {
+	BALLOON_HOLD_NONE,
+	BALLOON_HOLD_FLOOR,	/* the guest has no more than the floor */
+	BALLOON_HOLD_REFAULT,	/* reclaimed pages refault, or are swapped */
+	BALLOON_HOLD_STALL,	/* allocations wait, reclaim is laborious */
+	BALLOON_HOLD_ALLOCATION,	/* an allocation failed */
+};
+
+/**
+ * struct balloon_config - what the host and the driver tell each other
+ * @target: guest pages that the host wants
+ * @actual: balloon pages last written to the device as `actual`
+ * @actual_at: when, in jiffies
+ * @state: what the balloon does about @target
+ * @hold: why it holds, or did when it last tried; none once it goes on
+ *
+ * The kthread's own; others read single values for display.
+ */
+struct balloon_config {
+	unsigned long target;
+	u32 actual;
+	unsigned long actual_at;
+	enum balloon_state state;
+	enum balloon_hold hold;
+};
+
+bool balloon_target_read(struct balloon_device *bd);
+void balloon_actual_write(struct balloon_device *bd, unsigned long pages);
+void balloon_actual_read(struct balloon_device *bd);
+
+#endif /* _DRIVERS_VIRTIO_BALLOON_CONFIG_H */

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* F_FREE_PAGE_HINT */
+#ifndef _DRIVERS_VIRTIO_BALLOON_HINTING_H
+#define _DRIVERS_VIRTIO_BALLOON_HINTING_H
+
+#include <linux/types.h>
+#include <linux/virtio_types.h>
+#include <linux/workqueue.h>
+
+struct balloon_device;
+struct virtqueue;
+
+enum balloon_hinting_flag {
+	BALLOON_HINTING_CHANGED,	/* the host may have a new command */
+	BALLOON_HINTING_STOPPING,	/* the work is to end */
+};
+
+/**
+ * struct balloon_hinting - the free page hinting queue (virtio 1.2, 5.5.6.6)
+ * @vq: the virtqueue, or NULL if the device has none
+ * @flags: bits of enum balloon_hinting_flag
+ * @work: answers the host; the only one to touch @vq and the members below. Delayed
+ *        while the host is silent
+ * @commands: what the device reads: the id of the command, and the stop
+ * @posted: buffers that the host has not acknowledged
+ * @silent: the host has left them so for too long, and the log says so
+ * @answered: the last command id that was seen, answered or being answered
+ */
+struct balloon_hinting {
+	struct virtqueue *vq;
+	unsigned long flags;
+	struct delayed_work work;
+	__virtio32 *commands;
+	unsigned int posted;
+	bool silent;
+	u32 answered;
+};
+
+int balloon_hinting_alloc(struct balloon_device *bd);
+void balloon_hinting_free(struct balloon_device *bd);
+void balloon_hinting_changed(struct balloon_device *bd);
+int balloon_hinting_start(struct balloon_device *bd);
+void balloon_hinting_stop(struct balloon_device *bd);
+void balloon_hinting_abandon(struct balloon_device *bd);
+
+#endif /* _DRIVERS_VIRTIO_BALLOON_HINTING_H */

@@ -1,0 +1,286 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The out-of-memory notifier: the last reserve before the out-of-memory killer acts.
+ *
+ * It runs under oom_lock, in the task that found no memory. It allocates nothing,
+ * bounds every wait, and only tries balloon_lock.
+ */
+
+#include <linux/cpuset.h>
+#include <linux/mempolicy.h>
+#include <linux/mm.h>
+#include <linux/nodemask.h>
+#include <linux/oom.h>
+#include <linux/vmstat.h>
+#include <kunit/static_stub.h>
+
+#include "batch.h"
+#include "device.h"
+#include "guest.h"
+#include "hints.h"
+#include "ledger.h"
+#include "oom.h"
+#include "pages.h"
+#include "trace.h"
+#include "trial.h"
+#include "virtio_balloon.h"
+
+/* Guest pages that one call of the out-of-memory notifier gives back. */
+#define BALLOON_PAGES_PER_OOM	(16UL << MIB_TO_PAGES_SHIFT)
+/* Called before other notifiers: they free memory in use, a balloon's is not. */
+#define BALLOON_OOM_PRIORITY	80
+
+/* Guest pages that are looked at under pages_lock before it is dropped. */
+#define BALLOON_LOOKS_AT_OOM	4096UL
+
+/* Can the task that runs out of memory have pages of this node? */
+static bool balloon_task_may_use(int nid)
+{
+#ifdef CONFIG_NUMA
+	const struct mempolicy *policy = current->mempolicy;
+
+	if (policy && policy->mode == MPOL_BIND &&
+	    !node_isset(nid, policy->nodes))
+		return false;
+#endif
+	return node_isset(nid, cpuset_current_mems_allowed);
+}
+
+/* An unmovable allocation cannot use the free memory of CMA areas. */
+static bool balloon_zone_is_short(struct zone *zone)
+{
+	return balloon_zone_spare(zone, WMARK_HIGH) <=
+	       zone_page_state(zone, NR_FREE_CMA_PAGES);
+}
+
+static unsigned int balloon_zone_bit(int nid, unsigned int zone)
+{
+	return nid * MAX_NR_ZONES + zone;
+}
+
+/*
+ * The allocation has failed at the high watermark of each zone that it may use. So
+ * it may not use a zone above that, perhaps for a policy of a part of the task's
+ * memory. If all zones are above, the allocation was for a large block.
+ */
+static void balloon_find_starved_zones(struct balloon_oom *oom)
+{
+	unsigned long *starved = oom->starved;
+	struct zone *zone;
+	bool any = false;
+	int nid, i;
+
+	bitmap_zero(starved, MAX_NUMNODES * MAX_NR_ZONES);
+	for_each_online_node(nid) {
+		for (i = 0; i < MAX_NR_ZONES; i++) {
+			zone = &NODE_DATA(nid)->node_zones[i];
+			if (!populated_zone(zone) ||
+			    !balloon_task_may_use(nid) ||
+			    !balloon_zone_is_short(zone))
+				continue;
+			/* A zone that is all reserve does not count. */
+			any |= zone_managed_pages(zone) >
+			       balloon_zone_kept(zone, WMARK_HIGH);
+			__set_bit(balloon_zone_bit(nid, i), starved);
+		}
+	}
+	if (any)
+		return;
+	for_each_online_node(nid)
+		if (balloon_task_may_use(nid))
+			bitmap_set(starved, balloon_zone_bit(nid, 0),
+				   MAX_NR_ZONES);
+}
+
+/**
+ * balloon_zone_is_starved - is this page of use to the task that has no memory?
+ * @bd: the balloon
+ * @page: the page
+ *
+ * Context: the out-of-memory notifier.
+ */
+bool balloon_zone_is_starved(struct balloon_device *bd, const struct page *page)
+{
+	KUNIT_STATIC_STUB_REDIRECT(balloon_zone_is_starved, bd, page);
+
+	return test_bit(balloon_zone_bit(page_to_nid(page), page_zonenum(page)),
+			bd->oom.starved);
+}
+
+static bool balloon_wanted_at_oom(const struct page *page, void *data)
+{
+	return balloon_zone_is_starved(data, page);
+}
+
+/*
+ * Moves up to @max resident pages into @batch, as LEAVING, and names them. Waits for
+ * no page lock, and takes only pages that the task can use. Looks at each page once,
+ * BALLOON_LOOKS_AT_OOM at a time.
+ */
+static void balloon_batch_take_at_oom(struct balloon_device *bd,
+				      struct balloon_batch *batch,
+				      unsigned int max)
+{
+	struct balloon_mapping *bm = &bd->ledger.bm;
+	unsigned long left = READ_ONCE(bm->nr_resident);
+	unsigned long end = jiffies + BALLOON_LOOK_AGAIN;
+	unsigned int nr;
+
+	do {
+		spin_lock(&bm->pages_lock);
+		nr = balloon_mapping_take_wanted(bm, batch->pages, max,
+						 BALLOON_LOOKS_AT_OOM,
+						 balloon_wanted_at_oom, bd);
+		bd->ledger.nr_pages[BALLOON_PAGE_LEAVING] += nr;
+		balloon_counts_unlock(&bd->ledger);
+		left -= min(left, BALLOON_LOOKS_AT_OOM);
+		cond_resched();
+	} while (!nr && left && time_before(jiffies, end));
+	balloon_batch_taken(bd, batch, nr);
+}
+
+/*
+ * The holder of balloon_lock allocates nothing and waits for nothing, so it drops the
+ * lock soon. Still the notifier waits no longer than BALLOON_LOOK_AGAIN.
+ */
+static bool balloon_lock_in_time(struct balloon_device *bd)
+{
+	unsigned long end = jiffies + BALLOON_LOOK_AGAIN;
+
+	while (!mutex_trylock(&bd->balloon_lock)) {
+		if (time_after(jiffies, end))
+			return false;
+		schedule_timeout_uninterruptible(1);
+	}
+	return true;
+}
+
+/* Queues one deflate. Returns its guest pages. */
+static unsigned long balloon_deflate_at_oom(struct balloon_device *bd,
+					    unsigned long want)
+{
+	struct balloon_batch *batch;
+	unsigned long nr;
+
+	batch = balloon_batch_get(bd, 0);
+	if (!batch)
+		return 0;
+
+	nr = min_t(unsigned long, want, balloon_batch_room(batch));
+	balloon_batch_take_at_oom(bd, batch, nr);
+	nr = batch->nr_pages;
+	if (!nr) {
+		balloon_batch_put(bd, batch);
+		return 0;
+	}
+	/* Before they are free: inflation must not take them back. */
+	set_bit(BALLOON_GAVE_AT_OOM, &bd->flags);
+	balloon_deflate_batch(bd, batch);
+	return nr;
+}
+
+/*
+ * A broken device has no claim to the pages: the kthread releases them all. Returns
+ * how many guest pages came back meanwhile.
+ */
+static unsigned long balloon_await_all_back(struct balloon_device *bd)
+{
+	unsigned long before = balloon_refs(&bd->ledger), left;
+
+	wait_event_timeout(bd->wait, !balloon_refs(&bd->ledger) ||
+			   balloon_is_dying(bd), BALLOON_LOOK_AGAIN);
+	left = balloon_refs(&bd->ledger);
+	return before - min(before, left);
+}
+
+/**
+ * balloon_give_at_oom - give pages back because the guest has no others
+ * @bd: the balloon
+ * @want: guest pages
+ *
+ * The deflates are queued, and posted by the kthread. With MUST_TELL_HOST the
+ * pages are the guest's only once the host has acknowledged, which is waited
+ * for a limited time.
+ *
+ * Context: the out-of-memory notifier. Allocates nothing, passes over pages
+ * whose lock is taken.
+ * Return: guest pages given back, or with a host that takes its time about to be.
+ */
+unsigned long balloon_give_at_oom(struct balloon_device *bd, unsigned long want)
+{
+	unsigned long nr, queued = 0;
+
+	if (balloon_is_broken(bd))
+		return balloon_await_all_back(bd);
+	if (!balloon_lock_in_time(bd))
+		return 0;
+	while (queued < want && !balloon_is_dying(bd) &&
+	       !balloon_is_broken(bd)) {
+		nr = balloon_deflate_at_oom(bd, want - queued);
+		if (!nr)
+			break;
+		queued += nr;
+	}
+	mutex_unlock(&bd->balloon_lock);
+	if (!queued)
+		return 0;
+
+	trace_deflate(bd, queued);
+	balloon_event(bd);
+	if (bd->must_tell_host)
+		wait_event_timeout(bd->wait,
+				   !balloon_leaving(&bd->ledger) ||
+					   balloon_is_dying(bd) ||
+					   balloon_is_broken(bd),
+				   BALLOON_LOOK_AGAIN);
+	return queued;
+}
+
+/*
+ * Pages on trial go first: the host does not know of them. Hinted blocks follow,
+ * then the balloon. If the task needs more, mm calls again.
+ */
+static int balloon_oom_notify(struct notifier_block *nb, unsigned long unused,
+			      void *freed)
+{
+	struct balloon_device *bd = container_of(nb, struct balloon_device,
+						 oom.notifier);
+	unsigned long given;
+
+	given = balloon_trial_recall_now(bd);
+	if (!given)
+		given = balloon_hints_give(&bd->hints, BALLOON_PAGES_PER_OOM);
+	if (!given && (bd->deflates_on_oom || balloon_is_broken(bd))) {
+		balloon_find_starved_zones(&bd->oom);
+		given = balloon_give_at_oom(bd, BALLOON_PAGES_PER_OOM);
+	}
+	*(unsigned long *)freed += given;
+	return NOTIFY_OK;
+}
+
+/**
+ * balloon_oom_start - give pages back before the out-of-memory killer acts
+ * @bd: the balloon
+ *
+ * Always: pages on trial are the guest's, whatever features are negotiated.
+ *
+ * Context: probe.
+ * Return: 0 or the errno of register_oom_notifier().
+ */
+int balloon_oom_start(struct balloon_device *bd)
+{
+	bd->oom.notifier.notifier_call = balloon_oom_notify;
+	bd->oom.notifier.priority = BALLOON_OOM_PRIORITY;
+	return register_oom_notifier(&bd->oom.notifier);
+}
+
+/**
+ * balloon_oom_stop - wait for a running notifier and have it not run again
+ * @bd: the balloon, dying
+ *
+ * Context: remove; sleeps.
+ */
+void balloon_oom_stop(struct balloon_device *bd)
+{
+	unregister_oom_notifier(&bd->oom.notifier);
+}

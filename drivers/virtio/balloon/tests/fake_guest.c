@@ -1,0 +1,266 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The guest beside the fake host: stand-ins for its memory, and for mm.
+ */
+
+#include <linux/memory.h>
+#include <linux/migrate.h>
+#include <linux/mm.h>
+#include <linux/vmstat.h>
+
+#include "fake_host.h"
+#include "fake_host_parts.h"
+
+/*
+ * A page of ours that the driver has released, or NULL. It looks round and
+ * round, at some of them each time: not all for each page of a large balloon.
+ */
+static struct page *fake_host_recycled(struct fake_host *host)
+{
+	unsigned int looks = 512;
+	struct page *page;
+
+	while (looks--) {
+		page = xa_find(&host->taken, &host->recycle_from, ULONG_MAX,
+			       XA_PRESENT);
+		host->recycle_from = page ? host->recycle_from + 1 : 0;
+		if (page && page_ref_count(page) == 1)
+			return page;
+	}
+	return NULL;
+}
+
+static struct page *fake_host_new_block(struct fake_host *host,
+					unsigned int order)
+{
+	struct page *block;
+	unsigned int i;
+
+	block = alloc_pages(GFP_HIGHUSER_MOVABLE | __GFP_NOWARN |
+			    __GFP_NORETRY, order);
+	if (!block)
+		return NULL;
+	if (order)
+		split_page(block, order);
+	for (i = 0; i < 1U << order; i++) {
+		block[i].index = 3; /* its last user's */
+		xa_store(&host->taken, page_to_pfn(block + i), block + i,
+			 GFP_KERNEL);
+	}
+	return block;
+}
+
+/**
+ * fake_host_new_page - a page that is watched as those of the balloon are
+ * @host: the host
+ *
+ * Return: a page with a reference for the caller, besides the host's.
+ */
+struct page *fake_host_new_page(struct fake_host *host)
+{
+	struct page *page = fake_host_new_block(host, 0);
+
+	KUNIT_EXPECT_NOT_NULL(host->test, page);
+	if (page)
+		get_page(page);
+	return page;
+}
+
+/* Stands in for balloon_alloc_block(). */
+struct page *fake_host_alloc_block(struct balloon_device *bd,
+				   unsigned int order)
+{
+	struct fake_host *host = to_fake_host(bd->vdev);
+	struct page *block = NULL;
+	unsigned int i;
+
+	KUNIT_EXPECT_FALSE_MSG(host->test, mutex_is_locked(&bd->balloon_lock),
+			       "memory is allocated under balloon_lock");
+	if (host->on_alloc)
+		host->on_alloc(host, order);
+	if (order > host->max_order || 1UL << order > host->spare) {
+		host->nr_refusals[order]++;
+		return NULL;
+	}
+
+	if (host->recycles && !order)
+		block = fake_host_recycled(host);
+	if (!block)
+		block = fake_host_new_block(host, order);
+	if (!block)
+		return NULL;
+
+	for (i = 0; i < 1U << order; i++)
+		get_page(block + i);
+	host->nr_allocs[order]++;
+	host->spare -= 1UL << order;
+	return block;
+}
+
+/* Stands in for balloon_alloc_canary(). */
+struct page *fake_host_alloc_canary(struct balloon_device *bd)
+{
+	return fake_host_alloc_block(bd, 0);
+}
+
+/* Stands in for balloon_zone_is_starved(): this guest has plenty, in truth. */
+bool fake_host_is_starved(struct balloon_device *bd,
+			  const struct page *page)
+{
+	struct fake_host *host = to_fake_host(bd->vdev);
+
+	return !host->is_starved || host->is_starved(page);
+}
+
+/* Stands in for balloon_guest_is_fragmented(). */
+bool fake_host_is_fragmented(struct balloon_device *bd)
+{
+	return to_fake_host(bd->vdev)->fragmented;
+}
+
+/* Stands in for balloon_available(). */
+unsigned long fake_host_available(struct balloon_device *bd)
+{
+	unsigned long available = READ_ONCE(to_fake_host(bd->vdev)->available);
+	unsigned long taken = balloon_size(&bd->ledger) + balloon_trial_size(bd);
+
+	to_fake_host(bd->vdev)->nr_looks++;
+	return available - min(available, taken);
+}
+
+/* Stands in for balloon_spare(). kswapd is fast. */
+unsigned long fake_host_spare(struct balloon_device *bd,
+			      enum zone_watermarks mark)
+{
+	return to_fake_host(bd->vdev)->full && mark == WMARK_HIGH ? 0 :
+	       ULONG_MAX / 8;
+}
+
+/* Stands in for balloon_signals_read(). */
+void fake_host_read_signals(struct balloon_device *bd,
+			    struct balloon_signals *signals)
+{
+	struct fake_host *host = to_fake_host(bd->vdev);
+
+	if (host->pause)
+		schedule_timeout_uninterruptible(host->pause);
+	*signals = host->signals;
+	signals->when = jiffies;
+	signals->available = fake_host_available(bd);
+	signals->spare = fake_host_spare(bd, WMARK_HIGH);
+	signals->total = totalram_pages();
+	host->nr_samples++;
+}
+
+/* The page that has been resident for the longest time. */
+struct page *balloon_resident_page(struct balloon_device *bd)
+{
+	struct page *page;
+
+	spin_lock(&bd->ledger.bm.pages_lock);
+	page = list_first_entry_or_null(&bd->ledger.bm.pages, struct page, lru);
+	spin_unlock(&bd->ledger.bm.pages_lock);
+	return page;
+}
+
+/**
+ * fake_host_isolate - have mm isolate a page of the balloon
+ * @host: the host, whose balloon is not empty
+ *
+ * Return: the page, the one that has been resident for the longest time.
+ */
+struct page *fake_host_isolate(struct fake_host *host)
+{
+	struct page *page = balloon_resident_page(host->bd);
+
+	KUNIT_ASSERT_NOT_NULL(host->test, page);
+	KUNIT_ASSERT_TRUE(host->test,
+			  isolate_movable_page(page, ISOLATE_UNEVICTABLE));
+	list_add_tail(&page->lru, &host->isolated);
+	return page;
+}
+
+/**
+ * fake_host_migration_target - what mm moves a page to
+ * @src: the page
+ * @private: the host
+ *
+ * For migrate_pages().
+ */
+struct folio *fake_host_migration_target(struct folio *src,
+					 unsigned long private)
+{
+	struct page *page = fake_host_new_page((struct fake_host *)private);
+
+	return page ? page_folio(page) : NULL;
+}
+
+/**
+ * fake_host_migration_unused - mm did not move a page to it
+ * @dst: the page
+ * @private: the host
+ */
+void fake_host_migration_unused(struct folio *dst, unsigned long private)
+{
+	folio_put(dst);
+}
+
+/**
+ * fake_host_put_on_trial - have the driver take what has to be reclaimed
+ * @host: the host, its balloon at the target; its guest is full from now on
+ * @guest_pages: how many
+ */
+void fake_host_put_on_trial(struct fake_host *host, unsigned long guest_pages)
+{
+	host->full = true;
+	fake_host_set_target(host, balloon_size(&host->bd->ledger) + guest_pages);
+	fake_host_await(host, balloon_trial_size(host->bd) == guest_pages);
+}
+
+/**
+ * fake_host_take_offline - tell the driver of memory as mm does
+ * @host: the host
+ * @action: enum memory_block_state: MEM_GOING_OFFLINE, and how that ended
+ * @page: the first page of the memory
+ * @guest_pages: its size
+ */
+void fake_host_take_offline(struct fake_host *host, unsigned long action,
+			    struct page *page, unsigned long guest_pages)
+{
+	struct notifier_block *nb = &host->bd->hotplug.notifier;
+	struct memory_notify memory = {
+		.start_pfn = page_to_pfn(page),
+		.nr_pages = guest_pages,
+	};
+
+	KUNIT_EXPECT_EQ(host->test, nb->notifier_call(nb, action, &memory),
+			NOTIFY_OK);
+}
+
+/**
+ * fake_host_events - how often something has happened in this kernel
+ * @item: a counter of /proc/vmstat
+ */
+unsigned long fake_host_events(enum vm_event_item item)
+{
+	unsigned long events[NR_VM_EVENT_ITEMS];
+
+	all_vm_events(events);
+	return events[item];
+}
+
+/**
+ * fake_host_got - how much the driver was given so far
+ * @host: the host
+ *
+ * Return: guest pages.
+ */
+unsigned long fake_host_got(struct fake_host *host)
+{
+	unsigned long pages = 0;
+	unsigned int order;
+
+	for (order = 0; order < NR_PAGE_ORDERS; order++)
+		pages += host->nr_allocs[order] << order;
+	return pages;
+}

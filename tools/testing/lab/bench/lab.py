@@ -1,0 +1,160 @@
+# SPDX-License-Identifier: GPL-2.0
+"""The guests of a bench: which driver, in which kernel, how QEMU runs it."""
+
+import contextlib
+import ctypes
+import datetime
+import os
+import subprocess
+from typing import NamedTuple
+
+from host import accel, initramfs, kernel, klog, module
+from host.guest import Guest, GuestDied
+from host.paths import QEMU
+from host.qmp import Disconnected
+
+SERIES = "bench"  # the kernel of the series, as kernel.sh has it
+PR_SET_THP_DISABLE = 41  # <linux/prctl.h>
+
+
+class Setup(NamedTuple):
+    """A driver and the guest it is measured in.
+
+    driver: "ours" or "stock", the kernel's own.  kernel: one of kernel.BUILT, whose
+    own driver is ours, or None for the installed one.  huge: the host may provide
+    memory in transparent huge pages, if it does so at all.
+    """
+    driver: str
+    kernel: str = None
+    memory: int = 1024  # MiB
+    device: str = "virtio-balloon-pci"
+    init_args: str = ""
+    cpus: str = "parallel"
+    extra: tuple = ()
+    huge: bool = True
+
+
+@contextlib.contextmanager
+def host_pages(huge):
+    """What is started meanwhile is provided with huge pages, or is not."""
+    def disable(yes):
+        if ctypes.CDLL(None).prctl(PR_SET_THP_DISABLE, yes, 0, 0, 0):
+            raise OSError("prctl() does not know PR_SET_THP_DISABLE: measure on a newer kernel")
+    disable(not huge)
+    try:
+        yield
+    finally:
+        disable(False)
+
+
+def spoiled(guest):
+    """Has QEMU's emulation made a mistake, for which the driver must not be blamed?
+
+    Before init runs there is none.
+    """
+    console = guest.console()
+    return klog.EMULATOR_BUG.search(console) is not None or klog.INIT not in console
+
+
+def unspoiled(attempt):
+    """What attempt() answers; once more where its second answer is that QEMU spoiled it."""
+    for _ in range(2):
+        answer, was_spoiled = attempt()
+        if not was_spoiled:
+            return answer
+        print("a guest fell over QEMU's emulation, not over its driver: once more", flush=True)
+    raise GuestDied("QEMU's emulation has failed twice: see console.log below build/guest/, "
+                    "try again")
+
+
+def in_turn(contestants, number):
+    """The items of a dict, in every other round from the last one: hosts drift."""
+    return list(contestants.items())[::1 if number % 2 else -1]
+
+
+def take_turns(generators):
+    """All that each of a dict of generators yields, which go on one after the other."""
+    seen, going = {name: [] for name in generators}, dict(generators)
+    while going:
+        for name, generator in tuple(going.items()):
+            item = next(generator, None)
+            if item is None:
+                del going[name]
+            else:
+                seen[name].append(item)
+    return seen
+
+
+class Lab:
+    """Boots guests."""
+
+    def __init__(self, release):
+        self.release = release
+        self.accelerator = accel.choose(release)
+        self._systems = {}
+
+    def _system(self, setup):
+        """Kernel and initramfs; made once, when first wanted."""
+        key = setup.kernel, setup.driver
+        if key not in self._systems:
+            if setup.kernel:
+                built = kernel.build(setup.kernel)
+                self._systems[key] = built, initramfs.build(built, "stock")
+            else:
+                installed = kernel.installed(self.release)
+                if setup.driver == "ours":
+                    module.build(self.release)
+                self._systems[key] = installed, initramfs.build(installed, setup.driver)
+        return self._systems[key]
+
+    def guest(self, name, setup):
+        """A guest, not yet booted."""
+        system = self._system(setup)
+        with host_pages(setup.huge):
+            return Guest(f"bench-{name}", *system, self.accelerator,
+                         memory=setup.memory, device=setup.device, init_args=setup.init_args,
+                         cpus=setup.cpus, extra=setup.extra)
+
+    def measure(self, name, setup, measure):
+        """What `measure` makes of a guest."""
+        return unspoiled(lambda: self._attempt([(name, setup)], lambda guests: measure(*guests)))
+
+    def alternate(self, guests, turns):
+        """What several guests, all running, do by turns: a list of figures of each.
+
+        guests: of contestant, name and Setup, in their order.  turns(guest, contestant):
+        a generator, which yields figures whenever it is another guest's turn.
+        """
+        contestants = [contestant for contestant, _, _ in guests]
+        return unspoiled(lambda: self._attempt(
+            [(name, setup) for _, name, setup in guests],
+            lambda running: take_turns({contestant: turns(guest, contestant) for
+                                        contestant, guest in zip(contestants, running)})))
+
+    def _attempt(self, wanted, work):
+        """What `work` makes of guests by name and Setup, and whether QEMU spoiled it."""
+        running = []
+        try:
+            for name, setup in wanted:
+                running.append(self.guest(name, setup))
+            for guest in running:
+                # Not by "with": how it powers off is of no interest.
+                guest.__enter__()
+            answer = work(running)
+            # A guest may die and be measured all the same.
+            return answer, any(map(spoiled, running))
+        except (GuestDied, Disconnected):
+            if not any(map(spoiled, running)):
+                raise
+            return None, True
+        finally:
+            for guest in running:
+                guest.kill()
+
+    def conditions(self):
+        """What the figures depend on."""
+        version = subprocess.run([QEMU, "-version"], check=True, capture_output=True, text=True)
+        return {"date": datetime.date.today().isoformat(), "kernel": self.release,
+                "accelerator": self.accelerator.name,
+                "qemu": version.stdout.splitlines()[0].replace("emulator version ", ""),
+                "vcpus": 2, "host_cpus": os.cpu_count()}
