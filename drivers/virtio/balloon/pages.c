@@ -8,6 +8,7 @@
 #include <linux/log2.h>
 #include <linux/mm.h>
 #include <linux/vmstat.h>
+#include <kunit/static_stub.h>
 
 #include "batch.h"
 #include "blocks.h"

@@ -17,6 +17,9 @@
 #include <linux/sched.h>
 
 #include "../experiment.h"
+#include "../migrate.h"
+#include "../pages.h"
+#include "../thread.h"
 #include "../virtio_balloon.h"
 #include "model_cases.h"
 
@@ -228,10 +231,8 @@ static void today_reclaims(struct model_guest *guest)
 	struct balloon_device *bd = &today->bd;
 
 	if (bd->deflates_on_oom && balloon_size(&bd->ledger) &&
-	    !bd->restraint.reclaims) {
-		bd->restraint.reclaims = true;
+	    !test_and_set_bit(BALLOON_RECLAIMS, &bd->flags))
 		today->event = true;
-	}
 }
 
 static struct today *today_create(struct kunit *test,
@@ -248,7 +249,7 @@ static struct today *today_create(struct kunit *test,
 	balloon_hints_init(&bd->hints);
 	balloon_mapping_init(&bd->ledger.bm, &balloon_mapping_ops);
 	balloon_trial_init(bd);
-	bd->restraint.floor =
+	bd->guest.floor =
 		balloon_default_floor((unsigned long)row->mib <<
 				      (20 - PAGE_SHIFT));
 	today->guest = &model->guest;
