@@ -531,13 +531,13 @@ class Guest:
         return sum(int(words[1]) for words in lines if words[:1] == ["count:"])
 
     def short_zones(self):
-        """Zones with less free than their high watermark: {name: (free, high)}, in pages."""
+        """Zones that kswapd wakes for: {name: (free, low watermark)}, in pages."""
         short = {}
         for text in self.read("/proc/zoneinfo").split("Node ")[1:]:
-            free, high = (int(re.search(rf"^ +{key} +(\d+)", text, re.MULTILINE)[1])
-                          for key in ("pages free", "high"))
-            if free < high:
-                short[text.split("\n", 1)[0]] = free, high
+            free, low = (int(re.search(rf"^ +{key} +(\d+)", text, re.MULTILINE)[1])
+                         for key in ("pages free", "low"))
+            if free < low:
+                short[text.split("\n", 1)[0]] = free, low
         return short
 
     def free_huge_blocks(self):
