@@ -23,6 +23,9 @@
 #include "../virtio_balloon.h"
 #include "model_cases.h"
 
+/* Instrumented memory accesses would take minutes. */
+#define MODEL_TOO_SLOW	(IS_ENABLED(CONFIG_KASAN) || IS_ENABLED(CONFIG_KCSAN))
+
 /* 20 GiB of pages, files that are not in memory included, and then some. */
 #define MODEL_CHUNKS	48U
 #define CHUNK_ORDER	get_order(MODEL_CHUNK * sizeof(struct model_page))
@@ -453,8 +456,8 @@ static void model_today(struct kunit *test)
 	const char *fails;
 	u64 busy_until;
 
-	if (IS_ENABLED(CONFIG_KASAN) || IS_ENABLED(CONFIG_KCSAN))
-		kunit_skip(test, "instrumented memory accesses take too long");
+	if (MODEL_TOO_SLOW)
+		kunit_skip(test, "memory accesses are instrumented");
 	today = today_create(test, row);
 	if (row->pace) {
 		model_unrestrained_init(&driver, &busy_until);
@@ -476,8 +479,8 @@ static void model_experiment(struct kunit *test)
 	const char *fails;
 	u64 busy_until;
 
-	if (IS_ENABLED(CONFIG_KASAN) || IS_ENABLED(CONFIG_KCSAN))
-		kunit_skip(test, "instrumented memory accesses take too long");
+	if (MODEL_TOO_SLOW)
+		kunit_skip(test, "memory accesses are instrumented");
 	trial = kunit_kzalloc(test, sizeof(*trial), GFP_KERNEL);
 	KUNIT_ASSERT_NOT_NULL(test, trial);
 	if (row->pace) {
@@ -514,6 +517,8 @@ static int model_suite_init(struct kunit_suite *suite)
 {
 	unsigned int i;
 
+	if (MODEL_TOO_SLOW)
+		return 0;
 	model = kzalloc(sizeof(*model), GFP_KERNEL);
 	if (!model)
 		return -ENOMEM;
