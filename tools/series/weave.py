@@ -34,6 +34,8 @@ def blob(text):
 
 def opcodes(old, new):
     """How two lists of lines differ, as difflib has it."""
+    if old == new:
+        return [("equal", 0, len(old), 0, len(new))]
     return difflib.SequenceMatcher(None, old, new, autojunk=False).get_opcodes()
 
 
@@ -132,11 +134,6 @@ def adopt(new, replaced, before, moved, default=None):
             before = next(line.born for line in replaced if line.text == alike[0])
         lines.append(Line(text, before))
     return lines
-
-
-def plain(text, step):
-    """The weave of a file that comes whole."""
-    return Weave(Line(line, step) for line in text.splitlines(True))
 
 
 def moves(deleted):

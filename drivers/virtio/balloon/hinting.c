@@ -351,7 +351,7 @@ void balloon_hinting_free(struct balloon_device *bd)
  * balloon_hinting_start - answer the host's commands from here on
  * @bd: the balloon, its device ready
  *
- * Context: probe or restore.
+ * Context: probe, restore, or the kthread.
  * Return: 0 or -ENOMEM.
  */
 int balloon_hinting_start(struct balloon_device *bd)

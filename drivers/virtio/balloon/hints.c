@@ -33,11 +33,10 @@ static bool balloon_hint_goes_offline(const struct balloon_hints *hints,
  * driver. It expects that the owner of PG_offline pages frees them when told.
  */
 static void balloon_hint_mark(struct balloon_hints *hints,
-			      struct page *block, unsigned int order)
+			      struct page *block)
 {
-	unsigned int i;
+	unsigned int i, order = balloon_hint_order(block);
 
-	set_page_private(block, order);
 	for (i = 0; i < 1U << order; i++)
 		__folio_set_offline(page_folio(block + i));
 	spin_lock(&hints->lock);
@@ -240,6 +239,15 @@ static bool balloon_hint_is_fair(struct page *block, gfp_t gfp)
 	return balloon_zone_spare(page_zone(block), WMARK_HIGH);
 }
 
+/* Would a block be fair? To allocate it first may zero it for nothing. */
+static bool balloon_hint_would_be_fair(int nid, gfp_t gfp)
+{
+	struct zone *zone = &NODE_DATA(nid)->node_zones[gfp_zone(gfp)];
+
+	return populated_zone(zone) &&
+	       balloon_zone_spare(zone, WMARK_HIGH) > pageblock_nr_pages;
+}
+
 /* mm looks at a zone's low watermark, and goes on to the next zone below it. */
 static struct page *balloon_hint_alloc_fairly(gfp_t gfp)
 {
@@ -252,6 +260,8 @@ static struct page *balloon_hint_alloc_fairly(gfp_t gfp)
 
 	for_each_online_node(nid) {
 		for (i = 0; i < ARRAY_SIZE(zones); i++) {
+			if (!balloon_hint_would_be_fair(nid, zones[i]))
+				continue;
 			block = balloon_hint_alloc_from(nid, gfp | zones[i]);
 			if (!block)
 				continue;
@@ -287,7 +297,7 @@ struct page *balloon_hints_alloc(struct balloon_device *bd)
 		return NULL;
 	block = balloon_hint_alloc_fairly(gfp);
 	if (block)
-		balloon_hint_mark(&bd->hints, block, balloon_hint_order(block));
+		balloon_hint_mark(&bd->hints, block);
 	return block;
 }
 

@@ -269,6 +269,8 @@ static int balloon_oom_notify(struct notifier_block *nb, unsigned long unused,
  */
 int balloon_oom_start(struct balloon_device *bd)
 {
+	KUNIT_STATIC_STUB_REDIRECT(balloon_oom_start, bd);
+
 	bd->oom.notifier.notifier_call = balloon_oom_notify;
 	bd->oom.notifier.priority = BALLOON_OOM_PRIORITY;
 	return register_oom_notifier(&bd->oom.notifier);

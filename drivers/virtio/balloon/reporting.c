@@ -118,7 +118,7 @@ static int balloon_report_blocks(struct page_reporting_dev_info *info,
  * The balloon works without: mm takes one reporter at a time, and a ring may be
  * too small for a report.
  *
- * Context: probe or restore.
+ * Context: probe, restore, or the kthread.
  * Return: 0, also where reporting is left to others, or an errno.
  */
 int balloon_reporting_start(struct balloon_device *bd)

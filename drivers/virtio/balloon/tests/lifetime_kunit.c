@@ -88,6 +88,15 @@ static void probe_without_thread(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, host->nr_resets, 2);
 }
 
+static void probe_without_oom_notifier(struct kunit *test)
+{
+	struct fake_host *host = fake_host_create(test);
+
+	kunit_activate_static_stub(test, balloon_oom_start, fail_step);
+	expect_probe_fails(host);
+	expect_only_reference(test);
+}
+
 static void probe_without_restraint(struct kunit *test)
 {
 	struct fake_host *host = fake_host_create(test);
@@ -615,6 +624,7 @@ static struct kunit_case lifetime_cases[] = {
 	KUNIT_CASE(probe_without_stats_buffer),
 	KUNIT_CASE(probe_without_queues),
 	KUNIT_CASE(probe_without_thread),
+	KUNIT_CASE(probe_without_oom_notifier),
 	KUNIT_CASE(probe_without_restraint),
 	KUNIT_CASE(probe_without_memory_notifier),
 	KUNIT_CASE(probe_without_config_access),
