@@ -2,23 +2,24 @@
 /*
  * How far the balloon may go, decided by experiment.
  *
- * What is free beyond the high watermark is taken for good (FREE). For more, reclaim
- * has to find pages, and nobody knows beforehand whether they are of use. So an
- * experiment is made. While nothing is on trial, the guest is looked at (LOOK): that
- * is the control. Then pages are held that the host has not been told of (TRY). If
- * no more is missed than in the control they are the host's, and more is tried. If
- * it is, all of them go back, less is tried next, and not at once (WAIT).
+ * Memory that is free beyond the high watermark is taken for good (FREE). For more,
+ * reclaim has to find pages, and no counter tells beforehand whether a task uses
+ * them. So the driver makes an experiment. While no page is on trial, it measures how
+ * many pages refault (LOOK): the control. Then it holds pages of which the host has
+ * not been told (TRY). If no more refaults than in the control, the host gets them,
+ * and the next trial is larger. If more does, all of them go back to the guest, the
+ * next trial is smaller, and comes later (WAIT).
  *
- * The control is the lowest rate of the last ten minutes. One that was measured anew
- * after each step would creep.
+ * The baseline is the lowest rate of the last ten minutes. A control that is measured
+ * anew after each trial would creep: each trial may add a little.
  *
  *	IDLE --> FREE --> LOOK --> TRY --> the host
  *	           ^        ^       |
- *	           |        +- WAIT <  missed
+ *	           |        +- WAIT <  refaults
  *	         FLOOR
  *
- * From everywhere EASE gives, if that is allowed and the guest is short, and is
- * followed by HOLD_OFF.
+ * With F_DEFLATE_ON_OOM (virtio 1.2, 5.5.3) a guest that is short of memory gets
+ * pages back from each phase (EASE). HOLD_OFF follows.
  */
 
 #include <linux/kernel.h>
@@ -32,66 +33,67 @@
 
 #define BYTES(bytes)	((bytes) >> PAGE_SHIFT)
 
-/* What the control is measured in. Node counters are folded once a second. */
+/* Refaults are counted in windows of this length. */
 #define WINDOW_MS	1000U
+/* A window that lasts longer than this says nothing about now. */
+#define STALE_MS	45000U
 /*
- * A page is on trial for one or two of these. Evicted pages of a set that is in use
- * are missed at a rate, so that a little of the time shows it.
+ * A page is on trial for one or two of these. Pages of a working set refault at a
+ * rate, so a short time shows it.
  */
 #define HALF_MS		500U
-/* After a miss: the next is expected to be smaller. */
+/* After a trial that failed: the next one is smaller, and shows less. */
 #define HALF_WARY_MS	1000U
-/* Between two looks: while pages are taken, and while something may show. */
+/* A trial that has not grown for this long, and of which nothing passes, ends. */
+#define STUCK_MS	(3 * HALF_WARY_MS)
+/* Between two looks: while pages are taken, and while refaults may show. */
 #define TAKE_MS		10U
 #define LOOK_MS		100U
 
 /*
- * So many more a second may be missed than in the control. At 150 requests a second
- * they cost a task that waits for each 2.7 % of its time.
+ * The rate may exceed the baseline by this. On a disk of 150 requests a second it
+ * costs a task that waits for each of them 2.7 % of its time.
  */
-#define REGRETS_PER_S	4U
+#define REFAULTS_PER_S	4U
 /*
- * ... and once, one of so many pages on trial, as those are read again and stay. No
- * more than a slow disk serves a second: its thrash must not pass for that.
+ * One of 128 pages on trial may refault: it is read again and stays. No more than a
+ * slow disk serves in a second: thrash on such a disk must show.
  */
-#define REGRETS_SHIFT	7U
-#define REGRETS_ONCE	64UL
-/* A cgroup that reclaims from itself does so by batches, of each CPU's. */
+#define REFAULTS_SHIFT	7U
+#define REFAULTS_ONCE	64UL
+/* A cgroup that reclaims from itself does so in batches, on each CPU. */
 #define FOREIGN_BATCH	128U
 
-/* The least that is worth a trial: less than lies between two watermarks. */
+/* The smallest trial. */
 #define STEP_MIN	BYTES(SZ_1M)
-/* What is done at once: more than a message, less than a look's worth. */
-#define MESSAGE		BYTES(SZ_4M)
 
-/* Bounds of the delay after a trial that was missed. */
-#define WAIT_MIN_MS	500U
+/* The longest delay after a trial that failed, if its cost does not call for more. */
 #define WAIT_MAX_MS	10000U
-/* A guest that a trial has cost a second is left alone for twenty: 5 %... */
+/* If a trial has cost tasks a second, no other follows for twenty: 5 %... */
 #define RECOVERIES	20U
-/* ... and for ten minutes at most. */
+/* ... and for no more than ten minutes. */
 #define RECOVERED_MS	600000U
-/* For so long after a miss a margin is kept, and nothing is taken for good. */
+/* After a trial that failed a margin is kept for this time, and free memory tried. */
 #define WARY_MS		60000U
 
-/* The guest thrashes: more than a slow disk does beside other things. */
+/* The guest thrashes: more refaults than a slow disk serves beside other requests. */
 #define THRASH_PER_S	64U
-/* ... in so many windows in a row; or is short of memory in as many looks. */
+/* It does so in this many windows in a row, or is short in as many looks. */
 #define SUSTAINED	3U
-/* Near the floor that is also where more allocations stall, a look. */
+/* Near the floor, more allocations than this stall between two looks. */
 #define STALLS_PER_LOOK	1U
-/* Thrash beside more free memory than this is not for want of it. */
+/* Beside more free memory than this, thrash has another cause. */
 #define SPARE_MIN	BYTES(SZ_4M)
-/* Nothing is taken after something was given: the longer where that goes on. */
-#define HOLD_OFF_MIN_MS	10000U
+/* The longest HOLD_OFF. */
 #define HOLD_OFF_MAX_MS	20000U
 
 #define NO_RATE		(~0U)
 
 static void enter(struct balloon_experiment *ex, enum balloon_phase phase,
-		  const struct balloon_sample *now)
+		  enum balloon_hold hold, const struct balloon_sample *now)
 {
 	ex->phase = phase;
+	ex->hold = hold;
 	ex->since = now->ms;
 }
 
@@ -103,34 +105,39 @@ static struct balloon_action act(enum balloon_act what, unsigned long pages,
 	};
 }
 
-static struct balloon_action rest(unsigned int ms)
+static struct balloon_action rest(const struct balloon_experiment *ex,
+				  unsigned int ms)
 {
-	return act(BALLOON_ACT_NONE, 0, ms);
+	return (struct balloon_action) { .look_in_ms = ms, .hold = ex->hold };
 }
 
 static void begin_window(struct balloon_experiment *ex,
 			 const struct balloon_sample *now)
 {
-	unsigned int i;
+	unsigned int nid;
 
 	ex->from = *now;
-	for (i = 0; i < min(now->nr_nodes, BALLOON_EXPERIMENT_NODES); i++)
-		ex->node_from[i] = now->nodes[i].regrets;
+	for (nid = 0; nid < ex->nr_nodes; nid++)
+		ex->nodes[nid].before = ex->nodes[nid].refaults;
 }
 
 /*
- * Who misses a page needs another for it, and a cgroup at its limit takes that from
- * itself. So what others than the balloon got bounds what it can have to do with.
+ * Refaults that the balloon may have caused. A task that refaults needs a free page;
+ * a cgroup at its limit reclaims that page from itself, which @reclaimed leaves out.
+ * So there are no more of them than pages that reclaim got for tasks.
  */
-static u64 missed(const struct balloon_sample *from,
-		  const struct balloon_sample *now)
+static unsigned long refaulted(const struct balloon_sample *from,
+			       const struct balloon_sample *now)
 {
-	s64 got = now->stolen - from->stolen;
+	unsigned long refaults = now->refaults - from->refaults;
+	long got;
 
-	got -= (s64)now->free - (s64)from->free;
-	got -= (s64)(now->size + now->on_trial) -
-	       (s64)(from->size + from->on_trial);
-	return got < 0 ? 0 : min(now->regrets - from->regrets, (u64)got);
+	if (!IS_ENABLED(CONFIG_VM_EVENT_COUNTERS))
+		return refaults;
+	got = now->reclaimed - from->reclaimed;
+	got -= now->free - from->free;
+	got -= now->size + now->on_trial - from->size - from->on_trial;
+	return got < 0 ? 0 : min(refaults, (unsigned long)got);
 }
 
 static unsigned int baseline(const struct balloon_experiment *ex)
@@ -142,7 +149,7 @@ static unsigned int baseline(const struct balloon_experiment *ex)
 	return lowest == NO_RATE ? 0 : lowest;
 }
 
-/* Is more missed than always, with so many pages on trial? */
+/* Do more pages refault than the baseline allows with this many on trial? */
 static bool hurts(const struct balloon_experiment *ex,
 		  const struct balloon_sample *now, unsigned long on_trial)
 {
@@ -150,11 +157,33 @@ static bool hurts(const struct balloon_experiment *ex,
 	unsigned int base = baseline(ex);
 	unsigned long once;
 
-	once = min(on_trial >> REGRETS_SHIFT, REGRETS_ONCE);
-	if (ex->foreign > REGRETS_PER_S)
+	once = min(on_trial >> REFAULTS_SHIFT, REFAULTS_ONCE);
+	if (ex->foreign > REFAULTS_PER_S)
 		once += FOREIGN_BATCH;
-	return missed(&ex->from, now) * 1000 >
-	       (base + base / 4 + REGRETS_PER_S) * length + once * 1000ULL;
+	return (u64)refaulted(&ex->from, now) * 1000 >
+	       (base + base / 4 + REFAULTS_PER_S) * length + once * 1000ULL;
+}
+
+/* Each minute has an entry of its own, for ten minutes. */
+static void remember_rate(struct balloon_experiment *ex, u64 minute)
+{
+	unsigned int *lowest = &ex->lowest[do_div(minute, BALLOON_BASELINE_MINUTES)];
+
+	*lowest = min(*lowest, ex->rate);
+}
+
+static void begin_minutes(struct balloon_experiment *ex, u64 minute)
+{
+	unsigned int i, nr = min_t(u64, minute - ex->minute,
+				   BALLOON_BASELINE_MINUTES);
+	u64 next = minute - nr;
+
+	ex->minute = minute;
+	for (i = 0; i < nr; i++) {
+		u64 entry = ++next;
+
+		ex->lowest[do_div(entry, BALLOON_BASELINE_MINUTES)] = NO_RATE;
+	}
 }
 
 static void end_window(struct balloon_experiment *ex,
@@ -162,43 +191,60 @@ static void end_window(struct balloon_experiment *ex,
 {
 	u64 length = max(now->ms - ex->from.ms, (u64)1);
 	u64 minute = div_u64(now->ms, 60000);
-	unsigned int *lowest, i, all;
+	struct balloon_node *node;
+	unsigned int all;
 
-	all = div64_u64((now->regrets - ex->from.regrets) * 1000, length);
-	ex->rate = div64_u64(missed(&ex->from, now) * 1000 + length - 1, length);
-	for (; ex->minute < minute; ex->minute++)
-		ex->lowest[(ex->minute + 1) % BALLOON_BASELINE_MINUTES] =
-			NO_RATE;
-	lowest = &ex->lowest[minute % BALLOON_BASELINE_MINUTES];
-	*lowest = min(*lowest, ex->rate);
+	all = div64_u64((u64)(now->refaults - ex->from.refaults) * 1000, length);
+	ex->rate = div64_u64((u64)refaulted(&ex->from, now) * 1000 + length - 1,
+			     length);
+	begin_minutes(ex, minute);
+	remember_rate(ex, minute);
 	ex->foreign = (3 * ex->foreign + all - min(all, ex->rate)) / 4;
 	ex->calm = !hurts(ex, now, 0);
-	for (i = 0; i < min(now->nr_nodes, BALLOON_EXPERIMENT_NODES); i++)
-		ex->node_calm[i] = ex->calm ||
-				   length * REGRETS_PER_S >=
-				   (now->nodes[i].regrets - ex->node_from[i]) *
-				   1000;
+	for (node = ex->nodes; node < ex->nodes + ex->nr_nodes; node++)
+		node->calm = ex->calm || length * REFAULTS_PER_S >=
+			     (u64)(node->refaults - node->before) * 1000;
+	begin_window(ex, now);
+}
+
+/*
+ * The present window began too long ago to tell a rate. But if next to no page has
+ * refaulted since, the guest is calm. Free memory may be taken until a window ends.
+ */
+static void begin_anew(struct balloon_experiment *ex,
+		       const struct balloon_sample *now)
+{
+	unsigned int nid;
+
+	ex->calm = ex->from.ms && refaulted(&ex->from, now) <= REFAULTS_ONCE;
+	for (nid = 0; nid < ex->nr_nodes; nid++)
+		ex->nodes[nid].calm = true;
 	begin_window(ex, now);
 }
 
 /**
  * balloon_experiment_init - nothing is known yet
  * @ex: what is remembered
+ * @nodes: room for each node, by number
+ * @nr_nodes: their count
  *
  * Context: any.
  */
-void balloon_experiment_init(struct balloon_experiment *ex)
+void balloon_experiment_init(struct balloon_experiment *ex,
+			     struct balloon_node *nodes, unsigned int nr_nodes)
 {
 	memset(ex, 0, sizeof(*ex));
 	memset(ex->lowest, 0xff, sizeof(ex->lowest));
-	ex->wait_ms = WAIT_MIN_MS;
+	ex->nodes = nodes;
+	ex->nr_nodes = nr_nodes;
+	ex->wait_ms = BALLOON_WAIT_MIN_MS;
 }
 
 /* What the host wants beyond what it has and is about to get. */
 static unsigned long wanted(const struct balloon_experiment *ex,
 			    const struct balloon_sample *now)
 {
-	unsigned long has = now->size + ex->hand;
+	unsigned long has = now->size + ex->passed;
 
 	return now->target > has ? now->target - has : 0;
 }
@@ -212,50 +258,126 @@ static unsigned long affordable(const struct balloon_experiment *ex,
 }
 
 /**
- * balloon_experiment_missed - what is on trial is missed, and goes back
+ * balloon_experiment_missed - the pages on trial are needed, and go back
  * @ex: what is remembered
- * @now: a sample of before it goes back
+ * @now: a sample of before they go back
+ * @why: what shows that
  *
- * A quarter is tried next time.
+ * The next trial holds a quarter as many.
  *
- * Context: any. Of use to the out-of-memory notifier, which ends trials by itself.
+ * Context: any. The out-of-memory notifier ends trials by itself.
+ * Return: ms until the next trial, at least.
  */
-void balloon_experiment_missed(struct balloon_experiment *ex,
-			       const struct balloon_sample *now)
+unsigned int balloon_experiment_missed(struct balloon_experiment *ex,
+				       const struct balloon_sample *now,
+				       enum balloon_hold why)
 {
 	ex->step = max(min(now->on_trial, ex->step) / 4, STEP_MIN);
+	ex->passed = 0;
 	ex->missed = true;
 	ex->missed_at = now->ms;
 	ex->wait_ms = min(2 * ex->wait_ms, WAIT_MAX_MS);
 	ex->calm_at = 0;
-	ex->misses = 0;
+	ex->cost = 0;
 	ex->most = 1;
-	enter(ex, BALLOON_PHASE_WAIT, now);
+	enter(ex, BALLOON_PHASE_WAIT, why, now);
 	begin_window(ex, now);
+	return ex->wait_ms;
 }
 
 /**
- * balloon_experiment_gave - the guest was short, and something was given
+ * balloon_experiment_gave - the guest was short of memory, and pages were given
  * @ex: what is remembered
  * @now: a sample
+ * @why: what shows that it was short
  *
- * Context: any. Of use to the out-of-memory notifier, which gives by itself.
+ * Context: any. The out-of-memory notifier gives by itself.
+ * Return: ms for which no page is taken, at least.
  */
-void balloon_experiment_gave(struct balloon_experiment *ex,
-			     const struct balloon_sample *now)
+unsigned int balloon_experiment_gave(struct balloon_experiment *ex,
+				     const struct balloon_sample *now,
+				     enum balloon_hold why)
 {
-	if (ex->phase != BALLOON_PHASE_EASE)
-		ex->hold_off_ms = ex->gave ? HOLD_OFF_MAX_MS : HOLD_OFF_MIN_MS;
+	if (ex->phase != BALLOON_PHASE_EASE) {
+		ex->hold_off_ms = ex->gave ? HOLD_OFF_MAX_MS :
+					     BALLOON_HOLD_OFF_MIN_MS;
+		ex->give_to = now->size;
+	}
+	ex->passed = 0;
 	ex->gave = true;
 	ex->gave_at = now->ms;
-	enter(ex, BALLOON_PHASE_EASE, now);
+	enter(ex, BALLOON_PHASE_EASE, why, now);
+	return ex->hold_off_ms;
+}
+
+/**
+ * balloon_experiment_handed_over - the host has got pages that passed
+ * @ex: what is remembered
+ * @pages: guest pages
+ *
+ * Context: any.
+ */
+void balloon_experiment_handed_over(struct balloon_experiment *ex,
+				    unsigned long pages)
+{
+	ex->passed -= min(ex->passed, pages);
+}
+
+/**
+ * balloon_experiment_given - the guest has got pages that were not the balloon's
+ * @ex: what is remembered
+ * @pages: guest pages, of those that BALLOON_ACT_GIVE asked for
+ *
+ * Context: any.
+ */
+void balloon_experiment_given(struct balloon_experiment *ex,
+			      unsigned long pages)
+{
+	ex->give_to += pages;
+}
+
+/**
+ * balloon_experiment_rest - the host wants no more than it has
+ * @ex: what is remembered
+ *
+ * A delay goes on: the host does not end it by changing the target twice.
+ *
+ * Context: any.
+ */
+void balloon_experiment_rest(struct balloon_experiment *ex)
+{
+	ex->passed = 0;
+	if (ex->phase != BALLOON_PHASE_WAIT &&
+	    ex->phase != BALLOON_PHASE_HOLD_OFF)
+		ex->phase = BALLOON_PHASE_IDLE;
+}
+
+/**
+ * balloon_experiment_forgive - no delay goes on, no margin is kept
+ * @ex: what is remembered
+ *
+ * For an administrator, who knows better than the last trial.
+ *
+ * Context: any.
+ */
+void balloon_experiment_forgive(struct balloon_experiment *ex)
+{
+	ex->passed = 0;
+	ex->missed = false;
+	ex->gave = false;
+	ex->phase = BALLOON_PHASE_IDLE;
 }
 
 static struct balloon_action end_trial(struct balloon_experiment *ex,
-				       const struct balloon_sample *now)
+				       const struct balloon_sample *now,
+				       enum balloon_hold why)
 {
-	balloon_experiment_missed(ex, now);
-	return act(BALLOON_ACT_END, now->on_trial, LOOK_MS);
+	struct balloon_action action = act(BALLOON_ACT_END, now->on_trial,
+					   LOOK_MS);
+
+	action.hold = why;
+	action.retry_ms = balloon_experiment_missed(ex, now, why);
+	return action;
 }
 
 static struct balloon_action take_free(struct balloon_experiment *ex,
@@ -263,25 +385,25 @@ static struct balloon_action take_free(struct balloon_experiment *ex,
 {
 	unsigned long most = min(now->target - now->size, affordable(ex, now));
 	struct balloon_action action = act(BALLOON_ACT_TAKE, 0, 0);
-	unsigned int i;
+	unsigned int nid;
 
-	for (i = 0; i < now->nr_nodes && !ex->missed; i++) {
-		if (now->nodes[i].spare > action.pages && ex->node_calm[i]) {
-			action.node = i;
-			action.pages = now->nodes[i].spare;
+	for (nid = 0; nid < ex->nr_nodes && !ex->missed; nid++) {
+		if (ex->nodes[nid].spare > action.pages && ex->nodes[nid].calm) {
+			action.node = nid;
+			action.pages = ex->nodes[nid].spare;
 		}
 	}
-	action.pages = min3(action.pages, most, MESSAGE);
+	action.pages = min(action.pages, most);
 	return action;
 }
 
-/* Reclaim has to begin with active pages where less than this is inactive. */
+/* If less is inactive than this, reclaim begins with active pages. */
 static unsigned long cold(const struct balloon_sample *now)
 {
 	return now->inactive - min(now->inactive, now->active / 4);
 }
 
-/* More at a time where much is cold, so that not much that is not goes with it. */
+/* If much is cold, a trial is large: pages in use are a small part of it. */
 static unsigned long largest_step(const struct balloon_sample *now)
 {
 	return max3(cold(now) / 3, now->inactive / 64, 4 * STEP_MIN);
@@ -293,156 +415,252 @@ static void begin_trial(struct balloon_experiment *ex,
 	if (!ex->step)
 		ex->step = max(cold(now) / 8, STEP_MIN);
 	ex->old = 0;
-	ex->hand = 0;
+	ex->passed = 0;
+	ex->held = 0;
+	ex->grew_at = now->ms;
 	ex->half = *now;
 	begin_window(ex, now);
-	enter(ex, BALLOON_PHASE_TRY, now);
+	enter(ex, BALLOON_PHASE_TRY, BALLOON_HOLD_NONE, now);
 }
 
 /*
- * What is on trial and has not passed. Between the high and the low watermark pages
- * are had without reclaim, and tell nothing before kswapd has replaced them.
+ * Pages on trial that have not passed. Between the high and the low watermark pages
+ * are had without reclaim: their trial begins when kswapd has replaced them.
  */
 static unsigned long unproven(const struct balloon_experiment *ex,
 			      const struct balloon_sample *now)
 {
-	unsigned long rest = now->on_trial - min(now->on_trial, ex->hand);
+	unsigned long rest = now->on_trial - min(now->on_trial, ex->passed);
 
 	return rest - min(rest, now->lack);
 }
 
-/* What has been on trial for long enough is the host's, but for the margin. */
+/* Pages that were on trial for both halves pass, but for the margin. */
 static void pass_half(struct balloon_experiment *ex,
 		      const struct balloon_sample *now)
 {
-	unsigned long unpassed = now->on_trial - min(now->on_trial, ex->hand);
+	unsigned long rest = now->on_trial - min(now->on_trial, ex->passed);
 	unsigned long passed = min(ex->old, unproven(ex, now));
 	struct balloon_sample half = ex->half;
 
 	passed = min(ex->missed ? passed / 2 : passed, wanted(ex, now));
-	ex->hand += passed;
+	ex->passed += passed;
 	if (passed) {
 		ex->step = 2 * ex->step;
-		ex->wait_ms = max(ex->wait_ms / 2, WAIT_MIN_MS);
+		ex->wait_ms = max(ex->wait_ms / 2, BALLOON_WAIT_MIN_MS);
+		ex->grew_at = now->ms;
 	}
-	ex->old = ex->missed ? unpassed - min(unpassed, ex->old) :
-			       unpassed - min(unpassed, passed);
+	ex->old = rest - min(rest, ex->missed ? ex->old : passed);
 	ex->half = *now;
 	end_window(ex, now);
 	ex->from = half;
 }
 
+/* The margin goes back, or kswapd finds no more pages. */
+static struct balloon_action give_trial_up(struct balloon_experiment *ex,
+					   const struct balloon_sample *now,
+					   enum balloon_hold why)
+{
+	struct balloon_action action = act(BALLOON_ACT_END, now->on_trial,
+					   LOOK_MS);
+
+	if (why != BALLOON_HOLD_NONE)
+		ex->wait_ms = min(2 * ex->wait_ms, WAIT_MAX_MS);
+	enter(ex, BALLOON_PHASE_WAIT, why, now);
+	ex->calm_at = now->ms;
+	ex->cost = 0;
+	ex->most = 1;
+	action.hold = why;
+	action.retry_ms = ex->wait_ms;
+	return action;
+}
+
+/* How many pages may be on trial now and have not passed. */
+static unsigned long trial_room(struct balloon_experiment *ex,
+				const struct balloon_sample *now)
+{
+	ex->step = min(ex->step, largest_step(now));
+	if (!ex->calm || ex->passed > ex->step)
+		return 0;
+	if (!ex->missed)
+		return min(ex->step, wanted(ex, now));
+	/* One trial at a time, and twice what the host gets of it. */
+	if (ex->old || ex->passed)
+		return 0;
+	return min(2 * ex->step, wanted(ex, now) + ex->step);
+}
+
 static struct balloon_action try(struct balloon_experiment *ex,
 				 const struct balloon_sample *now)
 {
-	unsigned long young, most, quota;
-	u64 passed = now->ms - ex->half.ms;
 	unsigned int half = ex->missed ? HALF_WARY_MS : HALF_MS;
+	unsigned long young, most, quota, more;
 
 	if (hurts(ex, now, now->on_trial))
-		return end_trial(ex, now);
-	if (passed >= half) {
-		pass_half(ex, now);
-		passed = 0;
+		return end_trial(ex, now, BALLOON_HOLD_REFAULT);
+	if (now->size + now->on_trial > ex->held) {
+		ex->held = now->size + now->on_trial;
+		ex->grew_at = now->ms;
 	}
+	if (now->ms - ex->half.ms >= half)
+		pass_half(ex, now);
+	if (!ex->passed && now->ms - ex->grew_at >= STUCK_MS)
+		return give_trial_up(ex, now, BALLOON_HOLD_ALLOCATION);
 	young = unproven(ex, now);
 	young -= min(young, ex->old);
-	/* After a miss one at a time, and twice what the host gets of it. */
-	ex->step = min(ex->step, largest_step(now));
-	most = ex->step * (ex->missed ? 2 : 1);
-	most = min(most, wanted(ex, now) + (ex->missed ? ex->step : 0));
-	if (!ex->calm || ex->hand > ex->step ||
-	    (ex->missed && (ex->old || ex->hand)))
-		most = 0;
-	quota = min(most - min(most, ex->old),
-		    (unsigned long)div_u64((u64)most * (passed + TAKE_MS), half));
-	if (young < quota && affordable(ex, now) &&
-	    now->ms - ex->took_at >= TAKE_MS) {
+	most = trial_room(ex, now);
+	quota = div_u64((u64)most * (now->ms - ex->half.ms + TAKE_MS), half);
+	quota = min(most - min(most, ex->old), quota);
+	more = min(quota - min(young, quota), affordable(ex, now));
+	if (more && now->ms - ex->took_at >= TAKE_MS) {
 		ex->took_at = now->ms;
-		return act(BALLOON_ACT_TRY,
-			   min(quota - young, affordable(ex, now)),
-			   ex->hand ? 0 : TAKE_MS);
+		return act(BALLOON_ACT_TRY, more, ex->passed ? 0 : TAKE_MS);
 	}
-	if (ex->hand) {
-		quota = min3(ex->hand, now->on_trial, MESSAGE);
-		ex->hand -= quota ?: ex->hand;
-		return act(BALLOON_ACT_HAND_OVER, quota, 0);
-	}
-	if (ex->missed ? ex->old || now->ms - ex->since < half :
-			 now->on_trial || young < quota)
-		return rest(most ? TAKE_MS : LOOK_MS);
-	/* The margin goes back, or kswapd finds nothing. */
-	enter(ex, BALLOON_PHASE_WAIT, now);
-	ex->calm_at = now->ms;
-	ex->misses = 0;
-	ex->most = 1;
-	return act(BALLOON_ACT_END, now->on_trial, LOOK_MS);
+	if (ex->passed)
+		return act(BALLOON_ACT_HAND_OVER,
+			   min(ex->passed, now->on_trial), 0);
+	if (ex->missed ? !ex->old && now->ms - ex->since >= half :
+			 !now->on_trial && !most)
+		return give_trial_up(ex, now, BALLOON_HOLD_NONE);
+	return rest(ex, most ? TAKE_MS : LOOK_MS);
 }
 
-/* How much the guest has to get back, whatever the host wants. */
-static unsigned long to_give(struct balloon_experiment *ex,
-			     const struct balloon_sample *now, bool whole)
+/* How many pages a guest that has less than the floor gets back. */
+static unsigned long give_to_short(struct balloon_experiment *ex,
+				   const struct balloon_sample *now,
+				   enum balloon_hold *why)
 {
-	unsigned long enough = now->floor + now->floor / 2, give = 0, spare = 0;
-	unsigned int i;
+	unsigned long enough = now->floor + now->floor / 2;
+	bool stalls = now->available / 2 < now->floor &&
+		      now->stalls - ex->stalls > STALLS_PER_LOOK;
+	bool is_short = now->available < now->floor - now->floor / 4;
 
-	for (i = 0; i < now->nr_nodes; i++)
-		spare += now->nodes[i].spare;
-	if (now->available < now->floor - now->floor / 4 ||
-	    (now->available / 2 < now->floor &&
-	     now->stalls - ex->stalls > STALLS_PER_LOOK))
-		ex->short_looks++;
-	else
-		ex->short_looks = 0;
+	ex->short_looks = stalls || is_short ? ex->short_looks + 1 : 0;
 	ex->stalls = now->stalls;
-	if (ex->short_looks >= SUSTAINED || now->available < now->floor / 2 ||
-	    (ex->gave && now->available < now->floor))
-		give = max(enough - min(enough, now->available),
-			   now->floor / 2);
-	if (!whole)
-		return min(give, now->size);
+	if (ex->short_looks < SUSTAINED && now->available >= now->floor / 2 &&
+	    !(ex->gave && now->available < now->floor))
+		return 0;
+	*why = stalls && !is_short ? BALLOON_HOLD_STALL : BALLOON_HOLD_FLOOR;
+	return max(enough - min(enough, now->available), now->floor / 2);
+}
+
+/* How many pages a guest that thrashes gets back, whatever is available to it. */
+static unsigned long give_to_thrashing(struct balloon_experiment *ex,
+				       const struct balloon_sample *now,
+				       enum balloon_hold *why)
+{
+	unsigned long spare = 0;
+	unsigned int nid;
+
+	for (nid = 0; nid < ex->nr_nodes; nid++)
+		spare += ex->nodes[nid].spare;
 	if (ex->rate <= baseline(ex) + THRASH_PER_S || spare > SPARE_MIN) {
 		ex->thrash = 0;
 		ex->ease = 0;
-	} else if (++ex->thrash >= SUSTAINED) {
-		ex->ease = max(2 * ex->ease, now->size / 16 + 1);
-		give = max(give, ex->ease);
+		return 0;
 	}
-	return min(give, now->size);
+	if (++ex->thrash < SUSTAINED)
+		return 0;
+	ex->ease = max(2 * ex->ease, now->size / 16 + 1);
+	*why = BALLOON_HOLD_REFAULT;
+	return ex->ease;
+}
+
+/* Returns whether @action is due, whatever the host wants. */
+static bool ease(struct balloon_experiment *ex, const struct balloon_sample *now,
+		 bool whole, struct balloon_action *action)
+{
+	enum balloon_hold why = ex->hold;
+	unsigned long give;
+
+	give = give_to_short(ex, now, &why);
+	if (whole)
+		give = max(give, give_to_thrashing(ex, now, &why));
+	if (give && now->on_trial) {
+		*action = end_trial(ex, now, why);
+		return true;
+	}
+	if (!give && (ex->phase != BALLOON_PHASE_EASE || now->size <= ex->give_to))
+		return false;
+	balloon_experiment_gave(ex, now, why);
+	if (give)
+		ex->give_to = min(ex->give_to, now->size - min(give, now->size));
+	*action = act(BALLOON_ACT_GIVE, now->size - ex->give_to, 0);
+	action->hold = why;
+	action->retry_ms = ex->hold_off_ms;
+	return true;
 }
 
 /*
- * What is missed after a trial has a price. How long it takes is how much it is by
- * how fast it comes, as whoever misses a page waits for the disk.
+ * A trial that failed has a price: the time that it has cost tasks. That is the
+ * number of refaults by the highest rate at which the disk served them.
  */
-static bool waits(struct balloon_experiment *ex,
-		  const struct balloon_sample *now, bool whole)
+static u64 recovery_ms(const struct balloon_experiment *ex)
 {
-	u64 lost;
+	u64 lost = div_u64((u64)ex->cost * 1000, ex->most);
 
-	if (ex->phase == BALLOON_PHASE_HOLD_OFF)
-		return now->ms - ex->since < ex->hold_off_ms;
-	if (ex->phase != BALLOON_PHASE_WAIT)
-		return false;
-	if (!ex->calm_at && whole) {
-		ex->misses += ex->rate;
-		ex->most = max(ex->most, ex->rate);
-		if (ex->calm)
-			ex->calm_at = now->ms;
+	return max_t(u64, min(lost * RECOVERIES, (u64)RECOVERED_MS), ex->wait_ms);
+}
+
+/* Returns for how many ms no trial begins yet. */
+static unsigned int wait_left(struct balloon_experiment *ex,
+			      const struct balloon_sample *now, bool whole)
+{
+	u64 passed = now->ms - ex->since, length = 0;
+
+	if (ex->phase == BALLOON_PHASE_HOLD_OFF) {
+		length = ex->hold_off_ms;
+	} else if (ex->phase == BALLOON_PHASE_WAIT) {
+		if (!ex->calm_at && whole) {
+			ex->cost += ex->rate;
+			ex->most = max(ex->most, ex->rate);
+			if (ex->calm)
+				ex->calm_at = now->ms;
+		}
+		if (!ex->calm_at)
+			return WINDOW_MS;
+		passed = now->ms - ex->calm_at;
+		length = recovery_ms(ex);
 	}
-	if (!ex->calm_at)
-		return true;
-	lost = div_u64(ex->misses * 1000, ex->most);
-	lost = min(lost * RECOVERIES, (u64)RECOVERED_MS);
-	return now->ms - ex->calm_at < max_t(u64, lost, ex->wait_ms);
+	return length > passed ? length - passed : 0;
+}
+
+/* Below the target, no page on trial, no delay. */
+static struct balloon_action grow(struct balloon_experiment *ex,
+				  const struct balloon_sample *now, bool whole)
+{
+	struct balloon_action action;
+
+	if (!affordable(ex, now)) {
+		if (ex->phase != BALLOON_PHASE_FLOOR)
+			enter(ex, BALLOON_PHASE_FLOOR, BALLOON_HOLD_FLOOR, now);
+		return rest(ex, BALLOON_NEVER_MS);
+	}
+	action = take_free(ex, now);
+	if (action.pages) {
+		enter(ex, BALLOON_PHASE_FREE, BALLOON_HOLD_NONE, now);
+		return action;
+	}
+	if (ex->calm && (ex->phase == BALLOON_PHASE_LOOK ? whole : !ex->missed)) {
+		begin_trial(ex, now);
+		return rest(ex, 0);
+	}
+	if (ex->phase != BALLOON_PHASE_LOOK) {
+		enter(ex, BALLOON_PHASE_LOOK, ex->missed ? BALLOON_HOLD_REFAULT :
+							   BALLOON_HOLD_NONE, now);
+		begin_window(ex, now);
+	} else if (whole) {
+		ex->hold = BALLOON_HOLD_REFAULT;
+	}
+	return rest(ex, WINDOW_MS - (unsigned int)(now->ms - ex->from.ms));
 }
 
 /**
  * balloon_experiment_step - decide what to do next
- * @ex: what is remembered
- * @now: how things stand; the target is not below the size
+ * @ex: what is remembered; its nodes are as of the sample
+ * @now: the sample, its target not below its size
  *
- * Whoever calls it does what it says, and comes again when it says, or earlier.
+ * The caller carries the action out, and comes again when it says, or earlier.
  *
  * Context: any. Depends on its arguments only.
  * Return: what to do.
@@ -451,11 +669,11 @@ struct balloon_action balloon_experiment_step(struct balloon_experiment *ex,
 					      const struct balloon_sample *now)
 {
 	struct balloon_action action;
-	unsigned long give;
 	bool whole = false;
+	unsigned int left;
 
-	if (!ex->from.ms)
-		begin_window(ex, now);
+	if (!ex->from.ms || now->ms - ex->from.ms > STALE_MS)
+		begin_anew(ex, now);
 	if (ex->phase != BALLOON_PHASE_TRY &&
 	    now->ms - ex->from.ms >= WINDOW_MS) {
 		whole = true;
@@ -464,48 +682,29 @@ struct balloon_action balloon_experiment_step(struct balloon_experiment *ex,
 	ex->missed = ex->missed && now->ms - ex->missed_at < WARY_MS;
 	ex->gave = ex->gave && now->ms - ex->gave_at < WARY_MS;
 
-	if (now->may_give && now->size) {
-		give = to_give(ex, now, whole);
-		if (give && now->on_trial)
-			return end_trial(ex, now);
-		if (give) {
-			balloon_experiment_gave(ex, now);
-			return act(BALLOON_ACT_GIVE, give, LOOK_MS);
-		}
-	}
-	if (ex->phase == BALLOON_PHASE_EASE)
-		enter(ex, BALLOON_PHASE_HOLD_OFF, now);
-	if (ex->phase == BALLOON_PHASE_TRY && now->size < now->target)
-		return try(ex, now);
-	if (now->size >= now->target) {
-		enter(ex, BALLOON_PHASE_IDLE, now);
-		return now->on_trial ? act(BALLOON_ACT_END, now->on_trial, 0) :
-				       rest(now->may_give ? LOOK_MS : BALLOON_NEVER_MS);
-	}
-	if (waits(ex, now, whole)) {
-		/* What nobody has needed for a minute goes, after all. */
-		if (ex->phase != BALLOON_PHASE_WAIT || !ex->calm)
-			return rest(LOOK_MS);
-		action = take_free(ex, now);
-		return action.pages ? action : rest(LOOK_MS);
-	}
-	if (!affordable(ex, now)) {
-		enter(ex, BALLOON_PHASE_FLOOR, now);
-		return rest(LOOK_MS);
-	}
-	action = take_free(ex, now);
-	if (action.pages) {
-		enter(ex, BALLOON_PHASE_FREE, now);
+	if (now->may_give && now->size && ease(ex, now, whole, &action))
 		return action;
+	if (ex->phase == BALLOON_PHASE_EASE)
+		enter(ex, BALLOON_PHASE_HOLD_OFF, ex->hold, now);
+	if (now->size >= now->target)
+		balloon_experiment_rest(ex);
+	if (ex->phase == BALLOON_PHASE_TRY &&
+	    (now->on_trial || affordable(ex, now)))
+		return try(ex, now);
+	/* mm had isolated them, or the target fell. */
+	if (now->on_trial)
+		return act(BALLOON_ACT_END, now->on_trial, LOOK_MS);
+	if (now->size >= now->target)
+		return rest(ex, BALLOON_NEVER_MS);
+
+	left = wait_left(ex, now, whole);
+	if (!left)
+		return grow(ex, now, whole);
+	/* Memory that has been free for a minute is not missed. */
+	if (ex->phase == BALLOON_PHASE_WAIT && ex->calm) {
+		action = take_free(ex, now);
+		if (action.pages)
+			return action;
 	}
-	if (ex->phase == BALLOON_PHASE_LOOK ? whole && ex->calm :
-	    ex->calm && !ex->missed) {
-		begin_trial(ex, now);
-		return rest(0);
-	}
-	if (ex->phase != BALLOON_PHASE_LOOK) {
-		enter(ex, BALLOON_PHASE_LOOK, now);
-		begin_window(ex, now);
-	}
-	return rest(LOOK_MS);
+	return rest(ex, clamp(left / 2, TAKE_MS, WINDOW_MS));
 }

@@ -231,6 +231,45 @@ unsigned long balloon_spare(struct balloon_device *bd,
 }
 
 /**
+ * balloon_node_spare - what is free on a node beyond a watermark
+ * @nid: the node, online
+ * @mark: as for balloon_spare()
+ *
+ * Context: process.
+ * Return: guest pages, 0 if a balloon cannot hold the node's memory.
+ */
+unsigned long balloon_node_spare(int nid, enum zone_watermarks mark)
+{
+	if (!balloon_pfn_has_number(node_start_pfn(nid)))
+		return 0;
+	return balloon_sum_node(nid, balloon_zone_spare, mark);
+}
+
+static unsigned long balloon_zone_lack(struct zone *zone, unsigned int mark)
+{
+	unsigned long kept = balloon_zone_kept(zone, mark);
+	unsigned long free = zone_page_state(zone, NR_FREE_PAGES);
+
+	/* A zone that is all reserve is never full. */
+	if (zone_managed_pages(zone) <= kept)
+		return 0;
+	return kept > free ? kept - free : 0;
+}
+
+/**
+ * balloon_lack - what zones lack to their high watermarks and reserves
+ *
+ * kswapd, once woken, reclaims about as much.
+ *
+ * Context: process.
+ * Return: guest pages.
+ */
+unsigned long balloon_lack(void)
+{
+	return balloon_sum_zones(balloon_zone_lack, WMARK_HIGH);
+}
+
+/**
  * balloon_sparest_node - the node with most memory to spare
  *
  * In proportion to its size, so that nodes that differ run short together. Memory

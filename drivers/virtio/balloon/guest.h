@@ -36,6 +36,8 @@ unsigned long balloon_spare(struct balloon_device *bd,
 			    enum zone_watermarks mark);
 unsigned long balloon_zone_kept(struct zone *zone, unsigned int mark);
 unsigned long balloon_zone_spare(struct zone *zone, unsigned int mark);
+unsigned long balloon_node_spare(int nid, enum zone_watermarks mark);
+unsigned long balloon_lack(void);
 int balloon_sparest_node(void);
 bool balloon_guest_is_fragmented(struct balloon_device *bd);
 

@@ -129,7 +129,7 @@ struct fake_queue {
  * @recycles: pages that were released come back with the next allocations
  * @recycle_from: guest page frame number to look at first
  * @available: guest pages that are available with an empty balloon
- * @signals: the guest's counters; time and memory are filled in
+ * @sample: the guest's counters; time and memory are filled in
  * @nr_samples: how often those were read
  * @pause: jiffies that the guest stands still for whenever they are
  * @nr_looks: how often somebody looked at what is available
@@ -194,7 +194,7 @@ struct fake_host {
 	bool recycles;
 	unsigned long recycle_from;
 	unsigned long available;
-	struct balloon_signals signals;
+	struct balloon_sample sample;
 	unsigned int nr_samples;
 	unsigned int pause;
 	unsigned int nr_looks;

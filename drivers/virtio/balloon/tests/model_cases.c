@@ -85,7 +85,7 @@ const struct model_case model_cases[MODEL_NR_CASES] = {
 	  .must_take = 10, .may_swap = 25 },
 	{ .name = "2 GiB, hot set grows, 3000 IOPS", .mib = 2048,
 	  .iops = 3000, .hot = 400, .grown = 1200, .event = 60, .left = 700,
-	  .deflates_on_oom = true, .must_read_at = 50, .seconds = 400 },
+	  .deflates_on_oom = true, .must_read_at = 50, .seconds = 240 },
 	{ .name = "2 GiB, hot set grows, 100000 IOPS", .mib = 2048,
 	  .iops = 100000, .hot = 400, .grown = 1200, .event = 60, .left = 700,
 	  .deflates_on_oom = true, .must_read_at = 50, .seconds = 120 },

@@ -54,7 +54,7 @@
  * @pace: it may take half as long again as a balloon that nothing holds back
  * @may_swap: percent of what it takes that may be swapped out, and in again
  * @may_kill: the killer may act
- * @unsolved: not even balloon_experiment_step() keeps within the bounds yet
+ * @unsolved: the driver does not keep within the bounds yet
  */
 struct model_case {
 	const char *name;
