@@ -5,13 +5,10 @@
  * Memory that is free beyond the high watermark is taken for good (FREE). For more,
  * reclaim has to find pages, and no counter tells beforehand whether a task uses
  * them. So the driver makes an experiment. While no page is on trial, it measures how
- * many pages refault (LOOK): the control. Then it holds pages of which the host has
- * not been told (TRY). If no more refaults than in the control, the host gets them,
- * and the next trial is larger. If more does, all of them go back to the guest, the
- * next trial is smaller, and comes later (WAIT).
- *
- * The baseline is the lowest rate of the last ten minutes. A control that is measured
- * anew after each trial would creep: each trial may add a little.
+ * many pages refault (LOOK): the control (control.c). Then it holds pages of which the
+ * host has not been told (TRY). If no more refaults than in the control, the host gets
+ * them, and the next trial is larger. If more does, all of them go back to the guest,
+ * and the next trial is smaller, and comes later (WAIT).
  *
  *	IDLE --> FREE --> LOOK --> TRY --> the host
  *	           ^        ^       |
@@ -22,7 +19,6 @@
  * pages back from each phase (EASE). HOLD_OFF follows.
  */
 
-#include <linux/kernel.h>
 #include <linux/math64.h>
 #include <linux/minmax.h>
 #include <linux/mm.h>
@@ -33,10 +29,6 @@
 
 #define BYTES(bytes)	((bytes) >> PAGE_SHIFT)
 
-/* Refaults are counted in windows of this length. */
-#define WINDOW_MS	1000U
-/* A window that lasts longer than this says nothing about now. */
-#define STALE_MS	45000U
 /*
  * A page is on trial for one or two of these. Pages of a working set refault at a
  * rate, so a short time shows it.
@@ -49,20 +41,6 @@
 /* Between two looks: while pages are taken, and while refaults may show. */
 #define TAKE_MS		10U
 #define LOOK_MS		100U
-
-/*
- * The rate may exceed the baseline by this. On a disk of 150 requests a second it
- * costs a task that waits for each of them 2.7 % of its time.
- */
-#define REFAULTS_PER_S	4U
-/*
- * One of 128 pages on trial may refault: it is read again and stays. No more than a
- * slow disk serves in a second: thrash on such a disk must show.
- */
-#define REFAULTS_SHIFT	7U
-#define REFAULTS_ONCE	64UL
-/* A cgroup that reclaims from itself does so in batches, on each CPU. */
-#define FOREIGN_BATCH	128U
 
 /* The smallest trial. */
 #define STEP_MIN	BYTES(SZ_1M)
@@ -87,8 +65,6 @@
 /* The longest HOLD_OFF. */
 #define HOLD_OFF_MAX_MS	20000U
 
-#define NO_RATE		(~0U)
-
 static void enter(struct balloon_experiment *ex, enum balloon_phase phase,
 		  enum balloon_hold hold, const struct balloon_sample *now)
 {
@@ -111,117 +87,6 @@ static struct balloon_action rest(const struct balloon_experiment *ex,
 	return (struct balloon_action) { .look_in_ms = ms, .hold = ex->hold };
 }
 
-static void begin_window(struct balloon_experiment *ex,
-			 const struct balloon_sample *now)
-{
-	unsigned int nid;
-
-	ex->from = *now;
-	for (nid = 0; nid < ex->nr_nodes; nid++)
-		ex->nodes[nid].before = ex->nodes[nid].refaults;
-}
-
-/*
- * Refaults that the balloon may have caused. A task that refaults needs a free page;
- * a cgroup at its limit reclaims that page from itself, which @reclaimed leaves out.
- * So there are no more of them than pages that reclaim got for tasks.
- */
-static unsigned long refaulted(const struct balloon_sample *from,
-			       const struct balloon_sample *now)
-{
-	unsigned long refaults = now->refaults - from->refaults;
-	long got;
-
-	if (!IS_ENABLED(CONFIG_VM_EVENT_COUNTERS))
-		return refaults;
-	got = now->reclaimed - from->reclaimed;
-	got -= now->free - from->free;
-	got -= now->size + now->on_trial - from->size - from->on_trial;
-	return got < 0 ? 0 : min(refaults, (unsigned long)got);
-}
-
-static unsigned int baseline(const struct balloon_experiment *ex)
-{
-	unsigned int i, lowest = NO_RATE;
-
-	for (i = 0; i < BALLOON_BASELINE_MINUTES; i++)
-		lowest = min(lowest, ex->lowest[i]);
-	return lowest == NO_RATE ? 0 : lowest;
-}
-
-/* Do more pages refault than the baseline allows with this many on trial? */
-static bool hurts(const struct balloon_experiment *ex,
-		  const struct balloon_sample *now, unsigned long on_trial)
-{
-	u64 length = max(now->ms - ex->from.ms, (u64)WINDOW_MS);
-	unsigned int base = baseline(ex);
-	unsigned long once;
-
-	once = min(on_trial >> REFAULTS_SHIFT, REFAULTS_ONCE);
-	if (ex->foreign > REFAULTS_PER_S)
-		once += FOREIGN_BATCH;
-	return (u64)refaulted(&ex->from, now) * 1000 >
-	       (base + base / 4 + REFAULTS_PER_S) * length + once * 1000ULL;
-}
-
-/* Each minute has an entry of its own, for ten minutes. */
-static void remember_rate(struct balloon_experiment *ex, u64 minute)
-{
-	unsigned int *lowest = &ex->lowest[do_div(minute, BALLOON_BASELINE_MINUTES)];
-
-	*lowest = min(*lowest, ex->rate);
-}
-
-static void begin_minutes(struct balloon_experiment *ex, u64 minute)
-{
-	unsigned int i, nr = min_t(u64, minute - ex->minute,
-				   BALLOON_BASELINE_MINUTES);
-	u64 next = minute - nr;
-
-	ex->minute = minute;
-	for (i = 0; i < nr; i++) {
-		u64 entry = ++next;
-
-		ex->lowest[do_div(entry, BALLOON_BASELINE_MINUTES)] = NO_RATE;
-	}
-}
-
-static void end_window(struct balloon_experiment *ex,
-		       const struct balloon_sample *now)
-{
-	u64 length = max(now->ms - ex->from.ms, (u64)1);
-	u64 minute = div_u64(now->ms, 60000);
-	struct balloon_node *node;
-	unsigned int all;
-
-	all = div64_u64((u64)(now->refaults - ex->from.refaults) * 1000, length);
-	ex->rate = div64_u64((u64)refaulted(&ex->from, now) * 1000 + length - 1,
-			     length);
-	begin_minutes(ex, minute);
-	remember_rate(ex, minute);
-	ex->foreign = (3 * ex->foreign + all - min(all, ex->rate)) / 4;
-	ex->calm = !hurts(ex, now, 0);
-	for (node = ex->nodes; node < ex->nodes + ex->nr_nodes; node++)
-		node->calm = ex->calm || length * REFAULTS_PER_S >=
-			     (u64)(node->refaults - node->before) * 1000;
-	begin_window(ex, now);
-}
-
-/*
- * The present window began too long ago to tell a rate. But if next to no page has
- * refaulted since, the guest is calm. Free memory may be taken until a window ends.
- */
-static void begin_anew(struct balloon_experiment *ex,
-		       const struct balloon_sample *now)
-{
-	unsigned int nid;
-
-	ex->calm = ex->from.ms && refaulted(&ex->from, now) <= REFAULTS_ONCE;
-	for (nid = 0; nid < ex->nr_nodes; nid++)
-		ex->nodes[nid].calm = true;
-	begin_window(ex, now);
-}
-
 /**
  * balloon_experiment_init - nothing is known yet
  * @ex: what is remembered
@@ -234,9 +99,7 @@ void balloon_experiment_init(struct balloon_experiment *ex,
 			     struct balloon_node *nodes, unsigned int nr_nodes)
 {
 	memset(ex, 0, sizeof(*ex));
-	memset(ex->lowest, 0xff, sizeof(ex->lowest));
-	ex->nodes = nodes;
-	ex->nr_nodes = nr_nodes;
+	balloon_control_init(&ex->control, nodes, nr_nodes);
 	ex->wait_ms = BALLOON_WAIT_MIN_MS;
 }
 
@@ -281,7 +144,7 @@ unsigned int balloon_experiment_missed(struct balloon_experiment *ex,
 	ex->cost = 0;
 	ex->most = 1;
 	enter(ex, BALLOON_PHASE_WAIT, why, now);
-	begin_window(ex, now);
+	balloon_control_begin(&ex->control, now);
 	return ex->wait_ms;
 }
 
@@ -385,12 +248,13 @@ static struct balloon_action take_free(struct balloon_experiment *ex,
 {
 	unsigned long most = min(now->target - now->size, affordable(ex, now));
 	struct balloon_action action = act(BALLOON_ACT_TAKE, 0, 0);
+	const struct balloon_node *node = ex->control.nodes;
 	unsigned int nid;
 
-	for (nid = 0; nid < ex->nr_nodes && !ex->missed; nid++) {
-		if (ex->nodes[nid].spare > action.pages && ex->nodes[nid].calm) {
+	for (nid = 0; nid < ex->control.nr_nodes && !ex->missed; nid++, node++) {
+		if (node->spare > action.pages && node->calm) {
 			action.node = nid;
-			action.pages = ex->nodes[nid].spare;
+			action.pages = node->spare;
 		}
 	}
 	action.pages = min(action.pages, most);
@@ -419,7 +283,7 @@ static void begin_trial(struct balloon_experiment *ex,
 	ex->held = 0;
 	ex->grew_at = now->ms;
 	ex->half = *now;
-	begin_window(ex, now);
+	balloon_control_begin(&ex->control, now);
 	enter(ex, BALLOON_PHASE_TRY, BALLOON_HOLD_NONE, now);
 }
 
@@ -452,8 +316,8 @@ static void pass_half(struct balloon_experiment *ex,
 	}
 	ex->old = rest - min(rest, ex->missed ? ex->old : passed);
 	ex->half = *now;
-	end_window(ex, now);
-	ex->from = half;
+	balloon_control_end(&ex->control, now);
+	ex->control.from = half;
 }
 
 /* The margin goes back, or kswapd finds no more pages. */
@@ -480,7 +344,7 @@ static unsigned long trial_room(struct balloon_experiment *ex,
 				const struct balloon_sample *now)
 {
 	ex->step = min(ex->step, largest_step(now));
-	if (!ex->calm || ex->passed > ex->step)
+	if (!ex->control.calm || ex->passed > ex->step)
 		return 0;
 	if (!ex->missed)
 		return min(ex->step, wanted(ex, now));
@@ -496,7 +360,7 @@ static struct balloon_action try(struct balloon_experiment *ex,
 	unsigned int half = ex->missed ? HALF_WARY_MS : HALF_MS;
 	unsigned long young, most, quota, more;
 
-	if (hurts(ex, now, now->on_trial))
+	if (balloon_control_hurts(&ex->control, now, now->on_trial))
 		return end_trial(ex, now, BALLOON_HOLD_REFAULT);
 	if (now->size + now->on_trial > ex->held) {
 		ex->held = now->size + now->on_trial;
@@ -549,12 +413,13 @@ static unsigned long give_to_thrashing(struct balloon_experiment *ex,
 				       const struct balloon_sample *now,
 				       enum balloon_hold *why)
 {
+	unsigned int nid, most = balloon_control_baseline(&ex->control) +
+				 THRASH_PER_S;
 	unsigned long spare = 0;
-	unsigned int nid;
 
-	for (nid = 0; nid < ex->nr_nodes; nid++)
-		spare += ex->nodes[nid].spare;
-	if (ex->rate <= baseline(ex) + THRASH_PER_S || spare > SPARE_MIN) {
+	for (nid = 0; nid < ex->control.nr_nodes; nid++)
+		spare += ex->control.nodes[nid].spare;
+	if (ex->control.rate <= most || spare > SPARE_MIN) {
 		ex->thrash = 0;
 		ex->ease = 0;
 		return 0;
@@ -612,13 +477,13 @@ static unsigned int wait_left(struct balloon_experiment *ex,
 		length = ex->hold_off_ms;
 	} else if (ex->phase == BALLOON_PHASE_WAIT) {
 		if (!ex->calm_at && whole) {
-			ex->cost += ex->rate;
-			ex->most = max(ex->most, ex->rate);
-			if (ex->calm)
+			ex->cost += ex->control.rate;
+			ex->most = max(ex->most, ex->control.rate);
+			if (ex->control.calm)
 				ex->calm_at = now->ms;
 		}
 		if (!ex->calm_at)
-			return WINDOW_MS;
+			return BALLOON_WINDOW_MS;
 		passed = now->ms - ex->calm_at;
 		length = recovery_ms(ex);
 	}
@@ -641,18 +506,19 @@ static struct balloon_action grow(struct balloon_experiment *ex,
 		enter(ex, BALLOON_PHASE_FREE, BALLOON_HOLD_NONE, now);
 		return action;
 	}
-	if (ex->calm && (ex->phase == BALLOON_PHASE_LOOK ? whole : !ex->missed)) {
+	if (ex->control.calm &&
+	    (ex->phase == BALLOON_PHASE_LOOK ? whole : !ex->missed)) {
 		begin_trial(ex, now);
 		return rest(ex, 0);
 	}
 	if (ex->phase != BALLOON_PHASE_LOOK) {
 		enter(ex, BALLOON_PHASE_LOOK, ex->missed ? BALLOON_HOLD_REFAULT :
 							   BALLOON_HOLD_NONE, now);
-		begin_window(ex, now);
+		balloon_control_begin(&ex->control, now);
 	} else if (whole) {
 		ex->hold = BALLOON_HOLD_REFAULT;
 	}
-	return rest(ex, WINDOW_MS - (unsigned int)(now->ms - ex->from.ms));
+	return rest(ex, balloon_control_left_ms(&ex->control, now));
 }
 
 /**
@@ -669,16 +535,15 @@ struct balloon_action balloon_experiment_step(struct balloon_experiment *ex,
 					      const struct balloon_sample *now)
 {
 	struct balloon_action action;
-	bool whole = false;
 	unsigned int left;
+	bool whole;
 
-	if (!ex->from.ms || now->ms - ex->from.ms > STALE_MS)
-		begin_anew(ex, now);
-	if (ex->phase != BALLOON_PHASE_TRY &&
-	    now->ms - ex->from.ms >= WINDOW_MS) {
-		whole = true;
-		end_window(ex, now);
-	}
+	if (balloon_control_is_stale(&ex->control, now))
+		balloon_control_begin_anew(&ex->control, now);
+	whole = ex->phase != BALLOON_PHASE_TRY &&
+		!balloon_control_left_ms(&ex->control, now);
+	if (whole)
+		balloon_control_end(&ex->control, now);
 	ex->missed = ex->missed && now->ms - ex->missed_at < WARY_MS;
 	ex->gave = ex->gave && now->ms - ex->gave_at < WARY_MS;
 
@@ -701,10 +566,10 @@ struct balloon_action balloon_experiment_step(struct balloon_experiment *ex,
 	if (!left)
 		return grow(ex, now, whole);
 	/* Memory that has been free for a minute is not missed. */
-	if (ex->phase == BALLOON_PHASE_WAIT && ex->calm) {
+	if (ex->phase == BALLOON_PHASE_WAIT && ex->control.calm) {
 		action = take_free(ex, now);
 		if (action.pages)
 			return action;
 	}
-	return rest(ex, clamp(left / 2, TAKE_MS, WINDOW_MS));
+	return rest(ex, clamp(left / 2, TAKE_MS, BALLOON_WINDOW_MS));
 }

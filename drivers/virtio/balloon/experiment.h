@@ -12,6 +12,7 @@
 #include <linux/types.h>
 
 #include "config.h"
+#include "control.h"
 
 /* After pages went back under pressure none is taken for this time, or twice that. */
 #define BALLOON_HOLD_OFF_MIN_MS	10000U
@@ -41,58 +42,6 @@ enum balloon_act {
 };
 
 /**
- * struct balloon_node - how a node does
- * @spare: guest pages free beyond the high watermark
- * @refaults: as @refaults of struct balloon_sample
- * @before: @refaults at the start of the present window
- * @calm: next to no page refaulted in the last window
- *
- * A sample has the first two, the rest is the experiment's own.
- */
-struct balloon_node {
-	unsigned long spare;
-	unsigned long refaults;
-	unsigned long before;
-	bool calm;
-};
-
-/**
- * struct balloon_sample - how the guest and the balloon do
- * @ms: time for which the guest ran so far; starts above 0
- * @refaults: guest pages so far that were in use when reclaim got them, and swap-ins
- * @reclaimed: guest pages that reclaim got so far, a cgroup's own reclaim left out
- * @stalls: allocations so far that had to reclaim by themselves
- * @free: guest pages that are free
- * @lack: guest pages that zones lack to their high watermarks
- * @available: guest pages that tasks can have without swapping
- * @inactive: guest pages on inactive lists, those of files only if there is no swap
- * @active: the same of active lists
- * @floor: of @available, to be left alone
- * @target: guest pages that the host wants
- * @size: guest pages in the balloon
- * @on_trial: guest pages on trial
- * @may_give: VIRTIO_BALLOON_F_DEFLATE_ON_OOM is negotiated
- *
- * From @refaults to @stalls these count up, and wrap around.
- */
-struct balloon_sample {
-	u64 ms;
-	unsigned long refaults;
-	unsigned long reclaimed;
-	unsigned long stalls;
-	unsigned long free;
-	unsigned long lack;
-	unsigned long available;
-	unsigned long inactive;
-	unsigned long active;
-	unsigned long floor;
-	unsigned long target;
-	unsigned long size;
-	unsigned long on_trial;
-	bool may_give;
-};
-
-/**
  * struct balloon_action - what to do next
  * @act: what
  * @pages: of how many guest pages; the caller may come again after a part of them
@@ -110,21 +59,12 @@ struct balloon_action {
 	unsigned int retry_ms;
 };
 
-#define BALLOON_BASELINE_MINUTES	10U
-
 /**
  * struct balloon_experiment - what is remembered between two steps
- * @nodes: each node, by number
- * @nr_nodes: their count
+ * @control: refaults, with and without pages on trial
  * @phase: see there
  * @since: when @phase began, in ms
  * @hold: why the balloon does not grow
- * @from: the sample at the start of the present window
- * @rate: refaults a second in the last window
- * @calm: @rate is no more than the baseline allows
- * @foreign: refaults a second that the balloon cannot have caused, on average
- * @lowest: the lowest @rate of each of the last ten minutes
- * @minute: the present one of these minutes
  * @step: guest pages that may be on trial and have not passed
  * @old: guest pages that have been on trial for half of their time
  * @passed: guest pages on trial that have passed, and are to be handed over
@@ -134,7 +74,7 @@ struct balloon_action {
  * @grew_at: when @held last grew or pages passed, in ms
  * @calm_at: in WAIT: when the guest was first calm again, in ms, or 0
  * @cost: in WAIT: refaults by then
- * @most: in WAIT: the highest @rate of them
+ * @most: in WAIT: the highest rate of them
  * @wait_ms: how long WAIT lasts from @calm_at, at least
  * @missed: a trial failed at @missed_at, less than a minute ago
  * @missed_at: in ms
@@ -148,17 +88,10 @@ struct balloon_action {
  * @hold_off_ms: how long HOLD_OFF lasts
  */
 struct balloon_experiment {
-	struct balloon_node *nodes;
-	unsigned int nr_nodes;
+	struct balloon_control control;
 	enum balloon_phase phase;
 	u64 since;
 	enum balloon_hold hold;
-	struct balloon_sample from;
-	unsigned int rate;
-	bool calm;
-	unsigned int foreign;
-	unsigned int lowest[BALLOON_BASELINE_MINUTES];
-	u64 minute;
 	unsigned long step;
 	unsigned long old;
 	unsigned long passed;

@@ -25,6 +25,7 @@
 #include <kunit/static_stub.h>
 
 #include "device.h"
+#include "experiment.h"
 #include "guest.h"
 #include "ledger.h"
 #include "restraint.h"
@@ -105,7 +106,7 @@ static void balloon_sample_events(struct balloon_sample *sample)
 static void balloon_sample_nodes(struct balloon_device *bd,
 				 struct balloon_sample *sample, bool count)
 {
-	struct balloon_node *nodes = bd->restraint.experiment.nodes;
+	struct balloon_node *nodes = bd->restraint.experiment.control.nodes;
 	int nid;
 
 	if (count)
@@ -143,7 +144,7 @@ static void balloon_sample_lists(struct balloon_sample *sample)
 void balloon_sample_read(struct balloon_device *bd,
 			 struct balloon_sample *sample)
 {
-	bool count = bd->restraint.counted_at != jiffies;
+	bool count = time_before(bd->restraint.counted_at, jiffies);
 
 	KUNIT_STATIC_STUB_REDIRECT(balloon_sample_read, bd, sample);
 
@@ -347,5 +348,5 @@ int balloon_restraint_start(struct balloon_device *bd)
 void balloon_restraint_stop(struct balloon_device *bd)
 {
 	shrinker_free(bd->restraint.shrinker);
-	kfree(bd->restraint.experiment.nodes);
+	kfree(bd->restraint.experiment.control.nodes);
 }

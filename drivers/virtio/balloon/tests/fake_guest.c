@@ -156,9 +156,9 @@ void fake_host_read_sample(struct balloon_device *bd,
 	sample->on_trial = balloon_trial_size(bd);
 	sample->may_give = bd->deflates_on_oom;
 	for (nid = 0; nid < nr_node_ids; nid++) {
-		bd->restraint.experiment.nodes[nid].spare =
+		bd->restraint.experiment.control.nodes[nid].spare =
 			fake_host_spare(bd, WMARK_HIGH);
-		bd->restraint.experiment.nodes[nid].refaults = sample->refaults;
+		bd->restraint.experiment.control.nodes[nid].refaults = sample->refaults;
 	}
 	host->nr_samples++;
 }

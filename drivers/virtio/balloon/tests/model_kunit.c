@@ -139,7 +139,7 @@ static void modelled_sample_lists(const struct model_guest *guest,
 static void modelled_sample_read(struct balloon_device *bd,
 			      struct balloon_sample *sample)
 {
-	struct balloon_node *nodes = bd->restraint.experiment.nodes;
+	struct balloon_node *nodes = bd->restraint.experiment.control.nodes;
 	struct model_guest *guest = to_modelled(bd)->guest;
 	u64 *exact;
 	u32 nid;
@@ -198,7 +198,7 @@ static void modelled_run(struct model_guest *guest)
 		usleep_range(us, us);
 	}
 	/* As balloon_restraint_start(). */
-	if (!bd->restraint.experiment.from.ms)
+	if (!bd->restraint.experiment.control.from.ms)
 		balloon_restrain(bd);
 	if (bd->config.target != guest->driver->target) {
 		bd->config.target = guest->driver->target;

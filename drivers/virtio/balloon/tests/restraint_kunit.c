@@ -17,7 +17,7 @@
 static void restraint_reads_sample(struct kunit *test)
 {
 	struct fake_host *host = fake_host_start(test, 0);
-	struct balloon_node *node = host->bd->restraint.experiment.nodes;
+	struct balloon_node *node = host->bd->restraint.experiment.control.nodes;
 	struct balloon_sample sample;
 
 	kunit_deactivate_static_stub(test, balloon_available);

@@ -1,0 +1,226 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The control of an experiment: how many pages refault anyway.
+ *
+ * A cgroup, a backup or another node may refault whatever the balloon does. Such
+ * refaults show in the windows before a trial as well as during it. So a trial is
+ * judged by what it adds to the baseline: the lowest rate of the last ten minutes. A
+ * control that is measured anew after each trial would creep, as each may add a little.
+ */
+
+#include <linux/kernel.h>
+#include <linux/math64.h>
+#include <linux/minmax.h>
+#include <linux/string.h>
+
+#include "control.h"
+
+/* A window that lasts longer than this tells no rate. */
+#define STALE_MS	45000U
+
+/*
+ * The rate may exceed the baseline by this. On a disk of 150 requests a second it
+ * costs a task that waits for each of them 2.7 % of its time.
+ */
+#define REFAULTS_PER_S	4U
+/*
+ * One of 128 pages on trial may refault: it is read again and stays. No more than a
+ * slow disk serves in a second: thrash on such a disk must show.
+ */
+#define REFAULTS_SHIFT	7U
+#define REFAULTS_ONCE	64UL
+/* A cgroup that reclaims from itself does so in batches, on each CPU. */
+#define FOREIGN_BATCH	128U
+
+#define NO_RATE		(~0U)
+
+/*
+ * Refaults that the balloon may have caused. A task that refaults needs a free page;
+ * a cgroup at its limit reclaims that page from itself, which @reclaimed leaves out.
+ * So there are no more of them than pages that reclaim got for tasks.
+ */
+static unsigned long refaulted(const struct balloon_sample *from,
+			       const struct balloon_sample *now)
+{
+	unsigned long refaults = now->refaults - from->refaults;
+	long got;
+
+	if (!IS_ENABLED(CONFIG_VM_EVENT_COUNTERS))
+		return refaults;
+	got = now->reclaimed - from->reclaimed;
+	got -= now->free - from->free;
+	got -= now->size + now->on_trial - from->size - from->on_trial;
+	return min_t(unsigned long, refaults, max(got, 0L));
+}
+
+/**
+ * balloon_control_init - no refault is known of
+ * @control: the control
+ * @nodes: room for each node, by number
+ * @nr_nodes: their count
+ *
+ * Context: any.
+ */
+void balloon_control_init(struct balloon_control *control,
+			  struct balloon_node *nodes, unsigned int nr_nodes)
+{
+	memset(control, 0, sizeof(*control));
+	memset(control->lowest, 0xff, sizeof(control->lowest));
+	control->nodes = nodes;
+	control->nr_nodes = nr_nodes;
+}
+
+/**
+ * balloon_control_is_stale - did the present window begin too long ago?
+ * @control: the control
+ * @now: a sample
+ *
+ * Context: any.
+ */
+bool balloon_control_is_stale(const struct balloon_control *control,
+			      const struct balloon_sample *now)
+{
+	return !control->from.ms || now->ms - control->from.ms > STALE_MS;
+}
+
+/**
+ * balloon_control_left_ms - when the present window is over
+ * @control: the control
+ * @now: a sample
+ *
+ * Context: any.
+ * Return: ms, 0 if it is.
+ */
+unsigned int balloon_control_left_ms(const struct balloon_control *control,
+				     const struct balloon_sample *now)
+{
+	u64 passed = now->ms - control->from.ms;
+
+	return BALLOON_WINDOW_MS - min_t(u64, passed, BALLOON_WINDOW_MS);
+}
+
+/**
+ * balloon_control_begin - begin a window
+ * @control: the control
+ * @now: a sample
+ *
+ * Context: any.
+ */
+void balloon_control_begin(struct balloon_control *control,
+			   const struct balloon_sample *now)
+{
+	unsigned int nid;
+
+	control->from = *now;
+	for (nid = 0; nid < control->nr_nodes; nid++)
+		control->nodes[nid].before = control->nodes[nid].refaults;
+}
+
+/**
+ * balloon_control_begin_anew - begin a window after one that is stale
+ * @control: the control
+ * @now: a sample
+ *
+ * If next to no page has refaulted since that began, the guest is calm. Otherwise free
+ * memory may be taken until a window ends.
+ *
+ * Context: any.
+ */
+void balloon_control_begin_anew(struct balloon_control *control,
+				const struct balloon_sample *now)
+{
+	unsigned int nid;
+
+	control->calm = control->from.ms &&
+			refaulted(&control->from, now) <= REFAULTS_ONCE;
+	for (nid = 0; nid < control->nr_nodes; nid++)
+		control->nodes[nid].calm = true;
+	balloon_control_begin(control, now);
+}
+
+/**
+ * balloon_control_baseline - the lowest rate of the last ten minutes
+ * @control: the control
+ *
+ * Context: any.
+ * Return: refaults a second, 0 if none was measured.
+ */
+unsigned int balloon_control_baseline(const struct balloon_control *control)
+{
+	unsigned int i, lowest = NO_RATE;
+
+	for (i = 0; i < BALLOON_BASELINE_MINUTES; i++)
+		lowest = min(lowest, control->lowest[i]);
+	return lowest == NO_RATE ? 0 : lowest;
+}
+
+/**
+ * balloon_control_hurts - do more pages refault than the baseline allows?
+ * @control: the control
+ * @now: a sample
+ * @on_trial: guest pages on trial, of which a small part may refault once
+ *
+ * Context: any.
+ */
+bool balloon_control_hurts(const struct balloon_control *control,
+			   const struct balloon_sample *now,
+			   unsigned long on_trial)
+{
+	u64 length = max(now->ms - control->from.ms, (u64)BALLOON_WINDOW_MS);
+	unsigned int base = balloon_control_baseline(control);
+	unsigned long once;
+
+	once = min(on_trial >> REFAULTS_SHIFT, REFAULTS_ONCE);
+	if (control->foreign > REFAULTS_PER_S)
+		once += FOREIGN_BATCH;
+	return (u64)refaulted(&control->from, now) * 1000 >
+	       (base + base / 4 + REFAULTS_PER_S) * length + once * 1000ULL;
+}
+
+static unsigned int *rate_of_minute(struct balloon_control *control, u64 minute)
+{
+	return &control->lowest[do_div(minute, BALLOON_BASELINE_MINUTES)];
+}
+
+/* Forgets the rates of ten minutes ago. */
+static void remember_rate(struct balloon_control *control, u64 minute)
+{
+	unsigned int *lowest = rate_of_minute(control, minute);
+
+	if (minute - control->minute > BALLOON_BASELINE_MINUTES)
+		control->minute = minute - BALLOON_BASELINE_MINUTES;
+	while (control->minute < minute)
+		*rate_of_minute(control, ++control->minute) = NO_RATE;
+	*lowest = min(*lowest, control->rate);
+}
+
+/**
+ * balloon_control_end - end the present window, and begin another
+ * @control: the control
+ * @now: a sample
+ *
+ * Context: any.
+ */
+void balloon_control_end(struct balloon_control *control,
+			 const struct balloon_sample *now)
+{
+	unsigned long refaults = now->refaults - control->from.refaults;
+	u64 length = max(now->ms - control->from.ms, (u64)1);
+	struct balloon_node *node;
+	unsigned int all;
+
+	all = div64_u64((u64)refaults * 1000, length);
+	control->rate = div64_u64((u64)refaulted(&control->from, now) * 1000 +
+				  length - 1, length);
+	remember_rate(control, div_u64(now->ms, 60000));
+	control->foreign = (3 * control->foreign + all -
+			    min(all, control->rate)) / 4;
+	control->calm = !balloon_control_hurts(control, now, 0);
+	for (node = control->nodes;
+	     node < control->nodes + control->nr_nodes; node++) {
+		refaults = node->refaults - node->before;
+		node->calm = control->calm ||
+			     length * REFAULTS_PER_S >= (u64)refaults * 1000;
+	}
+	balloon_control_begin(control, now);
+}
