@@ -402,8 +402,7 @@ void balloon_hinting_stop(struct balloon_device *bd)
 }
 
 /**
- * balloon_hinting_abandon - give back the blocks that the device had at its
- * reset
+ * balloon_hinting_abandon - give back the blocks of a device that was reset
  * @bd: the balloon, its device reset, hinting stopped
  *
  * Context: remove, freeze, or the kthread.

@@ -27,8 +27,7 @@ bool balloon_guest_poisons(void)
 }
 
 /**
- * balloon_poison_validate - refuse features that lose the contents of free
- * pages
+ * balloon_poison_validate - refuse features that lose contents of free pages
  * @vdev: the device, its features being negotiated
  *
  * A guest that writes to freed pages must tell the device the value. If the
@@ -62,8 +61,7 @@ void balloon_poison_tell(struct balloon_device *bd)
 }
 
 /**
- * balloon_poison_tell_costs - tell the log if the kernel zeroes the balloon's
- * pages
+ * balloon_poison_tell_costs - tell the log if the kernel zeroes new pages
  * @bd: the balloon
  *
  * Zeroing makes a page resident on the host, only for the balloon to give the

@@ -11,8 +11,7 @@ struct balloon_device;
 struct virtqueue;
 
 /**
- * struct balloon_reporting - the free page reporting queue (virtio 1.2,
- * 5.5.6.7)
+ * struct balloon_reporting - the reporting queue (virtio 1.2, 5.5.6.7)
  * @vq: the virtqueue, or NULL if the device has none; only the report callback
  *      touches it, and mm runs one callback at a time
  * @info: the driver's registration with mm's page reporting
