@@ -12,7 +12,7 @@
  *
  *	resident	on the mapping's list
  *	isolated	off the list; mm holds the page until it puts the page
- *			back or replaces the page by another one
+ *			back or replaces it by another one
  *
  * The marks are set and cleared together, and pages in other states have none.
  * Memory offlining gives up at once on a PG_offline page that has a reference

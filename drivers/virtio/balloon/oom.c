@@ -34,7 +34,7 @@
 /* The notifier looks at this many guest pages in one hold of pages_lock. */
 #define BALLOON_LOOKS_AT_OOM	4096UL
 
-/* Can the task that runs out of memory have pages of this node? */
+/* Can the task that ran out of memory use pages of this node? */
 static bool balloon_task_may_use(int nid)
 {
 #ifdef CONFIG_NUMA

@@ -16,8 +16,8 @@ struct page;
  * struct balloon_oom - the guest runs out of memory
  * @notifier: gives back pages on trial, hinted blocks, and the balloon's pages
  *            if the guest may have them
- * @starved: zones that are short, and that the task which ran out of memory can
- *           use; a bit for each node and zone index; under oom_lock
+ * @starved: short zones that the task which ran out of memory can use; a bit
+ *           for each node and zone index; under oom_lock
  */
 struct balloon_oom {
 	struct notifier_block notifier;

@@ -141,7 +141,9 @@ long balloon_recover(struct balloon_device *bd)
 	/* mm may have put pages back since. */
 	balloon_trial_end(bd);
 	balloon_release_resident(bd);
-	/* Releasing pages may have ended the events of isolated pages. */
+	/*
+	 * Releasing may have cleared ->wants_isolated: put-back wakes no task.
+	 */
 	if (isolated)
 		return BALLOON_LOOK_AGAIN;
 	if (recovery->lost)

@@ -167,7 +167,7 @@ void balloon_stats_requested(struct virtqueue *vq)
 }
 
 /**
- * balloon_stats_alloc - allocate what the statistics queue needs
+ * balloon_stats_alloc - allocate the buffer of the statistics queue
  * @bd: the balloon
  *
  * Context: probe.

@@ -129,7 +129,7 @@ unsigned long fake_host_available(struct balloon_device *bd)
 	return available - min(available, taken);
 }
 
-/* Stands in for balloon_spare(). kswapd is fast. */
+/* Stands in for balloon_spare(). No zone is below its low watermark. */
 unsigned long fake_host_spare(struct balloon_device *bd,
 			      enum zone_watermarks mark)
 {

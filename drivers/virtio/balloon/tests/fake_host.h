@@ -10,8 +10,7 @@
  * - no inflate names a page twice, and no deflate a page that is not inflated;
  * - no inflate is posted while a deflate is unacknowledged;
  * - the balloon holds a reference to each page of an inflate until the host
- *   acknowledges the inflate, and with MUST_TELL_HOST to each page of a
- *   deflate;
+ *   acknowledges the inflate; with MUST_TELL_HOST this also holds for deflates;
  * - no message has more numbers than the host is known to take;
  * - a hinted or reported block is not free and has no other user until the host
  *   acknowledges the block or the device is reset.

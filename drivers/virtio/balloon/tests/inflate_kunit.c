@@ -141,7 +141,7 @@ static void inflate_unacked_is_not_released(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, host->nr_inflated, 0);
 }
 
-/* Returns the first page of a message that the host does not answer. */
+/* Sends an inflate that the host does not answer. Returns its first page. */
 static struct page *inflate_unanswered(struct fake_host *host,
 				       unsigned long guest_pages)
 {

@@ -7,8 +7,8 @@ DEBUGFS = "/sys/kernel/debug"
 KINDS = ("failslab", "fail_page_alloc")
 MANY = 1_000_000_000  # more faults than there will be
 
-# Lines of the driver and the driver core after the failure of an allocation that they need,
-# and of the kernel after it could not create a thread that it can do without.
+# Lines of the driver and the driver core after the failure of an allocation that they need.
+# NO_WORKER: the kernel could not create a thread that it can do without.
 NOT_BOUND = (r"virtio_balloon virtio\d+: (probe with driver virtio_balloon failed"
              r"|really_probe: driver_sysfs_add failed|device_add_groups\(\) failed"
              r"|found no virtqueues|can not (start|watch))")
