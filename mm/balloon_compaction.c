@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Balloon mappings: the pages of a memory balloon as mm compaction sees them.
+ * Balloon mappings: they let mm compaction move the pages of a memory balloon.
  *
- * include/linux/balloon_compaction.h has the states, the locks and the rules
- * of lifetime.
+ * include/linux/balloon_compaction.h describes the states, the locks and the
+ * rules of lifetime.
  */
 
 #include <linux/balloon_compaction.h>
@@ -12,9 +12,9 @@
 #include <linux/mm.h>
 
 /*
- * The bridge: mm knows a movable page by its struct movable_operations, of
- * which there is one for all balloons; page->private tells which of them, and
- * the hook is the one that its address_space was registered with.
+ * The bridge from mm to a balloon's hooks. All balloons share this struct
+ * movable_operations, which mm finds at a movable page. page->private points to
+ * the page's balloon mapping, and the a_ops of that mapping are the hooks.
  */
 static bool balloon_bridge_isolate(struct page *page, isolate_mode_t mode)
 {
@@ -46,8 +46,8 @@ static const struct movable_operations balloon_bridge = {
 };
 
 /*
- * GFP_HIGHUSER_MOVABLE only where the pages really can be moved. Nobody reads
- * what is in a page that is given away, and to zero it makes it resident.
+ * Pages are movable only with CONFIG_BALLOON_COMPACTION. No task reads a
+ * balloon's page, and zeroing would make the page resident on the host.
  */
 static gfp_t balloon_default_gfp_mask(void)
 {
@@ -59,7 +59,7 @@ static gfp_t balloon_default_gfp_mask(void)
 /**
  * balloon_mapping_init - set up an empty mapping, open for isolation
  * @bm: the mapping, in memory of any content
- * @ops: the hooks; must outlive @bm
+ * @ops: the hooks; they must outlive @bm
  *
  * Context: any.
  */
@@ -93,8 +93,8 @@ EXPORT_SYMBOL_GPL(balloon_mapping_open);
  * balloon_mapping_close - refuse isolation from here on
  * @bm: the mapping
  *
- * Pages that are isolated already come back through the hooks; the number of
- * isolated pages does not grow any more.
+ * Pages that are already isolated still come back through the hooks. The number
+ * of isolated pages does not grow any more.
  *
  * Context: process, takes pages_lock.
  */
@@ -106,19 +106,21 @@ void balloon_mapping_close(struct balloon_mapping *bm)
 }
 EXPORT_SYMBOL_GPL(balloon_mapping_close);
 
-/* It is single: there is no head to look for, as page_folio() does. */
+/* As page_folio(), but does not look for a head: balloon pages are single. */
 static __always_inline struct folio *balloon_page_folio(struct page *page)
 {
 	return container_of(page, struct folio, page);
 }
 
 /*
- * Whoever finds the page movable has to find its mapping, page locks or not.
- * __SetPageMovable() does not see to that; it wants the page locked.
+ * mm may find the page movable without the page lock, and must then find its
+ * mapping. So page->private is set before page->mapping. __SetPageMovable() has
+ * no such barrier, and expects a locked page.
  *
- * PG_offline comes last: memory offlining looks without a lock, and gives up on
- * a page that is PG_offline and not movable. It looks for the latter first, so
- * what is marked between its two looks still stops it: its user has to try again.
+ * PG_offline is set last. scan_movable_pages() takes no lock. It tests whether
+ * the page is movable, and then gives up if the page is PG_offline. A page that
+ * gets its marks between the two tests still stops it: offlining must be tried
+ * again.
  */
 static __always_inline void balloon_page_mark(struct balloon_mapping *bm,
 					      struct page *page)
@@ -128,15 +130,15 @@ static __always_inline void balloon_page_mark(struct balloon_mapping *bm,
 
 	set_page_private(page, (unsigned long)bm);
 	if (IS_ENABLED(CONFIG_BALLOON_COMPACTION))
-		/* against isolate_movable_page() */
+		/* pairs with the smp_rmb()s of isolate_movable_page() */
 		smp_store_release(&page->mapping, (void *)movable);
-	smp_wmb(); /* against scan_movable_pages() */
+	smp_wmb(); /* for scan_movable_pages(), which has no barrier */
 	__folio_set_offline(balloon_page_folio(page));
 }
 
 /*
- * mm still tells the page for a movable one until it is freed, as it does after
- * __ClearPageMovable(), which is a call for each.
+ * As __ClearPageMovable(), without a function call for each page: the page
+ * keeps PAGE_MAPPING_MOVABLE until it is freed.
  */
 static __always_inline void balloon_page_unmark(struct page *page)
 {
@@ -149,7 +151,7 @@ static __always_inline void balloon_page_unmark(struct page *page)
 /**
  * balloon_mapping_insert - make a page resident
  * @bm: the mapping
- * @page: a locked page that is on no list and carries no marks
+ * @page: a locked page that is on no list and has no marks
  *
  * Context: page lock and pages_lock held.
  */
@@ -164,15 +166,15 @@ void balloon_mapping_insert(struct balloon_mapping *bm, struct page *page)
 EXPORT_SYMBOL_GPL(balloon_mapping_insert);
 
 /**
- * balloon_mapping_insert_new - make pages resident that come from the allocator
+ * balloon_mapping_insert_new - make new pages from the allocator resident
  * @bm: the mapping
- * @pages: pages that are on no list, carry no marks, and that nobody else uses
- * @nr: how many
+ * @pages: pages that are on no list, have no marks, and have no other user
+ * @nr: how many pages
  *
- * A page lock is of no use here. mm may hold one for a moment, to find that the
- * page is not movable; if mm finds the marks instead, it waits for pages_lock in the
- * hook. The pages are linked by hand: list_add_tail() is a call for each if lists
- * are checked.
+ * The caller needs no page lock. mm may lock a page for a moment, and finds
+ * that the page is not movable. If mm finds the marks, its hook waits for
+ * pages_lock. The pages are linked by hand: with checked lists, list_add_tail()
+ * is a function call for each page.
  *
  * Context: pages_lock held.
  */
@@ -223,8 +225,8 @@ EXPORT_SYMBOL_GPL(balloon_mapping_isolate);
  * @bm: the mapping
  * @page: a locked page, isolated
  *
- * The page stays out of balloon_mapping_take()'s reach until the caller's
- * caller drops the page lock: mm clears PG_isolated after this.
+ * mm clears PG_isolated after the put-back hook, still under the page lock.
+ * Until mm drops the page lock, balloon_mapping_take() passes over the page.
  *
  * Context: page lock and pages_lock held.
  */
@@ -238,7 +240,7 @@ void balloon_mapping_putback(struct balloon_mapping *bm, struct page *page)
 EXPORT_SYMBOL_GPL(balloon_mapping_putback);
 
 /**
- * balloon_mapping_forget - an isolated page was replaced by another one
+ * balloon_mapping_forget - another page has replaced an isolated one
  * @bm: the mapping
  * @page: a locked page, isolated; loses its marks and stays on mm's list
  *
@@ -252,7 +254,7 @@ void balloon_mapping_forget(struct balloon_mapping *bm, struct page *page)
 }
 EXPORT_SYMBOL_GPL(balloon_mapping_forget);
 
-/* Takes the @nr pages from @first to the end off the list. */
+/* Takes the last @nr pages, from @first to the end, off the list. */
 static void balloon_mapping_cut(struct balloon_mapping *bm,
 				struct list_head *first, unsigned int nr)
 {
@@ -300,8 +302,8 @@ __balloon_mapping_take(struct balloon_mapping *bm, struct page **pages,
  * @pages: where to store them, the newest first
  * @max: guest pages of PAGE_SIZE wanted
  *
- * A page whose lock is taken is passed over and moved to the far end of the
- * list, so that the next walk does not meet it first again.
+ * The walk passes over a locked page and moves it to the head of the list. So
+ * the next walk begins with other pages.
  *
  * Context: pages_lock held; does not sleep.
  * Return: guest pages stored. Less than @max does not mean that the list is
@@ -320,11 +322,11 @@ EXPORT_SYMBOL_GPL(balloon_mapping_take);
  * @pages: where to store them, the newest first
  * @max: guest pages of PAGE_SIZE wanted
  * @looks: guest pages to look at
- * @wanted: called for each of them, to say whether it is to be taken
+ * @wanted: returns whether the caller wants a page; called for each page
  * @data: passed to @wanted
  *
- * A page that is not wanted is passed over as one whose lock is taken. So the next
- * call goes on with others.
+ * The walk passes over an unwanted page as over a locked one. So the next call
+ * begins with other pages.
  *
  * Context: pages_lock held; does not sleep.
  * Return: guest pages stored.
@@ -340,12 +342,13 @@ balloon_mapping_take_wanted(struct balloon_mapping *bm, struct page **pages,
 EXPORT_SYMBOL_GPL(balloon_mapping_take_wanted);
 
 /**
- * balloon_mapping_take_locked - take one page although its lock is taken
+ * balloon_mapping_take_locked - wait for a page lock and take the page
  * @bm: the mapping
- * @pages: where to store it
+ * @pages: where to store the page
  *
- * For the caller that found resident pages and could take none of them. Waits
- * for the page lock of one; its holder may have isolated the page meanwhile.
+ * For a caller that has found only locked pages. This function waits for the
+ * lock of one page. The holder of the lock may isolate the page, or another
+ * task may take it, before this function gets the lock.
  *
  * Context: pages_lock held, is dropped and taken again; sleeps.
  * Return: 1, or 0 if the page is not resident any more.
@@ -367,7 +370,7 @@ unsigned int balloon_mapping_take_locked(struct balloon_mapping *bm,
 	lock_page(page);
 	spin_lock(&bm->pages_lock);
 
-	/* Unmarked: taken by another; PG_isolated: in the hands of mm. */
+	/* Another task may have taken the page, or mm may have isolated it. */
 	if (balloon_page_mapping(page) == bm && !PageIsolated(page)) {
 		list_del(&page->lru);
 		bm->nr_resident--;

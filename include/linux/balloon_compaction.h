@@ -5,31 +5,33 @@
 /*
  * Balloon mappings: how a memory balloon lets mm compaction move its pages.
  *
- * A balloon driver owns one struct balloon_mapping per device. The embedded
- * address_space carries the driver's hooks in its a_ops, and the list of the
- * pages that compaction may take. A page of the mapping is marked PG_offline
- * and movable, its page->private points back to the mapping, and it is in one
- * of two states:
+ * A balloon driver owns a struct balloon_mapping, with the pages that
+ * compaction may take. The a_ops of the embedded address_space are the driver's
+ * hooks. A page of the mapping has two marks: it is PG_offline and movable, and
+ * its page->private points to the mapping. Such a page is in one of two states:
  *
- *	resident	on the list
- *	isolated	off the list, in the hands of mm, until that either puts
- *			it back or replaces it by another page
+ *	resident	on the mapping's list
+ *	isolated	off the list; mm holds the page until it puts the page
+ *			back or replaces it by another one
  *
- * The marks are set and cleared together. They never stand on a page in any
- * other state, because memory offlining gives up at once on a PG_offline page
- * that has a reference and can not be moved.
+ * The marks are set and cleared together, and pages in other states have none.
+ * Memory offlining gives up at once on a PG_offline page that has a reference
+ * and is not movable.
  *
- * Locking: pages_lock protects the list, all counters and, together with the
- * page lock, which is outside of it, the marks: both are held when these change.
- * Only a page that comes from the allocator, which nobody can have locked, gets
- * them under pages_lock alone. pages_lock is only ever taken in process context
- * with interrupts enabled, is never held across an allocation or a wait, and may
- * be used by the driver for its own counters of pages, so that a page changes
- * its state and both sides' counters in one critical section.
+ * Locking: pages_lock protects the list and all counters. The page lock is
+ * taken before pages_lock. The marks change only under both locks. A new page
+ * from the allocator is an exception: it has no other user, and pages_lock is
+ * enough.
  *
- * Lifetime: an isolated page is a pointer to the mapping held by mm. The owner
- * frees the mapping only after balloon_mapping_close(), after the last isolated
- * page has come back, and after it has locked each of its pages once more.
+ * pages_lock is taken only in process context with interrupts enabled. No
+ * holder of pages_lock allocates or waits. A driver may protect its own
+ * counters of pages by pages_lock too. A page then changes its state and all
+ * counters in one critical section.
+ *
+ * Lifetime: mm reaches the mapping through every isolated page. Before its
+ * owner frees a mapping, the owner calls balloon_mapping_close() and waits
+ * until the last isolated page has come back. It then locks each of its pages
+ * once more.
  */
 
 #include <linux/compiler.h>
@@ -44,16 +46,16 @@
 /**
  * struct balloon_aops - a balloon driver's address_space operations
  * @aops: mapping->a_ops points here; @aops.migrate_folio moves an isolated
- *        page. It is called with both folios locked and must not wait but in
- *        MIGRATE_SYNC, and there for a limited time.
- * @isolate_page: may mm take this resident page? Called with the page locked,
- *                maybe before the page is on the list: nothing of it may be
- *                looked at but under pages_lock.
- * @putback_page: mm returns a page that it did not move. Called with the page
- *                locked.
+ *        page. mm calls it with both folios locked. It may wait only in
+ *        MIGRATE_SYNC, and only for a limited time.
+ * @isolate_page: returns whether mm may take this resident page. mm calls it
+ *                with the page locked, maybe before the page is on the list.
+ *                The hook must look at the page only under pages_lock.
+ * @putback_page: mm returns a page that it did not move. mm calls it with the
+ *                page locked.
  *
- * struct address_space_operations has no slots for the last two, so they
- * stand beside it, and balloon_aops() leads from one to the other.
+ * struct address_space_operations has no members for isolation and put-back, so
+ * this struct adds them. balloon_aops() returns this struct for a mapping.
  */
 struct balloon_aops {
 	const struct address_space_operations aops;
@@ -63,12 +65,12 @@ struct balloon_aops {
 
 /**
  * struct balloon_mapping - the pages of one balloon that mm can move
- * @mapping: a_ops are the driver's hooks, gfp_mask is what its pages are
- *           allocated with
- * @pages_lock: protects everything below
+ * @mapping: a_ops are the driver's hooks; the driver allocates pages with its
+ *           gfp_mask
+ * @pages_lock: protects the members below
  * @pages: resident pages, linked by page->lru; the newest stand last
  * @nr_resident: number of pages on @pages
- * @nr_isolated: number of pages in the hands of mm
+ * @nr_isolated: number of isolated pages
  * @closed: isolation is refused
  */
 struct balloon_mapping {
@@ -94,7 +96,7 @@ balloon_aops(const struct address_space *mapping)
 
 /**
  * balloon_page_mapping - the balloon mapping that a marked page belongs to
- * @page: a locked page that carries the marks
+ * @page: a locked page that has the marks
  */
 static inline struct balloon_mapping *balloon_page_mapping(struct page *page)
 {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Balloon mappings alone: pages go back and forth between a mapping and mm's own
- * functions, through the hooks of a balloon that has no host.
+ * Balloon mappings without a driver. mm's own functions isolate, migrate and
+ * put back pages, through the hooks of a balloon that has no host.
  */
 
 #include <kunit/test.h>
@@ -17,15 +17,15 @@
 #define PATTERN		0xa5
 
 /**
- * struct toy_balloon - the least that a balloon driver is
+ * struct toy_balloon - a minimal balloon driver
  * @bm: its pages
- * @pages: all pages that the test ever made, each with a reference of its own
- * @nr_pages: how many
- * @migrate_err: what its migrate hook returns; 0 to do it
- * @refuses: its isolate hook refuses
- * @nr_isolate: calls of its isolate hook
- * @nr_migrate: calls of its migrate hook
- * @nr_putback: calls of its put-back hook
+ * @pages: all pages of the test, which has a reference of its own to each
+ * @nr_pages: number of pages in @pages
+ * @migrate_err: error that the migrate hook returns, or 0 to migrate
+ * @refuses: the isolate hook refuses
+ * @nr_isolate: calls of the isolate hook
+ * @nr_migrate: calls of the migrate hook
+ * @nr_putback: calls of the put-back hook
  */
 struct toy_balloon {
 	struct balloon_mapping bm;
@@ -58,7 +58,7 @@ static bool toy_isolate_page(struct address_space *mapping, struct page *page)
 	return isolated;
 }
 
-/* The host of this one is told nothing, so that the new page settles at once. */
+/* This balloon has no host to tell, so the new page is resident at once. */
 static int toy_migrate_folio(struct address_space *mapping, struct folio *dst,
 			     struct folio *src, enum migrate_mode mode)
 {
@@ -93,7 +93,7 @@ static const struct balloon_aops toy_aops = {
 	.putback_page = toy_putback_page,
 };
 
-/* Returns a page with a reference for the caller besides the test's. */
+/* Returns a page with two references: the test's and the caller's. */
 static struct page *toy_new_page(struct toy_balloon *toy)
 {
 	struct page *page;
@@ -157,14 +157,14 @@ static bool has_marks(struct toy_balloon *toy, struct page *page)
 	       page_movable_ops(page) && balloon_page_mapping(page) == &toy->bm;
 }
 
-/* mm tells it for a movable page until it is freed. */
+/* __PageMovable() stays true until the page is freed. */
 static bool has_no_marks(struct page *page)
 {
 	return !PageOffline(page) && !page_private(page) &&
 	       !(__PageMovable(page) && page_movable_ops(page));
 }
 
-/* The list and the marks stand for the counters. */
+/* The counters must match the list and the marks. */
 static void toy_check(struct kunit *test, struct toy_balloon *toy)
 {
 	unsigned int i, listed = 0, marked = 0;
@@ -185,7 +185,7 @@ static void toy_check(struct kunit *test, struct toy_balloon *toy)
 			toy->bm.nr_resident + toy->bm.nr_isolated);
 }
 
-/* Takes everything out and sees that nobody else has a reference. */
+/* Takes all pages out and checks that only the test has references. */
 static void toy_empty(struct kunit *test, struct toy_balloon *toy)
 {
 	struct page *page;
@@ -225,7 +225,7 @@ static void toy_migration_target_unused(struct folio *dst, unsigned long toy)
 	folio_put(dst);
 }
 
-/* Returns how many pages stay where they are; they are still on @list. */
+/* Returns how many pages mm did not migrate; they are still on @list. */
 static int migrate(struct toy_balloon *toy, struct list_head *list)
 {
 	return migrate_pages(list, toy_migration_target,
@@ -249,7 +249,7 @@ static void mapping_starts_empty(struct kunit *test)
 	toy_check(test, toy);
 }
 
-/* What was freed a moment ago, with the contents it has for its next owner. */
+/* Frees @page, allocates it again, and returns its contents. */
 static const u8 *allocate_again(struct kunit *test, struct page *page,
 				gfp_t gfp)
 {
@@ -263,7 +263,7 @@ static const u8 *allocate_again(struct kunit *test, struct page *page,
 	return page_address(again);
 }
 
-/* Only for the balloon; the next owner does not see what it left. */
+/* The balloon's allocation leaves the contents; another one zeroes them. */
 static void pages_are_not_zeroed(struct kunit *test)
 {
 	gfp_t gfp = mapping_gfp_mask(&toy_create(test)->bm.mapping) &
@@ -332,7 +332,7 @@ static void take_gives_no_more_than_there_is(struct kunit *test)
 	toy_empty(test, toy);
 }
 
-/* It is moved out of the way, so that the next walk does not meet it first. */
+/* The walk moves the locked page away: the next walk begins with others. */
 static void take_passes_over_locked_page(struct kunit *test)
 {
 	struct toy_balloon *toy = toy_create(test);
@@ -352,7 +352,7 @@ static void take_passes_over_locked_page(struct kunit *test)
 	for (i = 0; i < NR_PAGES - 2; i++)
 		put_page(pages[i]);
 	KUNIT_EXPECT_TRUE(test, has_marks(toy, locked));
-	/* All that is left is locked: no walk without an end. */
+	/* Only the locked page is left: the walk must end. */
 	KUNIT_EXPECT_EQ(test, toy_take(toy, pages, NR_PAGES), 0);
 	unlock_page(locked);
 	toy_empty(test, toy);
@@ -402,7 +402,7 @@ static int toy_taker_thread(void *data)
 	return 0;
 }
 
-/* Has one taken in another thread, and returns once that waits for the lock. */
+/* Starts a thread that takes a page; returns when it waits for the lock. */
 static void toy_taker_start(struct kunit *test, struct toy_taker *taker,
 			    struct toy_balloon *toy)
 {
@@ -447,7 +447,7 @@ static void take_locked_of_nothing(struct kunit *test)
 	spin_unlock(&toy->bm.pages_lock);
 }
 
-/* The lock's holder isolated it: it is mm's. */
+/* The holder of the page lock isolates the page, so mm keeps it. */
 static void take_locked_loses_to_isolation(struct kunit *test)
 {
 	struct toy_balloon *toy = toy_create(test);
@@ -460,7 +460,7 @@ static void take_locked_loses_to_isolation(struct kunit *test)
 	lock_page(page);
 	toy_taker_start(test, &taker, toy);
 
-	/* What isolate_movable_page() does once it has the lock. */
+	/* The steps of isolate_movable_page() under the page lock. */
 	get_page(page);
 	KUNIT_EXPECT_TRUE(test, page_movable_ops(page)->isolate_page(page, 0));
 	SetPageIsolated(page);
@@ -475,7 +475,7 @@ static void take_locked_loses_to_isolation(struct kunit *test)
 	toy_empty(test, toy);
 }
 
-/* The lock's holder took it out: it is nobody's. */
+/* The test takes the page out before the waiter gets the lock. */
 static void take_locked_loses_to_take(struct kunit *test)
 {
 	struct toy_balloon *toy = toy_create(test);
@@ -513,7 +513,7 @@ static void isolate_takes_page_off_the_list(struct kunit *test)
 	KUNIT_EXPECT_TRUE(test, has_marks(toy, toy->pages[3]));
 	toy_check(test, toy);
 
-	/* Once, by one isolator. */
+	/* A second isolation of the page fails. */
 	KUNIT_EXPECT_FALSE(test, isolate(toy->pages[3], &list));
 	KUNIT_EXPECT_EQ(test, toy->nr_isolate, 1);
 
@@ -549,7 +549,7 @@ static void isolate_refused_once_closed(struct kunit *test)
 	KUNIT_EXPECT_TRUE(test, isolate(toy->pages[0], &list));
 	balloon_mapping_close(&toy->bm);
 	KUNIT_EXPECT_FALSE(test, isolate(toy->pages[1], &list));
-	/* What is out already comes back all the same. */
+	/* The page that is already isolated still comes back. */
 	putback_movable_pages(&list);
 	KUNIT_EXPECT_EQ(test, toy->bm.nr_resident, NR_PAGES);
 
@@ -646,7 +646,7 @@ static void migrate_may_be_refused(struct kunit *test)
 	toy->migrate_err = -EAGAIN;
 	KUNIT_EXPECT_TRUE(test, isolate(toy->pages[0], &list));
 	KUNIT_EXPECT_EQ(test, migrate(toy, &list), 1);
-	/* mm comes again several times before it gives up. */
+	/* mm tries several times before it gives up. */
 	KUNIT_EXPECT_GT(test, toy->nr_migrate, 1);
 	KUNIT_EXPECT_EQ(test, toy->bm.nr_isolated, 1);
 	toy_check(test, toy);
@@ -657,7 +657,7 @@ static void migrate_may_be_refused(struct kunit *test)
 	toy_empty(test, toy);
 }
 
-/* One bridge for all balloons: the page tells whose it is. */
+/* All balloons share one bridge; page->private selects the balloon. */
 static void bridge_tells_balloons_apart(struct kunit *test)
 {
 	struct toy_balloon *one = toy_create(test), *two = toy_create(test);

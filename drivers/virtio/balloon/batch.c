@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Batches: messages of page frame numbers (virtio 1.2, 5.5.6.1), and the pool that
- * they come from.
+ * Batches: messages of page frame numbers (virtio 1.2, 5.5.6.1), and the pool
+ * that they come from.
  */
 
 #include <linux/slab.h>
@@ -48,7 +48,7 @@ int balloon_batches_alloc(struct balloon_device *bd)
 }
 
 /**
- * balloon_batches_free - free the batches, all of which are unused
+ * balloon_batches_free - free all batches; none may be in use
  * @pool: the pool
  *
  * Context: process.
@@ -102,12 +102,13 @@ struct balloon_batch *__balloon_batch_get(struct balloon_device *bd,
 /**
  * balloon_batch_get - get an empty batch
  * @bd: the balloon
- * @reserve: how many batches must stay free for others
+ * @reserve: how many batches must stay free for other users
  *
- * The batch takes as many page frame numbers as the device is known to take.
+ * The batch has room for BALLOON_LARGE_MESSAGE numbers once the device has
+ * acknowledged the canary, before that for BALLOON_SMALL_MESSAGE.
  *
  * Context: process, takes pages_lock.
- * Return: the batch, or NULL; a message that is acknowledged frees one.
+ * Return: the batch, or NULL; each acknowledged message frees a batch.
  */
 struct balloon_batch *balloon_batch_get(struct balloon_device *bd,
 					unsigned int reserve)
@@ -141,7 +142,7 @@ void __balloon_batch_put(struct balloon_device *bd,
 }
 
 /**
- * balloon_batch_put - give a batch back that holds no page any more
+ * balloon_batch_put - give back a batch that holds no page any more
  * @bd: the balloon
  * @batch: on no list
  *
@@ -158,7 +159,7 @@ void balloon_batch_put(struct balloon_device *bd, struct balloon_batch *batch)
  * balloon_batch_room - how many more pages a batch can name
  * @batch: a batch that is being filled
  *
- * Context: any, the batch is the caller's own, or open under pages_lock.
+ * Context: any; the batch is the caller's own, or open under pages_lock.
  * Return: guest pages.
  */
 unsigned int balloon_batch_room(const struct balloon_batch *batch)
@@ -166,7 +167,7 @@ unsigned int balloon_batch_room(const struct balloon_batch *batch)
 	return (batch->limit - batch->nr_numbers) / BALLOON_PER_GUEST_PAGE;
 }
 
-/* The numbers of guest page @pfn, at @to. Returns where those of the next go. */
+/* Writes the numbers of guest page @pfn to @to. Returns the end of them. */
 static __always_inline __virtio32 *
 balloon_write_numbers(__virtio32 *to, bool little, unsigned long pfn)
 {
@@ -183,9 +184,9 @@ balloon_write_numbers(__virtio32 *to, bool little, unsigned long pfn)
  * @bd: the balloon
  * @batch: a batch with room
  * @pages: the pages
- * @nr: how many
+ * @nr: how many pages
  *
- * Context: any, the batch is the caller's own, or open under pages_lock.
+ * Context: any; the batch is the caller's own, or open under pages_lock.
  */
 void balloon_batch_name(struct balloon_device *bd, struct balloon_batch *batch,
 			struct page **pages, unsigned int nr)
@@ -204,9 +205,9 @@ void balloon_batch_name(struct balloon_device *bd, struct balloon_batch *batch,
  * @bd: the balloon
  * @batch: a batch with room
  * @block: the first of 1 << @order single pages
- * @order: each page's index from here on
+ * @order: the order of the block; page->index of each page keeps it
  *
- * Context: process, the batch is the caller's own.
+ * Context: process; the batch is the caller's own.
  */
 void balloon_batch_add_block(struct balloon_device *bd,
 			     struct balloon_batch *batch, struct page *block,

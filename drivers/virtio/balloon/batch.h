@@ -13,14 +13,14 @@ struct page;
 
 /* Every device takes this many page frame numbers in a message. */
 #define BALLOON_SMALL_MESSAGE	256U
-/* Only a device that has acknowledged one such message is sent more. */
+/* The driver sends one as a canary, and more only after its acknowledgment. */
 #define BALLOON_LARGE_MESSAGE	1024U
 
 /*
- * Batches are allocated at probe, as nothing may be allocated when they are
- * needed. Inflation leaves the last ones alone, so that a host which takes its time
- * over inflating stops neither deflation nor migration. Migration gets most: it
- * fills several before a kthread that shares its CPU gets to run.
+ * Probe allocates all batches, because their users must not allocate. Inflation
+ * leaves the last ones free: a host that is slow to acknowledge inflates must
+ * stop neither deflation nor migration. Migration gets most of them. It fills
+ * several before the kthread runs, if both share a CPU.
  */
 #define BALLOON_BATCHES			32U
 #define BALLOON_BATCHES_FOR_MIGRATION	20U
@@ -34,20 +34,21 @@ enum balloon_canary {
 
 /**
  * struct balloon_batch - a message of page frame numbers and its pages
- * @node: in the list of free, pending or acknowledged batches; unlinked while the
- *        batch is open, being filled, or posted
- * @queue: whose message it is, once it is pending
- * @numbers: what the device reads: BALLOON_LARGE_MESSAGE page frame numbers in
- *           the queue's byte order
- * @pages: the guest pages that the batch holds. For an inflate all it names;
- *         for a deflate those whose release has to wait for the host.
- * @limit: page frame numbers that the device takes
+ * @node: in the list of free, pending or acknowledged batches; unlinked while
+ *        the batch is open, being filled, or posted
+ * @queue: the queue of a pending or posted batch
+ * @numbers: the message: BALLOON_LARGE_MESSAGE page frame numbers in the byte
+ *           order of the device
+ * @pages: the guest pages that the batch holds. An inflate holds all pages that
+ *         it names; a deflate holds those that the host must acknowledge before
+ *         their release.
+ * @limit: how many page frame numbers the device takes
  * @nr_numbers: page frame numbers in use
  * @nr_pages: guest pages in use in @pages
  * @uses: how often the batch has become free again; written under pages_lock
- * @posted: the host has been given the message
- * @replaces: inflate: the pages took the place of migrated ones; the task that
- *            migrates may still hold their page locks
+ * @posted: the driver has posted the message
+ * @replaces: inflate: the pages replace migrated ones; the task that migrates
+ *            may still hold their page locks
  * @canary: inflate: the one large message that names a single page
  */
 struct balloon_batch {
@@ -66,15 +67,15 @@ struct balloon_batch {
 
 /**
  * struct balloon_pool - the device's batches
- * @batches: all of them, BALLOON_BATCHES
- * @canary: has the device shown that it takes large messages? Written under
- *          balloon_lock, read without it, too
+ * @batches: all BALLOON_BATCHES batches
+ * @canary: whether the device has shown that it takes large messages. Written
+ *          under balloon_lock, also read without it
  *
  * Protected by pages_lock:
  * @free: batches that are not in use
- * @nr_free: their number
- * @nr_puts: how often a batch has become free; read without the lock, too
- * @nr_waiters: tasks that a batch which becomes free has to wake
+ * @nr_free: number of batches on @free
+ * @nr_puts: how often a batch has become free; also read without the lock
+ * @nr_waiters: tasks to wake when a batch becomes free
  */
 struct balloon_pool {
 	struct balloon_batch *batches;

@@ -2,9 +2,9 @@
 /*
  * Free page hinting, F_FREE_PAGE_HINT (virtio 1.2, 5.5.6.6).
  *
- * A host that migrates the guest asks, by a command id in the configuration,
- * for blocks of free memory that it need not send. The driver answers with the
- * id, the blocks, and a stop. hints.c has the blocks.
+ * A host that migrates the guest writes a command id to the configuration. It
+ * asks for blocks of free memory, which it then need not send. The driver
+ * answers with the id, the blocks, and a stop. hints.c holds the blocks.
  */
 
 #include <linux/delay.h>
@@ -20,20 +20,22 @@
 #include "hints.h"
 #include "virtio_balloon.h"
 
-/* This many blocks are worth a notification. */
+/* The driver notifies the host after this many blocks. */
 #define BALLOON_HINTS_PER_KICK	16
 
-/* A ring full of the largest blocks is half a gigabyte, on x86: naps are short. */
+/*
+ * A ring full of the largest blocks is half a gigabyte on x86: naps are short.
+ */
 #define BALLOON_HINTS_NAP_US	200
-/* After this time without an answer it is notified again, and naps double. */
+/* After this time without an answer the driver notifies again; naps double. */
 #define BALLOON_HINTS_NUDGE	(HZ / 10)
 #define BALLOON_HINTS_LONGEST_NAP_US	(20 * USEC_PER_MSEC)
-/* A host that was found silent is looked at this often, ... */
+/* While the host is silent, the work looks this often for acknowledgments. */
 #define BALLOON_HINTS_LOOK	HZ
-/* ... and a guest that has lent blocks. */
+/* While blocks are lent, the work looks this often at free memory. */
 #define BALLOON_HINTS_WATCH	(HZ / 10)
 
-/* A command is told from a block by its token. */
+/* The token of a command is hinting->commands; that of a block is its page. */
 static void balloon_hinting_reap(struct balloon_device *bd)
 {
 	struct balloon_hinting *hinting = &bd->hinting;
@@ -58,18 +60,19 @@ static bool balloon_hints_stopped(struct balloon_device *bd)
 /* How the wait for the host ended. */
 enum balloon_hints_wait {
 	BALLOON_HINTS_ACKED,
-	BALLOON_HINTS_STOPPED,	/* the driver goes, or the device is broken */
+	BALLOON_HINTS_STOPPED,	/* teardown, or the device is broken */
 	BALLOON_HINTS_SILENT,
 };
 
 /*
  * Waits until at most @posted buffers are unacknowledged.
  *
- * The queue has no callback. A host looks at the queue all the time while it wants
- * hints, so a short nap is enough. QEMU 7.2 works on the queue in a thread from which
- * it cannot raise an interrupt of a PCI line safely. That thread may also miss buffers
- * that are posted between its last look and the moment when it asks for notifications
- * again. Naps get longer while the host says nothing.
+ * The queue has no callback. QEMU 7.2 serves the queue in a thread that cannot
+ * safely raise a PCI line interrupt. A host polls the queue while it wants
+ * hints, so a short nap is enough. That thread of QEMU may also miss buffers
+ * that are posted after its last look and before it enables notifications. So
+ * the driver notifies again. Naps get longer while the host acknowledges
+ * nothing.
  */
 static enum balloon_hints_wait balloon_hints_wait(struct balloon_device *bd,
 						  unsigned int posted)
@@ -114,7 +117,10 @@ static u32 balloon_hints_wanted(struct balloon_device *bd)
 	return id;
 }
 
-/* Has the host another command, or the work to end? A new target is no command. */
+/*
+ * Returns whether the work must end or read a new command. A change of the
+ * configuration may also be a new target, with the same command.
+ */
 static bool balloon_hints_over(struct balloon_device *bd)
 {
 	struct balloon_hinting *hinting = &bd->hinting;
@@ -161,7 +167,10 @@ static int balloon_hint_block(struct balloon_device *bd, struct page *block)
 	return 0;
 }
 
-/* Returns as balloon_hints_wait(), once the host has freed more than @reserve. */
+/*
+ * Waits until the host has freed more than @reserve descriptors. Returns as
+ * balloon_hints_wait().
+ */
 static enum balloon_hints_wait
 balloon_hints_make_room(struct balloon_device *bd, unsigned int reserve)
 {
@@ -173,8 +182,8 @@ balloon_hints_make_room(struct balloon_device *bd, unsigned int reserve)
 }
 
 /*
- * One descriptor stays free for the stop, unless the ring has no other. Returns as
- * balloon_hints_wait().
+ * Keeps one descriptor free for the stop, unless the ring has only one. Returns
+ * as balloon_hints_wait().
  */
 static enum balloon_hints_wait balloon_hint_blocks(struct balloon_device *bd)
 {
@@ -199,8 +208,9 @@ static enum balloon_hints_wait balloon_hint_blocks(struct balloon_device *bd)
 }
 
 /*
- * The work ends while the host is silent: the guest may want to suspend. The work
- * looks again from time to time. A reset brings the other blocks back.
+ * The work must not wait for a silent host: the guest may want to suspend. So
+ * the work ends, and runs again after BALLOON_HINTS_LOOK. A reset frees the
+ * blocks that the host never acknowledges.
  */
 static void balloon_hints_are_silent(struct balloon_device *bd)
 {
@@ -239,8 +249,8 @@ static void balloon_hints_answer(struct balloon_device *bd, u32 id)
 }
 
 /*
- * Returns whether the host has acknowledged everything that it was silent about. The
- * work reads its command anew then.
+ * Returns whether the host has acknowledged all buffers after a silence. The
+ * work then reads the command again.
  */
 static bool balloon_hints_go_on(struct balloon_device *bd)
 {
@@ -252,7 +262,7 @@ static bool balloon_hints_go_on(struct balloon_device *bd)
 	if (balloon_hints_stopped(bd))
 		return false;
 	if (hinting->posted) {
-		/* Acknowledged blocks need not wait for the others. */
+		/* The guest gets acknowledged blocks back at once. */
 		if (balloon_hints_wanted(bd) == VIRTIO_BALLOON_CMD_ID_DONE)
 			balloon_hints_give(&bd->hints, ULONG_MAX);
 		balloon_nudge(bd, hinting->vq);
@@ -266,9 +276,9 @@ static bool balloon_hints_go_on(struct balloon_device *bd)
 }
 
 /*
- * mm calls a shrinker without memory cgroup support on the root cgroup's turn only.
- * That turn may come late if there are many cgroups. So the driver also looks by
- * itself while blocks are lent: a guest in which kswapd has to run gets a part back.
+ * mm calls a shrinker without memory cgroup support only on the root cgroup's
+ * turn. With many cgroups that turn may come late. So the driver also looks by
+ * itself while blocks are lent. It gives some back if kswapd has to run.
  */
 static void balloon_hints_watch_guest(struct balloon_device *bd)
 {
@@ -339,7 +349,7 @@ int balloon_hinting_alloc(struct balloon_device *bd)
 }
 
 /**
- * balloon_hinting_free - free what balloon_hinting_alloc() has allocated
+ * balloon_hinting_free - free the memory of balloon_hinting_alloc()
  * @bd: the balloon, hinting stopped
  */
 void balloon_hinting_free(struct balloon_device *bd)
@@ -372,10 +382,10 @@ int balloon_hinting_start(struct balloon_device *bd)
 }
 
 /**
- * balloon_hinting_stop - have no more hints, give acknowledged blocks back
+ * balloon_hinting_stop - stop hinting and give acknowledged blocks back
  * @bd: the balloon
  *
- * balloon_hinting_abandon() gives the other blocks back.
+ * balloon_hinting_abandon() gives the other blocks back after the reset.
  *
  * Context: remove or freeze; sleeps.
  */
@@ -392,7 +402,7 @@ void balloon_hinting_stop(struct balloon_device *bd)
 }
 
 /**
- * balloon_hinting_abandon - give back what a device that was reset still had
+ * balloon_hinting_abandon - give back the blocks of a device that was reset
  * @bd: the balloon, its device reset, hinting stopped
  *
  * Context: remove, freeze, or the kthread.

@@ -12,19 +12,21 @@ struct virtqueue;
 
 enum balloon_hinting_flag {
 	BALLOON_HINTING_CHANGED,	/* the host may have a new command */
-	BALLOON_HINTING_STOPPING,	/* the work is to end */
+	BALLOON_HINTING_STOPPING,	/* the work must end */
 };
 
 /**
  * struct balloon_hinting - the free page hinting queue (virtio 1.2, 5.5.6.6)
  * @vq: the virtqueue, or NULL if the device has none
  * @flags: bits of enum balloon_hinting_flag
- * @work: answers the host; the only one to touch @vq and the members below. Delayed
- *        while the host is silent
- * @commands: what the device reads: the id of the command, and the stop
+ * @work: answers the host; only it touches @vq and the members below. Delayed
+ *        while the host is silent, and while blocks are lent
+ * @commands: the buffers of two commands: the id, and the stop
  * @posted: buffers that the host has not acknowledged
- * @silent: the host has left them so for too long, and the log says so
- * @answered: the last command id that was seen, answered or being answered
+ * @silent: the host has not acknowledged @posted buffers for too long, and the
+ *          log says so
+ * @answered: the last command id that @work has read and answers or has
+ *            answered
  */
 struct balloon_hinting {
 	struct virtqueue *vq;

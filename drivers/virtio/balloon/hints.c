@@ -1,15 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Blocks of free memory that are hinted to the host (hinting.c): allocated, and held
- * until the host says that it is done, or until the guest needs them.
+ * Blocks of free memory that the driver hints to the host (hinting.c). The
+ * driver allocates a block and holds it until the host is done, or until the
+ * guest needs the block.
  *
- * A block that the host has not acknowledged is in flight, and is never freed: the
- * host would apply the hint late, to the data of the next owner. Acknowledged blocks
- * are lent: the shrinker, the out-of-memory notifier and the kthread give them back.
+ * A block is in flight until the host acknowledges it. The driver never frees a
+ * block in flight: a late hint would discard the data of the next owner. An
+ * acknowledged block is lent. The shrinker, the out-of-memory notifier and the
+ * hinting work give lent blocks back.
  *
- * mm cannot move a hinted block. So the driver takes none from memory that mm keeps
- * for movable pages: CMA areas. ZONE_MOVABLE is an exception, as a guest may have
- * little other memory: its blocks return when that memory goes offline.
+ * mm cannot move a hinted block. So the driver takes none from CMA areas, which
+ * mm keeps for movable pages. The driver does take blocks of ZONE_MOVABLE,
+ * because a guest may have little other memory. It frees them when that memory
+ * goes offline.
  */
 
 #include <linux/mm.h>
@@ -20,7 +23,7 @@
 #include "hints.h"
 #include "virtio_balloon.h"
 
-/* A block that is allocated once mm has told the driver is in other memory. */
+/* mm allocates no block of this memory after MEM_GOING_OFFLINE. */
 static bool balloon_hint_goes_offline(const struct balloon_hints *hints,
 				      const struct page *block)
 {
@@ -29,8 +32,9 @@ static bool balloon_hint_goes_offline(const struct balloon_hints *hints,
 }
 
 /*
- * mm refuses to take memory offline that has an unmovable page in use, and tells no
- * driver. It expects that the owner of PG_offline pages frees them when told.
+ * mm refuses to take memory with an unmovable page offline, and notifies no
+ * driver. PG_offline pages are an exception: mm notifies their owner, which
+ * must then free them.
  */
 static void balloon_hint_mark(struct balloon_hints *hints,
 			      struct page *block)
@@ -75,7 +79,7 @@ void balloon_hints_drop(struct balloon_hints *hints, struct page *block)
 	balloon_hint_free(hints, block);
 }
 
-/* Under the lock; the shrinker counts without it. */
+/* The shrinker reads ->nr_lent without the lock. */
 static void balloon_hints_account(struct balloon_hints *hints, long nr)
 {
 	lockdep_assert_held(&hints->lock);
@@ -88,7 +92,7 @@ static void balloon_hints_account(struct balloon_hints *hints, long nr)
  * @want: guest pages
  *
  * Context: process, also the out-of-memory notifier. Allocates nothing.
- * Return: guest pages that were freed, a block more than @want at most.
+ * Return: guest pages freed; less than one block above @want.
  */
 unsigned long balloon_hints_give(struct balloon_hints *hints,
 				 unsigned long want)
@@ -120,8 +124,8 @@ unsigned long balloon_hints_give(struct balloon_hints *hints,
  * @hints: the hinted blocks
  * @block: the block
  *
- * The guest may have it back from here on. It has it back at once if its memory goes
- * offline.
+ * The block is lent from here on. If its memory goes offline, the driver frees
+ * the block at once.
  *
  * Context: process.
  */
@@ -141,7 +145,7 @@ void balloon_hints_acked(struct balloon_hints *hints, struct page *block)
 		balloon_hint_free(hints, block);
 }
 
-/* Has the host yet to acknowledge a block in memory that goes offline? */
+/* Is a block in flight whose memory goes offline? */
 static bool balloon_hints_stay_offline(struct balloon_hints *hints)
 {
 	struct page *block;
@@ -157,11 +161,12 @@ static bool balloon_hints_stay_offline(struct balloon_hints *hints)
 /**
  * balloon_hints_recall - give back blocks in memory that goes offline
  * @bd: the balloon
- * @start: page frame number of the memory
- * @nr: guest pages of it, not 0
+ * @start: first page frame number of the memory
+ * @nr: how many guest pages go offline, not 0
  *
- * A block that the host has not acknowledged yet is freed when it has. That is waited
- * for up to BALLOON_LOOK_AGAIN: mm does not try again.
+ * The driver frees a block in flight once the host acknowledges it. This
+ * function waits for these blocks, up to BALLOON_LOOK_AGAIN: mm does not ask
+ * again.
  *
  * Context: process; sleeps.
  */
@@ -204,7 +209,7 @@ void balloon_hints_recall_ends(struct balloon_hints *hints)
 }
 
 /**
- * balloon_hints_lent - blocks that the guest may have back, or is about to
+ * balloon_hints_lent - memory in lent blocks and in blocks in flight
  * @hints: the hinted blocks
  *
  * Context: any.
@@ -229,8 +234,8 @@ static struct page *balloon_hint_alloc_from(int nid, gfp_t gfp)
 }
 
 /*
- * Outside of ZONE_MOVABLE mm may serve __GFP_MOVABLE from a CMA area. kswapd takes the
- * blocks of a zone back that has less than its high watermark.
+ * Outside of ZONE_MOVABLE, mm may serve __GFP_MOVABLE from a CMA area. A zone
+ * below its high watermark makes kswapd run, which takes blocks back.
  */
 static bool balloon_hint_is_fair(struct page *block, gfp_t gfp)
 {
@@ -239,7 +244,7 @@ static bool balloon_hint_is_fair(struct page *block, gfp_t gfp)
 	return balloon_zone_spare(page_zone(block), WMARK_HIGH);
 }
 
-/* Would a block be fair? To allocate it first may zero it for nothing. */
+/* Looks before the allocation, which may zero a block only to free it again. */
 static bool balloon_hint_would_be_fair(int nid, gfp_t gfp)
 {
 	struct zone *zone = &NODE_DATA(nid)->node_zones[gfp_zone(gfp)];
@@ -248,7 +253,7 @@ static bool balloon_hint_would_be_fair(int nid, gfp_t gfp)
 	       balloon_zone_spare(zone, WMARK_HIGH) > pageblock_nr_pages;
 }
 
-/* mm looks at a zone's low watermark, and goes on to the next zone below it. */
+/* mm falls back to the next lower zone if a zone is at its low watermark. */
 static struct page *balloon_hint_alloc_fairly(gfp_t gfp)
 {
 	static const gfp_t zones[] = {
@@ -281,7 +286,7 @@ static bool balloon_can_hint(struct balloon_device *bd)
 }
 
 /**
- * balloon_hints_alloc - allocate a block to hint, of memory that the guest can spare
+ * balloon_hints_alloc - allocate a block to hint, if the guest can spare one
  * @bd: the balloon
  *
  * Context: process, no lock held.
@@ -332,7 +337,7 @@ void balloon_hints_init(struct balloon_hints *hints)
 }
 
 /**
- * balloon_hints_start - let reclaim have blocks back
+ * balloon_hints_start - register the shrinker, which gives lent blocks back
  * @hints: the hinted blocks
  *
  * Context: probe, restore, or the kthread.
@@ -353,8 +358,8 @@ int balloon_hints_start(struct balloon_hints *hints)
 }
 
 /**
- * balloon_hints_stop - wait for a running shrinker and have it not run again
- * @hints: the hinted blocks, with balloon_hints_start() having succeeded
+ * balloon_hints_stop - wait for a running shrinker and free it
+ * @hints: the hinted blocks, after balloon_hints_start() has succeeded
  *
  * Context: remove, freeze, or the kthread; sleeps.
  */

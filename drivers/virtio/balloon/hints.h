@@ -13,12 +13,13 @@ struct shrinker;
 /**
  * struct balloon_hints - hinted blocks
  * @shrinker: gives acknowledged blocks back when the guest needs them
- * @offline_start: page frame number of memory that goes offline; lockless
- * @nr_offline: guest pages of it, 0 if no memory does; lockless
- * @lock: protects the members below; taken in process context, nothing inside of it
- * @blocks: blocks that the host has acknowledged, by page->lru, their order in
- *          page->private
- * @in_flight: blocks that the host has not acknowledged, or is about to get
+ * @offline_start: first page frame number of memory that goes offline; lockless
+ * @nr_offline: guest pages that go offline, or 0; lockless
+ * @lock: protects the members below; taken in process context; innermost
+ * @blocks: blocks that the host has acknowledged, linked by page->lru;
+ *          page->private is a block's order
+ * @in_flight: blocks that the host has not acknowledged, or that the driver is
+ *             about to post
  * @nr_lent: guest pages on @blocks
  * @nr_out: guest pages on @blocks and on @in_flight
  */

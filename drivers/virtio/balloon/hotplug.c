@@ -2,9 +2,9 @@
 /*
  * Memory that goes offline.
  *
- * mm moves the balloon's pages out of such memory by itself, and those on trial. mm
- * cannot reach hinted blocks. The driver must free them when mm tells it, or
- * offlining fails.
+ * mm itself moves the balloon's pages, and pages on trial, out of memory that
+ * goes offline. mm cannot reach hinted blocks. The driver must free them when
+ * the notifier runs, or offlining fails.
  */
 
 #include <linux/memory.h>
@@ -14,7 +14,7 @@
 #include "hotplug.h"
 #include "virtio_balloon.h"
 
-/* mm takes one range offline at a time, and always says how that ended. */
+/* mm takes one range offline at a time, and always reports how that ended. */
 static int balloon_memory_notify(struct notifier_block *nb,
 				 unsigned long action, void *data)
 {
@@ -35,7 +35,7 @@ static int balloon_memory_notify(struct notifier_block *nb,
 }
 
 /**
- * balloon_hotplug_start - be told of memory that goes offline
+ * balloon_hotplug_start - register the notifier of memory that goes offline
  * @bd: the balloon
  *
  * Context: probe.
@@ -50,7 +50,7 @@ int balloon_hotplug_start(struct balloon_device *bd)
 }
 
 /**
- * balloon_hotplug_stop - wait for a running notifier and have it not run again
+ * balloon_hotplug_stop - wait for a running notifier and unregister it
  * @bd: the balloon, dying
  *
  * Context: remove; sleeps.

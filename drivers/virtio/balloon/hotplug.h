@@ -9,7 +9,7 @@ struct balloon_device;
 
 /**
  * struct balloon_hotplug - memory that goes offline
- * @notifier: how mm tells of it
+ * @notifier: mm calls it when memory goes offline
  */
 struct balloon_hotplug {
 	struct notifier_block notifier;

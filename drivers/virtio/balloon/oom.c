@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The out-of-memory notifier: the last reserve before the out-of-memory killer acts.
+ * The out-of-memory notifier: the last reserve before the out-of-memory killer
+ * acts.
  *
- * It runs under oom_lock, in the task that found no memory. It allocates nothing,
- * bounds every wait, and only tries balloon_lock.
+ * It runs under oom_lock, in the task that found no memory. It allocates
+ * nothing, bounds every wait, and only tries balloon_lock.
  */
 
 #include <linux/cpuset.h>
@@ -25,15 +26,15 @@
 #include "trial.h"
 #include "virtio_balloon.h"
 
-/* Guest pages that one call of the out-of-memory notifier gives back. */
+/* One call of the out-of-memory notifier gives back this many guest pages. */
 #define BALLOON_PAGES_PER_OOM	(16UL << MIB_TO_PAGES_SHIFT)
-/* Called before other notifiers: they free memory in use, a balloon's is not. */
+/* Runs before other notifiers, because they free memory that is in use. */
 #define BALLOON_OOM_PRIORITY	80
 
-/* Guest pages that are looked at under pages_lock before it is dropped. */
+/* The notifier looks at this many guest pages in one hold of pages_lock. */
 #define BALLOON_LOOKS_AT_OOM	4096UL
 
-/* Can the task that runs out of memory have pages of this node? */
+/* Can the task that ran out of memory use pages of this node? */
 static bool balloon_task_may_use(int nid)
 {
 #ifdef CONFIG_NUMA
@@ -59,9 +60,10 @@ static unsigned int balloon_zone_bit(int nid, unsigned int zone)
 }
 
 /*
- * The allocation has failed at the high watermark of each zone that it may use. So
- * it may not use a zone above that, perhaps for a policy of a part of the task's
- * memory. If all zones are above, the allocation was for a large block.
+ * The allocation has failed in every zone that it may use: none was above its
+ * high watermark. So a zone above its high watermark is of no use to it,
+ * perhaps because of the policy of a mapping. If all zones are above, the
+ * allocation wanted a large block.
  */
 static void balloon_find_starved_zones(struct balloon_oom *oom)
 {
@@ -93,7 +95,7 @@ static void balloon_find_starved_zones(struct balloon_oom *oom)
 }
 
 /**
- * balloon_zone_is_starved - is this page of use to the task that has no memory?
+ * balloon_zone_is_starved - can the task that ran out of memory use this page?
  * @bd: the balloon
  * @page: the page
  *
@@ -113,9 +115,10 @@ static bool balloon_wanted_at_oom(const struct page *page, void *data)
 }
 
 /*
- * Moves up to @max resident pages into @batch, as LEAVING, and names them. Waits for
- * no page lock, and takes only pages that the task can use. Looks at each page once,
- * BALLOON_LOOKS_AT_OOM at a time.
+ * Moves up to @max resident pages into @batch, as LEAVING, and names them.
+ * Waits for no page lock, and takes only pages that the task can use. Looks at
+ * each page once, and at BALLOON_LOOKS_AT_OOM pages under one hold of
+ * pages_lock.
  */
 static void balloon_batch_take_at_oom(struct balloon_device *bd,
 				      struct balloon_batch *batch,
@@ -140,8 +143,9 @@ static void balloon_batch_take_at_oom(struct balloon_device *bd,
 }
 
 /*
- * The holder of balloon_lock allocates nothing and waits for nothing, so it drops the
- * lock soon. Still the notifier waits no longer than BALLOON_LOOK_AGAIN.
+ * The holder of balloon_lock allocates nothing and waits for nothing, so it
+ * drops the lock soon. Still the notifier waits no longer than
+ * BALLOON_LOOK_AGAIN.
  */
 static bool balloon_lock_in_time(struct balloon_device *bd)
 {
@@ -173,15 +177,15 @@ static unsigned long balloon_deflate_at_oom(struct balloon_device *bd,
 		balloon_batch_put(bd, batch);
 		return 0;
 	}
-	/* Before they are free: inflation must not take them back. */
+	/* Set before the pages are free: inflation must not take them back. */
 	set_bit(BALLOON_GAVE_AT_OOM, &bd->flags);
 	balloon_deflate_batch(bd, batch);
 	return nr;
 }
 
 /*
- * A broken device has no claim to the pages: the kthread releases them all. Returns
- * how many guest pages came back meanwhile.
+ * Waits while the kthread resets a broken device and releases all pages.
+ * Returns how many guest pages came back meanwhile.
  */
 static unsigned long balloon_await_all_back(struct balloon_device *bd)
 {
@@ -194,17 +198,18 @@ static unsigned long balloon_await_all_back(struct balloon_device *bd)
 }
 
 /**
- * balloon_give_at_oom - give pages back because the guest has no others
+ * balloon_give_at_oom - give pages back because the guest is out of memory
  * @bd: the balloon
  * @want: guest pages
  *
- * The deflates are queued, and posted by the kthread. With MUST_TELL_HOST the
- * pages are the guest's only once the host has acknowledged, which is waited
- * for a limited time.
+ * This function queues the deflates, and the kthread posts them. With
+ * MUST_TELL_HOST the driver frees the pages only after the host has
+ * acknowledged them. This function then waits for that, up to
+ * BALLOON_LOOK_AGAIN.
  *
  * Context: the out-of-memory notifier. Allocates nothing, passes over pages
  * whose lock is taken.
- * Return: guest pages given back, or with a host that takes its time about to be.
+ * Return: guest pages given back, or about to be if the host is slow.
  */
 unsigned long balloon_give_at_oom(struct balloon_device *bd, unsigned long want)
 {
@@ -237,8 +242,8 @@ unsigned long balloon_give_at_oom(struct balloon_device *bd, unsigned long want)
 }
 
 /*
- * Pages on trial go first: the host does not know of them. Hinted blocks follow,
- * then the balloon. If the task needs more, mm calls again.
+ * Pages on trial go first: the host does not know of them. Hinted blocks
+ * follow, then the balloon's pages. If the task needs more, mm calls again.
  */
 static int balloon_oom_notify(struct notifier_block *nb, unsigned long unused,
 			      void *freed)
@@ -262,7 +267,8 @@ static int balloon_oom_notify(struct notifier_block *nb, unsigned long unused,
  * balloon_oom_start - give pages back before the out-of-memory killer acts
  * @bd: the balloon
  *
- * Always: pages on trial are the guest's, whatever features are negotiated.
+ * The notifier is registered whatever features are negotiated: pages on trial
+ * always go back to the guest.
  *
  * Context: probe.
  * Return: 0 or the errno of register_oom_notifier().
@@ -277,7 +283,7 @@ int balloon_oom_start(struct balloon_device *bd)
 }
 
 /**
- * balloon_oom_stop - wait for a running notifier and have it not run again
+ * balloon_oom_stop - wait for a running notifier and unregister it
  * @bd: the balloon, dying
  *
  * Context: remove; sleeps.

@@ -14,10 +14,10 @@ struct page;
 
 /**
  * struct balloon_oom - the guest runs out of memory
- * @notifier: gives back pages on trial, hinted blocks, and the balloon's pages if
- *            the guest may have them
- * @starved: zones that the task which ran out of memory can use and that are short,
- *           by node and index; under oom_lock
+ * @notifier: gives back pages on trial, hinted blocks, and the balloon's pages
+ *            if the guest may have them
+ * @starved: short zones that the task which ran out of memory can use; a bit
+ *           for each node and zone index; under oom_lock
  */
 struct balloon_oom {
 	struct notifier_block notifier;

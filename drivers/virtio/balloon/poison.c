@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The contents of free pages, F_PAGE_POISON (virtio 1.2, 5.5.6.5): a guest that
- * poisons or initialises pages on free checks the contents later, or relies on them.
- * And the cost of initialising pages on allocation.
+ * The contents of free pages, F_PAGE_POISON (virtio 1.2, 5.5.6.5). A guest that
+ * poisons pages on free checks their contents later. A guest that zeroes pages
+ * on free relies on the zeroes. This file also warns of the cost of zeroing
+ * pages on allocation.
  */
 
 #include <linux/mm.h>
@@ -14,7 +15,7 @@
 #include "virtio_balloon.h"
 
 /**
- * balloon_guest_poisons - does this guest write to the pages it frees?
+ * balloon_guest_poisons - does this guest write to the pages that it frees?
  *
  * Context: any.
  */
@@ -26,11 +27,12 @@ bool balloon_guest_poisons(void)
 }
 
 /**
- * balloon_poison_validate - accept only what keeps free pages' contents
+ * balloon_poison_validate - refuse features that lose contents of free pages
  * @vdev: the device, its features being negotiated
  *
- * The device does not report pages of which the contents would be lost, but
- * only where it can be told of the value.
+ * A guest that writes to freed pages must tell the device the value. If the
+ * device has no F_PAGE_POISON, the driver refuses F_REPORTING. A guest that
+ * does not write to freed pages refuses F_PAGE_POISON.
  *
  * Context: validate.
  */
@@ -59,11 +61,11 @@ void balloon_poison_tell(struct balloon_device *bd)
 }
 
 /**
- * balloon_poison_tell_costs - say what zeroing on allocation costs, where it does
+ * balloon_poison_tell_costs - tell the log if the kernel zeroes new pages
  * @bd: the balloon
  *
- * Pages that are zeroed to be given away become resident on the host for that.
- * A kernel without the flag that prevents it has 0 in its place.
+ * Zeroing makes a page resident on the host, only for the balloon to give the
+ * page away. __GFP_SKIP_ZERO is 0 in a kernel that cannot prevent the zeroing.
  *
  * Context: probe.
  */

@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * A device that is broken, or asks for a reset: the guest gets all pages back, and
- * the device is set up again.
+ * Recovery of a device that is broken or asks for a reset. The guest gets all
+ * pages back, and the driver sets the device up again.
  *
- * A device that was reset has no claim to any page. So the kthread resets it first
- * and releases everything at once, without telling the host. Then it goes through
- * the same steps as probe and moves to the target again. Tries follow each other
- * after a delay that doubles. A device that breaks again soon is in the same
- * episode: the delay goes on doubling, and the log has one line for all of it.
+ * A device that was reset has no claim to any page. So the kthread resets the
+ * device first, and releases all pages at once without telling the host. Then
+ * it takes the same steps as probe and moves to the target again. The delay
+ * between tries doubles. A device that breaks within BALLOON_EPISODE of its
+ * set-up continues the episode: the delay goes on doubling, and the log gets no
+ * new line.
  */
 
 #include <linux/minmax.h>
@@ -25,7 +26,7 @@
 /* Bounds of the delay between two tries to set the device up. */
 #define BALLOON_RECOVERY_MIN_MS	100U
 #define BALLOON_RECOVERY_MAX_MS	(10 * MSEC_PER_SEC)
-/* After this time of work, a break begins another episode. */
+/* A device that breaks after it worked for this long begins a new episode. */
 #define BALLOON_EPISODE		(60 * HZ)
 /* After this many failed tries in a row the driver gives up. */
 #define BALLOON_RECOVERY_TRIES	12U
@@ -51,8 +52,8 @@ static void balloon_recovery_begins(struct balloon_device *bd)
 }
 
 /*
- * Pages first, features later: a feature's callback may have to be waited for.
- * Isolated pages follow when mm puts them back.
+ * Releases pages before features stop: stopping a feature may wait for its
+ * callback. Isolated pages follow when mm puts them back.
  */
 static void balloon_recovery_release(struct balloon_device *bd)
 {
@@ -83,7 +84,7 @@ static int balloon_recovery_try(struct balloon_device *bd)
 	err = balloon_device_ready(bd);
 	if (err)
 		return err;
-	/* The machine may go down: what resets the device then found it reset. */
+	/* Shutdown may have begun meanwhile: its reset then did nothing. */
 	err = balloon_is_dying(bd) ? -ECANCELED : balloon_features_start(bd);
 	if (err) {
 		balloon_mapping_close(&bd->ledger.bm);
@@ -118,7 +119,7 @@ static long balloon_recovery_failed(struct balloon_device *bd, int err)
  * @bd: the balloon, its device broken
  *
  * Context: the kthread; sleeps.
- * Return: for how many jiffies the kthread may sleep, 0 to go on.
+ * Return: for how many jiffies the kthread may sleep; 0 to go on at once.
  */
 long balloon_recover(struct balloon_device *bd)
 {
@@ -135,12 +136,14 @@ long balloon_recover(struct balloon_device *bd)
 		return 0;
 	}
 	isolated = balloon_want_isolated(bd);
-	/* The target is read when the device works again. */
+	/* Set-up reads the target when the device works again. */
 	clear_bit(BALLOON_CONFIG_CHANGED, &bd->flags);
 	/* mm may have put pages back since. */
 	balloon_trial_end(bd);
 	balloon_release_resident(bd);
-	/* Releasing pages may have ended the events of isolated pages. */
+	/*
+	 * Releasing may have cleared ->wants_isolated: put-back wakes no task.
+	 */
 	if (isolated)
 		return BALLOON_LOOK_AGAIN;
 	if (recovery->lost)
@@ -162,7 +165,7 @@ long balloon_recover(struct balloon_device *bd)
 }
 
 /**
- * balloon_recovery_forget - the device was set up by others
+ * balloon_recovery_forget - forget earlier tries: restore sets the device up
  * @recovery: the recovery, its kthread stopped or frozen
  *
  * Context: restore.

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* A device that is broken is set up again. */
+/* Recovery of a broken device. */
 #ifndef _DRIVERS_VIRTIO_BALLOON_RECOVERY_H
 #define _DRIVERS_VIRTIO_BALLOON_RECOVERY_H
 
@@ -8,13 +8,13 @@
 struct balloon_device;
 
 /**
- * struct balloon_recovery - from a broken device to one that works
+ * struct balloon_recovery - recovery of a broken device
  * @down: the device is not set up
- * @lost: and will not be
+ * @lost: the driver has given up and will not set the device up
  * @told: the log has the line of this episode
  * @nr_tries: tries to set the device up since it broke
- * @delay_ms: how long the next try waits
- * @try_at: when that is, in jiffies
+ * @delay_ms: delay before the next try
+ * @try_at: time of the next try, in jiffies
  * @ready_at: when the device was last set up, in jiffies
  */
 struct balloon_recovery {

@@ -2,10 +2,11 @@
 /*
  * Free page reporting, F_REPORTING (virtio 1.2, 5.5.6.7).
  *
- * mm's page reporting isolates free blocks, hands them over and takes them
- * back when the report callback returns. Until the host has acknowledged a
- * report it may discard those blocks at any time: the callback returns only
- * with the acknowledgment, or when the device cannot act any more.
+ * mm's page reporting isolates free blocks, passes them to the report callback,
+ * and takes them back when the callback returns. The host may discard the
+ * blocks at any time until it has acknowledged the report. So the callback
+ * returns only after the acknowledgment, or when the device cannot act any
+ * more.
  */
 
 #include <linux/mm.h>
@@ -19,7 +20,7 @@
 #include "reporting.h"
 #include "virtio_balloon.h"
 
-/* The host may pause. Say so once, and go on with the wait. */
+/* The host may only pause: log the silence once, and go on waiting. */
 static void balloon_report_is_silent(struct balloon_device *bd)
 {
 	if (!balloon_device_works(bd))
@@ -32,9 +33,9 @@ static void balloon_report_is_silent(struct balloon_device *bd)
 }
 
 /*
- * Only an acknowledgment or a reset keeps the host from acting on the report late.
- * The kthread resets a device that fails. If the driver is about to go, the kthread
- * has ended, and the report resets the device itself.
+ * Only an acknowledgment or a reset keeps the host from acting on the report
+ * late. The kthread resets a device that fails. During teardown the kthread has
+ * ended, so this function resets the device itself.
  */
 static int balloon_report_await(struct balloon_device *bd)
 {
@@ -70,8 +71,8 @@ static int balloon_report_await(struct balloon_device *bd)
 }
 
 /*
- * The worker that makes a report is frozen between reports only. A silent host would
- * keep the guest from its sleep, so the device is reset then.
+ * The freezer stops mm's reporting worker only between two reports. A silent
+ * host would keep the guest from suspending, so the device is reset then.
  */
 static int balloon_reporting_suspends(struct notifier_block *nb,
 				      unsigned long action, void *data)
@@ -88,8 +89,8 @@ static int balloon_reporting_suspends(struct notifier_block *nb,
 }
 
 /*
- * Each block is one descriptor, so posting allocates nothing. An error makes
- * mm keep the blocks for a later report.
+ * Each block is one descriptor, so posting allocates nothing. After an error mm
+ * keeps the blocks for a later report.
  */
 static int balloon_report_blocks(struct page_reporting_dev_info *info,
 				 struct scatterlist *sg, unsigned int nents)
@@ -115,11 +116,11 @@ static int balloon_report_blocks(struct page_reporting_dev_info *info,
  * balloon_reporting_start - report free blocks from here on
  * @bd: the balloon, its device ready
  *
- * The balloon works without: mm takes one reporter at a time, and a ring may be
- * too small for a report.
+ * The balloon also works without reporting. mm accepts only one reporter at a
+ * time, and the ring may be too small for a report.
  *
  * Context: probe, restore, or the kthread.
- * Return: 0, also where reporting is left to others, or an errno.
+ * Return: 0, also if the driver does not report, or an errno.
  */
 int balloon_reporting_start(struct balloon_device *bd)
 {
@@ -138,7 +139,9 @@ int balloon_reporting_start(struct balloon_device *bd)
 	}
 
 	bd->reporting.info.report = balloon_report_blocks;
-	/* Else it is a pageblock's, 512 MiB there, of which few are ever free. */
+	/*
+	 * mm's default is a pageblock: 512 MiB with 64 KiB pages, seldom free.
+	 */
 	if (IS_ENABLED(CONFIG_ARM64_64K_PAGES))
 		bd->reporting.info.order = get_order(SZ_2M);
 	err = page_reporting_register(&bd->reporting.info);
@@ -157,10 +160,11 @@ int balloon_reporting_start(struct balloon_device *bd)
 }
 
 /**
- * balloon_reporting_stop - wait for a running report and have no other
+ * balloon_reporting_stop - wait for a running report and stop reporting
  * @bd: the balloon, dying
  *
- * Context: remove or freeze; sleeps as long as the host has patience.
+ * Context: remove or freeze; sleeps up to BALLOON_HOST_PATIENCE_MS for a silent
+ * host.
  */
 void balloon_reporting_stop(struct balloon_device *bd)
 {

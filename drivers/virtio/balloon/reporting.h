@@ -11,14 +11,14 @@ struct balloon_device;
 struct virtqueue;
 
 /**
- * struct balloon_reporting - the free page reporting queue (virtio 1.2, 5.5.6.7)
- * @vq: the virtqueue, or NULL if the device has none; touched by the report
- *      callback only, of which mm runs one at a time
- * @info: what mm knows of the driver
- * @registered: mm knows of the driver
+ * struct balloon_reporting - the reporting queue (virtio 1.2, 5.5.6.7)
+ * @vq: the virtqueue, or NULL if the device has none; only the report callback
+ *      touches it, and mm runs one callback at a time
+ * @info: the driver's registration with mm's page reporting
+ * @registered: @info is registered
  * @told_silent: the log says that the host is silent
- * @pm: how the kernel tells that the guest is about to suspend
- * @suspends: it is
+ * @pm: the kernel calls it when the guest is about to suspend
+ * @suspends: the guest is about to suspend
  */
 struct balloon_reporting {
 	struct virtqueue *vq;

@@ -2,9 +2,10 @@
 /*
  * The statistics queue, F_STATS_VQ (virtio 1.2, 5.5.6.3).
  *
- * One buffer goes back and forth: the host keeps it and returns it when it
- * wants fresh numbers. It is filled only between the host's return of it and
- * its next posting, by one work item, so that inflation does not delay it.
+ * The driver has one buffer for statistics. The host keeps the buffer and
+ * returns it when it wants fresh numbers. The driver then fills and posts the
+ * buffer again. It does this in a work item, so that inflation does not delay
+ * the statistics.
  */
 
 #include <linux/mm.h>
@@ -82,15 +83,19 @@ static void balloon_stats_events(struct balloon_stats_fill *fill)
 #endif
 }
 
-/* Pages on trial and hinted blocks go back to tasks that need them. */
+/*
+ * Pages on trial and hinted blocks count as free: a task that needs them gets
+ * them.
+ */
 static u64 balloon_stats_at_hand(struct balloon_device *bd)
 {
 	return balloon_trial_size_roughly(bd) + balloon_hints_lent(&bd->hints);
 }
 
 /*
- * Memory that can be reclaimed without I/O (virtio 1.2, 5.5.6.4). The kernel counts
- * shared memory with files, but reclaiming that needs I/O.
+ * Memory that can be reclaimed without I/O (virtio 1.2, 5.5.6.4). NR_FILE_PAGES
+ * also counts shared memory, but mm must write shared memory to swap. The LRU
+ * lists of files leave it out.
  */
 static u64 balloon_stats_caches(void)
 {
@@ -142,7 +147,7 @@ static void balloon_stats_work(struct work_struct *work)
 						 stats.work);
 	unsigned int unused_length;
 
-	/* First: the host may ask again as soon as they are posted. */
+	/* First: once the buffer is posted, the host may ask again. */
 	balloon_may_sleep(bd, BALLOON_AWAKE_STATS);
 	if (balloon_is_dying(bd) || balloon_is_broken(bd))
 		return;
@@ -162,7 +167,7 @@ void balloon_stats_requested(struct virtqueue *vq)
 }
 
 /**
- * balloon_stats_alloc - allocate what the statistics queue needs
+ * balloon_stats_alloc - allocate the buffer of the statistics queue
  * @bd: the balloon
  *
  * Context: probe.
@@ -180,7 +185,7 @@ int balloon_stats_alloc(struct balloon_device *bd)
 }
 
 /**
- * balloon_stats_free - free what balloon_stats_alloc() has allocated
+ * balloon_stats_free - free the memory of balloon_stats_alloc()
  * @bd: the balloon, its statistics queue stopped
  */
 void balloon_stats_free(struct balloon_device *bd)
@@ -205,7 +210,7 @@ int balloon_stats_start(struct balloon_device *bd)
 }
 
 /**
- * balloon_stats_stop - wait for a running answer and give no other
+ * balloon_stats_stop - wait for a running answer and stop the work
  * @bd: the balloon
  *
  * Context: remove or freeze. Pairs with balloon_stats_start().
@@ -219,7 +224,7 @@ void balloon_stats_stop(struct balloon_device *bd)
 }
 
 /**
- * balloon_stats_abandon - a request that came while stopped has no answer
+ * balloon_stats_abandon - drop a request that came after balloon_stats_stop()
  * @bd: the balloon, its device reset, statistics stopped
  *
  * Context: remove, freeze, or the kthread.

@@ -14,10 +14,10 @@ struct virtqueue;
  * struct balloon_stats - the statistics queue (virtio 1.2, 5.5.6.3)
  * @vq: the virtqueue, or NULL if the device has none
  * @started: @work may run
- * @work: posts the first statistics and answers the host; the only one to
- *        touch the members below and @vq
- * @buffer: VIRTIO_BALLOON_S_NR statistics, the host's except inside @work
- * @posted: the host has the buffer, or returned it
+ * @work: posts the first statistics and answers the host; only it touches @vq
+ *        and the members below
+ * @buffer: VIRTIO_BALLOON_S_NR statistics; the host owns it except inside @work
+ * @posted: the host has the buffer or has returned it
  */
 struct balloon_stats {
 	struct virtqueue *vq;

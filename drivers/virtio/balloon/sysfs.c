@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What an administrator sees: the group "balloon" on the virtio device.
+ * The attribute group "balloon" of the virtio device, for administrators.
  * Documentation/ABI/testing/sysfs-bus-virtio-balloon describes the files.
  *
- * The driver core adds the group after probe and removes it, having waited for
- * readers, before remove: the device is there while a file is read.
+ * The driver core adds the group after probe. It removes the group before
+ * remove, and waits for readers. So a reader always finds a device.
  */
 
 #include <linux/device.h>
@@ -48,7 +48,9 @@ static ssize_t isolated_kib_show(struct device *dev,
 	struct balloon_device *bd = dev_to_balloon(dev);
 	unsigned long isolated;
 
-	/* Changes under pages_lock; for display any value is as good. */
+	/*
+	 * pages_lock protects it; a slightly older value is good enough here.
+	 */
 	isolated = data_race(READ_ONCE(bd->ledger.bm.nr_isolated));
 	return sysfs_emit(buf, "%lu\n", guest_pages_to_kib(isolated));
 }

@@ -27,13 +27,13 @@ DECLARE_EVENT_CLASS(balloon_pages,
 			      __entry->size_kib, __entry->target_kib)
 );
 
-/* Pages were taken from the guest and queued for the host. */
+/* Inflation took pages from the guest and queued them for the host. */
 DEFINE_EVENT(balloon_pages, inflate,
 	     TP_PROTO(struct balloon_device *bd, unsigned long pages),
 	     TP_ARGS(bd, pages)
 );
 
-/* Pages were taken out of the balloon and queued for the host. */
+/* Deflation took pages out of the balloon and queued them for the host. */
 DEFINE_EVENT(balloon_pages, deflate,
 	     TP_PROTO(struct balloon_device *bd, unsigned long pages),
 	     TP_ARGS(bd, pages)
@@ -45,7 +45,7 @@ DEFINE_EVENT(balloon_pages, migrate,
 	     TP_ARGS(bd, pages)
 );
 
-/* The guest has no memory to spare; the next try is in @delay_ms. */
+/* The guest has no memory to spare; the driver tries again in @delay_ms. */
 TRACE_EVENT(hold,
 	    TP_PROTO(struct balloon_device *bd, enum balloon_hold reason,
 		     unsigned int delay_ms),

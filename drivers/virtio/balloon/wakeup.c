@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Requests of the host while the guest is about to suspend, or suspends to idle.
+ * Requests of the host while the guest is about to suspend, or suspends to
+ * idle.
  *
- * The transport's interrupt wakes the guest. The driver keeps it awake until the
- * kthread has gone as far as it can towards the target, or the statistics are posted.
- * User space decides by power/wakeup whether that counts.
+ * The transport's interrupt wakes the guest. For a new target, the driver keeps
+ * the guest awake until the kthread has moved as far as it can. For a request
+ * of statistics, it does so until the statistics are posted. User space enables
+ * this by power/wakeup.
  */
 
 #include <linux/bits.h>
@@ -37,9 +39,9 @@ void balloon_wakeup_stop(struct balloon_device *bd)
 }
 
 /**
- * balloon_stay_awake - something is to be done before the guest sleeps
+ * balloon_stay_awake - keep the guest awake until a request is served
  * @bd: the balloon
- * @reason: what
+ * @reason: the request
  *
  * Context: any, including interrupts.
  */
@@ -55,9 +57,9 @@ void balloon_stay_awake(struct balloon_device *bd, enum balloon_awake reason)
 }
 
 /**
- * balloon_may_sleep - that has been done
+ * balloon_may_sleep - a request is served and need not keep the guest awake
  * @bd: the balloon
- * @reason: what
+ * @reason: the request
  *
  * Context: any.
  */

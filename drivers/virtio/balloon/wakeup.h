@@ -15,7 +15,7 @@ enum balloon_awake {
 
 /**
  * struct balloon_wakeup - what the guest has to stay awake for
- * @lock: innermost; taken in interrupts, too
+ * @lock: innermost; also taken in interrupts
  * @reasons: a bit for each of enum balloon_awake
  */
 struct balloon_wakeup {

@@ -4,11 +4,11 @@
 
 usage: check.py GROUP[+GROUP...]...
 
-Groups that are joined by a plus run at the same time; what the first of them says
-is shown as it comes, what the others say when it is done.  At the end there is a
-line for each test that failed, once more, and "N passed, N failed", with ", N
-skipped" where there are any.  The exit status is 0 only if nothing failed and
-something passed.
+Groups that are joined by a plus run at the same time.  The output of the first group
+is shown as it comes, the output of the others after the first has ended.  At the end
+there is another line for each failed test, and "N passed, N failed", with ", N
+skipped" if tests were skipped.  The exit status is 0 only if no test failed and at
+least one passed.
 """
 
 import json
@@ -24,18 +24,18 @@ from collections import Counter
 from host import kernel, klog, program, transport
 from host.paths import BUILD, LAB, ROOT, Unusable, newest_kernel
 
-# Of style.sh.
+# Arguments of style.sh.
 COMPILE = {"sparse and W=1": "compile"}
 STYLE_CHECKS = {"floors": "floors", "checkpatch": "checkpatch", **COMPILE}
 KERNELS = ("kunit", "debug")  # the second is made from the first
 # Guests at a time.
 GUESTS = 3
-DEBUG_GUESTS = 1  # beside those
+DEBUG_GUESTS = 1  # at the same time as GUESTS
 LONG_GUESTS = 2
 
 SUMMARY = re.compile(r"(\d+) passed, (\d+) failed(?:, (\d+) skipped)?")
 
-# What failed, for the end: these lines may be all that is kept of the output.
+# Begins the lines at the end: they may be the only part of the output that is kept.
 FAILURE = "FAILED: "
 failures = []
 
@@ -46,14 +46,14 @@ def shell(script, *arguments):
 
 
 def say(result, name, seconds):
-    """One test's result, in one line."""
+    """Print the result of one test in a line."""
     print(f"{result} {name} ({seconds:.0f} s)", flush=True)
     if result == "failed":
         failures.append(name)
 
 
 def check_style(checks=STYLE_CHECKS):
-    """Each checker over all C files is one test."""
+    """Run each checker over all C files as one test."""
     results = Counter()
     for name, check in checks.items():
         start = time.monotonic()
@@ -64,12 +64,12 @@ def check_style(checks=STYLE_CHECKS):
 
 
 def check_compile():
-    """Only what looks at more than the patches of the series, which has checkpatch look at them."""
+    """Run the checks without checkpatch: the series runs checkpatch over its patches."""
     return check_style({"floors": "floors", **COMPILE})
 
 
 def check_series():
-    """The part of `make series-check` that builds nothing, each check a test."""
+    """Run the part of `make series-check` that builds nothing; each check is a test."""
     command = [sys.executable, ROOT / "tools/series/check.py", "quick"]
     last = ""
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
@@ -93,7 +93,7 @@ def kunit_cases(group):
 
 
 def splats(log):
-    """What went wrong by the kernel's own account, although no test has noticed."""
+    """Lines of the log in which the kernel complains, also if no test has failed."""
     try:
         lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError as error:
@@ -102,7 +102,7 @@ def splats(log):
 
 
 def check_kunit(arch="um", log=BUILD / "kunit" / "test.log"):
-    """Each KUnit case is a test; so is the build, where it fails, and what the kernel says."""
+    """Run KUnit.  Each case is a test; a failed build and a complaint of the kernel are too."""
     answer = BUILD / f"kunit-{arch}.json"
     answer.unlink(missing_ok=True)
     status = shell("kunit.sh", arch, str(answer))
@@ -124,12 +124,12 @@ def check_kunit(arch="um", log=BUILD / "kunit" / "test.log"):
 
 
 def check_kunit_debug():
-    """The same in the kernel that looks for mistakes meanwhile."""
+    """Run KUnit in the kernel with run-time checks."""
     return check_kunit("x86_64", BUILD / "kernel" / "kunit" / "test.log")
 
 
 def check_kernel():
-    """Each kernel of configs/ that the guest's tests boot: it builds."""
+    """Build each kernel of configs/ that the guest tests boot."""
     results = Counter()
     for name in KERNELS:
         start = time.monotonic()
@@ -140,7 +140,7 @@ def check_kernel():
 
 
 def check_guest(name="guest", guests=GUESTS, selection=()):
-    """Each pytest test is a test."""
+    """Run the guest tests; each test of pytest is a test."""
     answer = BUILD / f"{name}.xml"
     answer.unlink(missing_ok=True)
     if os.environ.get("K"):
@@ -156,7 +156,7 @@ def check_guest(name="guest", guests=GUESTS, selection=()):
     except (OSError, ElementTree.ParseError):
         say("failed", f"{name}: pytest ended with status {status}", 0)
         return Counter(failed=1)
-    # One test may both fail and have its clean-up fail: an error more than there are tests.
+    # A test and its clean-up may both fail, so failures and errors may exceed the tests.
     failed = {(case.get("classname"), case.get("name")) for case in suite.iter("testcase")
               if case.find("failure") is not None or case.find("error") is not None}
     failures.extend(f"{name}: {module.split('.')[-1]}::{test}" for module, test in sorted(failed))
@@ -170,19 +170,19 @@ def check_guest(name="guest", guests=GUESTS, selection=()):
 
 
 def check_guest_debug():
-    """The core, and each feature once, in the kernel that looks for mistakes meanwhile."""
+    """Test the core, and each feature once, in the kernel with run-time checks."""
     os.environ["KERNEL"] = "debug"
     return check_guest("guest-debug", DEBUG_GUESTS, ("-m", "debug"))
 
 
 def check_long():
-    """The guest tests that take too long for every day."""
+    """Run the guest tests that take too long for each day."""
     os.environ["LONG"] = "1"
     return check_guest("guest-long", LONG_GUESTS, ("-m", "long"))
 
 
 def run_groups(names):
-    """Run groups, the first in this process, the others in one of their own, one by one."""
+    """Run the first group in this process, and the others one after the other in a second one."""
     print(f"== {names[0]}", flush=True)
     if not names[1:]:
         return GROUPS[names[0]]()
@@ -214,8 +214,8 @@ GROUPS = {"style": check_style, "compile": check_compile, "series": check_series
 
 def main():
     """Run the groups that the command line names."""
-    transport.chosen()  # now: an error in pytest would be more than a line
-    # For the scripts, whoever calls: the Makefile's own defaults.
+    transport.chosen()  # an error here is one line; in pytest it would be many
+    # The scripts need the defaults of the Makefile, also if make did not start this program.
     os.environ["BUILD"] = str(BUILD)
     os.environ["KERNEL"] = os.environ.get("KERNEL") or newest_kernel()
     release = newest_kernel() if os.environ["KERNEL"] in kernel.BUILT else os.environ["KERNEL"]

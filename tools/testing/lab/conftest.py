@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0
 """Fixtures of the guest tests.
 
-One guest serves all tests; each finds it with the module loaded, an empty
-balloon and a plain device in place, and leaves it so.  Only a guest that died
-is replaced, so that one failure does not hide what the other tests say.
+One guest serves all tests.  Each test finds the guest with the module loaded, an
+empty balloon and a plain device, and leaves it so.  A guest that died is replaced, so
+that one failure does not hide the results of other tests.
 """
 
 import contextlib
@@ -23,7 +23,7 @@ from host.qmp import Disconnected
 
 
 def pytest_configure(config):
-    """Declare our marks."""
+    """Declare the marks."""
     config.addinivalue_line("markers", "logs(pattern): a kernel message that the test provokes")
     config.addinivalue_line("markers", "ours: about what the kernel's own module does not have")
     config.addinivalue_line("markers", "needs(what): not there on every board of host/transport.py")
@@ -34,13 +34,13 @@ def pytest_configure(config):
 
 
 def pytest_report_header():
-    """Say what is tested, and how to repeat the random parts."""
+    """Print what is tested, and how to repeat the random parts."""
     return (f"kernel {KERNEL}, module: {PEER}, transport: {TRANSPORT.name}, "
             f"random targets: SEED={SEED}")
 
 
 def pytest_collection_modifyitems(config, items):
-    """Skip what module or machine do not have; leave out what is for others."""
+    """Skip tests that this module or machine cannot run; leave out tests that are for others."""
     elsewhere = []
     if TRANSPORT is not transport.MODERN:
         elsewhere += [item for item in items if item.get_closest_marker("any_transport")]
@@ -68,7 +68,7 @@ def pytest_collection_modifyitems(config, items):
 
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport(call):
-    """Where a guest was lost, show what it and QEMU said last."""
+    """If a guest was lost, show the last lines of the guest and of QEMU."""
     outcome = yield
     if call.excinfo and call.excinfo.errisinstance((GuestDied, Disconnected)):
         logs = sorted(BUILD.glob(f"guest/{WORKER}-*/*.log"), key=lambda path: path.stat().st_mtime)
@@ -109,17 +109,17 @@ def fixture_machine(share):
 
 @pytest.fixture(scope="session", name="reporting_machine")
 def fixture_reporting_machine(share):
-    """The guest of those modules whose devices take reports of free pages."""
+    """The guest of modules whose devices take reports of free pages."""
     with share(name="reporting", cpus="in turn") as machine:
         yield machine
 
 
 @pytest.fixture(name="guest")
 def fixture_guest(machine, request):
-    """The guest, whose kernel log must hold nothing alarming after the test.
+    """The guest, whose kernel log must have no alarming line after the test.
 
-    A test that wants another transport than the chosen one has its name for
-    parameter: @pytest.mark.parametrize("guest", names, indirect=True).
+    A test that needs a certain transport passes its name as a parameter:
+    @pytest.mark.parametrize("guest", names, indirect=True).
     """
     wanted = transport.TRANSPORTS[getattr(request, "param", TRANSPORT.name)]
     guest = machine.guest(wanted)
@@ -142,7 +142,7 @@ def fixture_guest(machine, request):
 
 @pytest.fixture(name="balloon")
 def fixture_balloon(guest):
-    """An empty balloon, module loaded; whatever the test did, it must be able to end so."""
+    """An empty balloon, module loaded; the balloon must also get empty after the test."""
     balloon = CheckedBalloon(guest)
     balloon.load()
     yield balloon
@@ -163,7 +163,7 @@ def fixture_swap(balloon):
 
 @pytest.fixture(name="thread")
 def fixture_thread(guest):
-    """Name of a thread of QEMU's that hints can be served by."""
+    """Name of an I/O thread of QEMU that can serve hints."""
     guest.qmp.execute("object-add", **{"qom-type": "iothread", "id": "hints"})
     yield "hints"
     guest.qmp.execute("object-del", id="hints")
@@ -171,7 +171,7 @@ def fixture_thread(guest):
 
 @pytest.fixture(name="reserve")
 def fixture_reserve(balloon, swap):
-    """A balloon that lets go under pressure."""
+    """A balloon that gives memory back under pressure."""
     swap("virtio-balloon,deflate-on-oom=on")
     yield balloon
     balloon.set(balloon.guest.memory)
@@ -180,13 +180,13 @@ def fixture_reserve(balloon, swap):
 
 @pytest.fixture(name="rng")
 def fixture_rng(request):
-    """Random numbers of this test's own, the same for the same SEED."""
+    """Random numbers of this test; they depend only on SEED."""
     return random.Random(f"{SEED} {request.node.name}")
 
 
 @pytest.fixture(name="data")
 def fixture_data(balloon):
-    """Data that must be intact when the test ends, and with an empty balloon after it."""
+    """Data that must be intact at the end of the test, and again with an empty balloon."""
     data = Data(balloon.guest)
     yield data
     try:

@@ -20,7 +20,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[3]
 DRIVER = ROOT / "drivers/virtio/balloon"
 
-# From the top down.
+# The floors, from the top down.
 FLOORS = (
     ("main",),
     ("thread", "recovery", "setup", "oom", "drain", "sysfs"),
@@ -30,9 +30,9 @@ FLOORS = (
     ("queue", "batch", "config", "guest", "wakeup"),
     ("ledger", "device", "units"),
 )
-# Seen by every room, whose structs they know.
+# Headers that every room may include: they contain the rooms' structs.
 MAPS = ("virtio_balloon", "trace")
-# They offer nothing, or are no room.
+# Rooms without a header, or without a .c file.
 WITHOUT_HEADER = ("main",)
 WITHOUT_SOURCE = ("units",)
 LONGEST = {".c": 599, ".h": 250}
@@ -41,7 +41,7 @@ FLOOR = {room: number for number, rooms in enumerate(FLOORS, 1) for room in room
 
 NOISE = re.compile(r'/\*.*?\*/|//[^\n]*|"(?:\\.|[^"\\\n])*"|\'(?:\\.|[^\'\\\n])*\'', re.DOTALL)
 INCLUDE = re.compile(r'^#include "([\w/]+)\.h"', re.MULTILINE)
-# Of a function whose body stands in a .c file, or of data.
+# The name of a function with its body in a .c file, or of data.
 DECLARED = re.compile(r"^(?!static|typedef|struct \w+ \{|#)[a-z][^;{}()]*?\b(\w+)(?:\(|\[\];|;)",
                       re.MULTILINE)
 WORD = re.compile(r"(?<![.>\w])[A-Za-z_]\w*\b(?!\s*:[^:])")
@@ -53,14 +53,14 @@ def code(path):
 
 
 def words(path):
-    """The names in a file, but for those of types: a function may be called as a type is."""
+    """The names in a file without those of types: a function may have the name of a type."""
     return set(WORD.findall(re.sub(r"\b(?:struct|enum) \w+", " ", code(path))))
 
 
 def offered(header):
     """Names of the functions and data that a header declares."""
     text = re.sub(r"^#.*?(?<!\\)$", "", code(header), flags=re.MULTILINE | re.DOTALL)
-    # Outside of braces.
+    # Only declarations outside of braces count.
     while (inner := re.sub(r"\{[^{}]*\}", ";", text)) != text:
         text = inner
     return {match[1] for match in DECLARED.finditer(text)
@@ -68,7 +68,7 @@ def offered(header):
 
 
 def circle(arrows):
-    """A circle of rooms in a graph, or None."""
+    """Return a circle of rooms in a graph, or None."""
     state = {}
 
     def visit(room, path):
@@ -96,7 +96,7 @@ def lengths(driver):
 
 
 def rooms(driver):
-    """Files that stand on no floor, and rooms without their files."""
+    """Files that are on no floor, and rooms without a file."""
     there = {path.stem for path in driver.glob("*.[ch]")}
     for name in sorted(there - FLOOR.keys() - set(MAPS)):
         yield f"{name}: stands on no floor, see FLOORS in floors.py"
@@ -108,14 +108,14 @@ def rooms(driver):
 
 
 def above(path, callee, what):
-    """The violation if a file's room stands below another, or nothing."""
+    """Yield a violation if a file's room is below the room of the callee."""
     if FLOOR[callee] < FLOOR[path.stem]:
         yield (f"{path.name}: {what}: runs up, from floor {FLOOR[path.stem]} "
                f"to floor {FLOOR[callee]}")
 
 
 def includes(path):
-    """What is wrong with a room's includes."""
+    """Violations in the includes of a room."""
     for name in INCLUDE.findall(path.read_text(encoding="utf-8")):
         if name in MAPS:
             if path.suffix == ".h":
@@ -170,7 +170,7 @@ def uses(path, header):
 
 
 def main():
-    """Say what is wrong."""
+    """Print all violations."""
     driver = Path(sys.argv[1]) if sys.argv[1:] else DRIVER
     violations = list(check(driver))
     for violation in violations:

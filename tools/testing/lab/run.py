@@ -18,9 +18,9 @@ from host.settings import settings
 from host.units import mib
 from host.view import make_view, print_table
 
-# What the guest leaves untouched when told to touch its memory.
+# Memory that the guest leaves untouched when it touches the rest.
 KEEP_FREE = 128 * MIB
-# QEMU's own memory, what the guest leaves untouched, its kernel's reserves.
+# QEMU's own memory, untouched memory of the guest, reserves of its kernel.
 RSS_SLACK = 256 * MIB
 
 
@@ -53,13 +53,13 @@ class Run:
         return job.wait()
 
     def touch(self):
-        """Have the guest use its memory: the host only pays for what was used."""
+        """Have the guest use its memory: only used memory is resident on the host."""
         self.sampler.say("guest: using its memory once, so that the host has to provide it")
         self._watched(f"memtool touch {KEEP_FREE // MIB}")
         self.sampler.sample()
 
     def _guest_problems(self, actual):
-        """Do the guest's numbers say the same as the device's?"""
+        """Compare the guest's numbers with the device's."""
         problems = []
         ballooned = self.guest.memory - actual
         total = self.guest.meminfo()["MemTotal"]
@@ -72,7 +72,7 @@ class Run:
         return problems
 
     def _rss_problems(self, before, rss, was, actual):
-        """Did the host's memory follow?"""
+        """Check that the memory on the host follows the balloon."""
         problems = []
         if abs(rss - actual) > RSS_SLACK:
             problems.append(f"RSS is {mib(rss)} MiB")
@@ -100,7 +100,7 @@ class Run:
                     problems)
 
     def unload(self, target):
-        """Remove the module with a balloon that holds something."""
+        """Remove the module while the balloon holds memory."""
         if self.balloon.settled(target) == self.guest.memory:
             target = self.guest.memory // 2
         if self.balloon.actual() == self.guest.memory:

@@ -21,7 +21,7 @@ from host.units import mib
 
 @contextlib.contextmanager
 def terminal_restored():
-    """QEMU takes the terminal over; where it was killed, it did not give it back."""
+    """Restore the settings of the terminal, which a killed QEMU does not restore."""
     before = termios.tcgetattr(sys.stdin)
     try:
         yield
@@ -30,7 +30,7 @@ def terminal_restored():
 
 
 def instructions(chosen, socket):
-    """What there is to do."""
+    """Instructions for the user."""
     client = os.path.relpath(LAB / "host" / "qmp.py")
     print(f"""QMP socket: {socket}
 From another terminal, set the target to 1 GiB and look at what became of it:
@@ -43,7 +43,7 @@ In the guest ({mib(chosen.memory)} MiB, {chosen.release}): modprobe virtio_ballo
 
 
 def main():
-    """Boot, and wait for the user to have enough."""
+    """Boot, and wait until the user ends the guest."""
     chosen = settings()
     if not sys.stdin.isatty():
         raise Unusable("a shell needs a terminal: run make guest in one, or use make run")

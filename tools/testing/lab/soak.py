@@ -24,7 +24,7 @@ from host.units import mib
 from host.view import print_table
 
 KERNELS = {"kasan": "debug", "kcsan": "kcsan"}
-LINE_SECONDS = 10  # between two lines, where there is no terminal
+LINE_SECONDS = 10  # between two lines, if there is no terminal
 
 
 def settings():
@@ -64,7 +64,7 @@ class Progress:
     def _size(self):
         try:
             return mib(self._soak.guest.memory - self._soak.balloon.actual())
-        except QMPError:  # there is no device just now
+        except QMPError:  # there is no device at this moment
             return "-"
 
     def _state(self):
@@ -75,7 +75,7 @@ class Progress:
                 *([("races, all of them others'", races)] if races else [])]
 
     def show(self):
-        """Show it now, or where that is too much, soon."""
+        """Show the progress now, or at the next line if the last one is too recent."""
         counts = [(actor.name, actor.count) for actor in self._soak.actors]
         if self._live:
             table = Table("", "", box=None, show_header=False)
@@ -89,7 +89,7 @@ class Progress:
 
 
 def main():
-    """One soak."""
+    """Run one soak."""
     minutes, sanitizer, seed = settings()
     built = kernel.build(KERNELS[sanitizer])
     accelerator = accel.choose(newest_kernel())

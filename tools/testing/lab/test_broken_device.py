@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0
-"""A device that breaks costs the guest no memory, and nobody has to load the module again.
+"""A device that breaks costs the guest no memory, and the driver sets it up again by itself.
 
 The driver gives every page back, sets the device up again and goes to the target
 again.  It says so in one line of the log, and "recovering" is its state meanwhile.
 
 There are three ways to break:
 
-rings: QEMU finds at once that a queue is where no memory is.
-index: QEMU finds nonsense in a queue when the driver notifies it the next time.
-reset: the device is as after power-on.  It says nothing, and never will.
+rings: QEMU finds at once that a queue has an address without memory.
+index: QEMU finds an impossible index in a queue at the next notification.
+reset: the device is as after power-on, and stays silent.
 
 QEMU sets DEVICE_NEEDS_RESET in the first two, and raises an interrupt.  The driver
 notices the third only while it waits for the device: an idle balloon does not poll.
@@ -49,13 +49,13 @@ def fixture_machine(share):
 
 @pytest.fixture(autouse=True)
 def fixture_reload(balloon):
-    """Each test has a driver that knows nothing of the others' devices."""
+    """Load the driver anew for each test, without the state of the last test."""
     yield
     balloon.unload()
 
 
 def breaker(balloon, way, queue=0):
-    """The command in the guest that breaks the device in this way, without its program."""
+    """Arguments of the guest's program that breaks the device in this way."""
     if way == "index":
         way = f"index {queue} {Device(balloon).queue(QUEUES[queue]).used}"
     return f"/sys/bus/virtio/devices/{balloon.device()}/..", way
@@ -68,7 +68,7 @@ def break_now(balloon, way):
 
 
 class Episode:
-    """What has become of a balloon since a moment at which it held `held` bytes."""
+    """A balloon since the moment at which its device broke and it held `held` bytes."""
 
     def __init__(self, balloon, held):
         self._balloon = balloon
@@ -90,22 +90,22 @@ class Episode:
                 return True
             self.check_alive()
             return False
-        # Nothing tells when pages go back.
+        # There is no event when pages go back.
         until(returned, lambda: f"{given} of {self._held} pages are back, not all", limit=within)
 
     def check_alive(self):
-        """Fail where the driver has given up."""
+        """Fail if the driver has given up."""
         state = self._balloon.attribute("state")
         assert state != "dead", f"the driver has given up: {self.warnings()}"
 
     def warnings(self):
-        """What the driver has warned of."""
+        """Warnings of the driver in the log."""
         return [record.text for record in
                 klog.of_driver(self._balloon.guest.kernel_log()[self._since:])
                 if record.level <= klog.WARNING]
 
     def check_over(self, target):
-        """The balloon gets to its target, and does all that it did; there was one warning."""
+        """Check that the balloon reaches its target, works as before, and has warned once."""
         balloon = self._balloon
         balloon.wait(target, watch=self.check_alive)
         balloon.reach(target)
@@ -120,7 +120,7 @@ class Episode:
 
 
 def test_pages_come_back_at_once(balloon):
-    """A device that says that it is broken has no page any more, and soon has all again."""
+    """The guest has all pages at once, and the recovered balloon soon has them again."""
     balloon.reach(SMALL)
     start = time.monotonic()
     balloon.reach(MEMORY)
@@ -128,7 +128,7 @@ def test_pages_come_back_at_once(balloon):
     balloon.reach(SMALL)
     episode = Episode(balloon, MEMORY - SMALL)
     break_now(balloon, "rings")
-    # As fast as by the host's leave, which takes longer: each page is named to the host.
+    # A deflation takes longer, because the driver names each page to the host.
     episode.wait_given_back(deflation + 1)
     episode.check_over(SMALL)
 
@@ -153,7 +153,7 @@ def test_moving(balloon, way, start, target):
     device, how = breaker(balloon, way, queue=int(start < target))
     job = guest.spawn(f"breakdev {device} after {PART // 1024} {how}")
     job.wait_output("watching\n")
-    # At least what the balloon has when it is in the middle.
+    # The least size that the balloon has when the device breaks.
     episode = Episode(balloon, PART if target < start else MEMORY - start)
     balloon.set(target)
     job.wait()
@@ -162,9 +162,9 @@ def test_moving(balloon, way, start, target):
 
 
 def test_again_and_again(balloon):
-    """The device breaks ten times in a row, each time when the balloon is where it was.
+    """The device breaks ten times in a row, each time after the balloon is at its target.
 
-    It never works for a minute, so that all of it is one episode to the driver.
+    The device never works for a minute, so the driver counts a single episode.
     """
     balloon.reach(SMALL)
     since = len(balloon.guest.kernel_log())
@@ -181,7 +181,7 @@ def test_again_and_again(balloon):
 
 
 def test_breaks_as_soon_as_it_works(balloon):
-    """The driver backs off, and has no page, while a device breaks whenever it is set up."""
+    """While a device breaks after each set-up, the driver backs off and holds no page."""
     guest = balloon.guest
     balloon.reach(SMALL)
     episode = Episode(balloon, MEMORY - SMALL)

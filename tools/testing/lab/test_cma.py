@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
-"""A contiguous area (CMA) is there for its user, whatever the driver holds of the guest's memory.
+"""The user of a contiguous area (CMA) gets the area, whatever memory the driver holds.
 
-mm lends the area's pages to movable allocations.  Whoever allocates such pages has to
-let mm move them, or has to give them back when their area is needed.
+mm lends the area's pages to movable allocations.  The owner of such a page has to let
+mm move the page, or has to free it when the area is needed.
 """
 
 import pytest
@@ -16,11 +16,11 @@ from host.paths import MIB
 pytestmark = [pytest.mark.ours, pytest.mark.any_transport]
 
 AREA = 128  # MiB
-LEFT = 190 * MIB  # free, of which half is the area's: mm keeps it so
+LEFT = 190 * MIB  # free, half of it in the area: mm balances this
 IN_AREA = 16 * MIB  # of balloon, at least
 ON_TRIAL = 48 * MIB  # at least
-LENT = 256 * MIB  # at least: more than there is outside of the area
-CACHE = 900  # MiB of the disk: more than there is memory
+LENT = 256 * MIB  # at least: more than is free outside of the area
+CACHE = 900  # MiB of the disk: more than the memory
 CMA = "/sys/kernel/debug/cma/reserved"
 
 
@@ -34,22 +34,22 @@ class Area:
         assert self.count * PAGE_SIZE == AREA * MIB
 
     def marked(self):
-        """Bytes of it that are in the balloon."""
+        """Bytes of the area that are in the balloon."""
         return PAGE_SIZE * int(
             self.guest.run(f"memtool offline {self.pages.start} {self.pages.stop}"))
 
     def used(self):
-        """Pages of it that are allocated from it."""
+        """Pages that the user has allocated from the area."""
         return int(self.guest.read(f"{CMA}/used"))
 
     def take(self):
-        """Allocate all of it."""
+        """Allocate the whole area."""
         self.guest.run(f"echo {self.count} >{CMA}/alloc")
         assert self.used() == self.count
         assert self.marked() == 0
 
     def give(self):
-        """Free all of it; it is none's where that failed."""
+        """Free the whole area, if the allocation succeeded."""
         if self.used():
             self.guest.run(f"echo {self.count} >{CMA}/free")
         assert self.used() == 0
@@ -74,7 +74,7 @@ def fixture_area(balloon):
 def test_area_under_balloon(balloon, area, data):
     """Balloon pages in the area move out of it, the page of the canary among them."""
     guest = balloon.guest
-    balloon.unload()  # a driver that is loaded anew does not know how much the device takes
+    balloon.unload()  # a newly loaded driver has to send its canary again
     balloon.load()
     data.fill(32 * MIB)
     balloon.reach(guest.memory - (guest.meminfo()["MemFree"] - LEFT) // PAGE_SIZE * PAGE_SIZE)
@@ -86,7 +86,7 @@ def test_area_under_balloon(balloon, area, data):
 
 
 def test_area_beside_hints(balloon, area):
-    """What is lent as hints comes back, as far as it lies in the area."""
+    """Hinted blocks in the area come back."""
     guest = balloon.guest
     held = Held(guest)
     with crawling(guest):
@@ -97,7 +97,7 @@ def test_area_beside_hints(balloon, area):
 
 
 def test_area_beside_trial(balloon, area):
-    """What is on trial makes room, while the balloon is on its way to its target."""
+    """Pages on trial in the area make room while the balloon inflates."""
     guest = balloon.guest
     target = guest.memory - 300 * MIB
     with opened(guest) as disk:

@@ -7,7 +7,7 @@ import pytest
 
 from host.paths import MIB
 
-# One may end where another that the kernel began itself has been.
+# A pass may end early, at the position of a pass that the kernel began by itself.
 PASSES = 5
 ROUNDS = 5
 
@@ -21,7 +21,7 @@ def endless_compaction(guest):
 
 
 def test_blocks_stay_with_the_guest(balloon):
-    """Where most free memory is in pieces, the pieces are taken: page tables need more."""
+    """In a fragmented guest the driver takes single pages: page tables need larger blocks."""
     guest = balloon.guest
     with guest.job("memtool fragment 128") as holder:
         holder.wait_output("holding")
@@ -35,7 +35,7 @@ def test_blocks_stay_with_the_guest(balloon):
 
 @pytest.mark.debug
 def test_huge_blocks_come_back(balloon, data):
-    """Pages scattered over memory are migrated together, by the kernel itself or when told to."""
+    """Compaction gathers scattered pages, by the kernel itself or on request."""
     guest = balloon.guest
     data.fill(32 * MIB)
     migrated = guest.vmstat()["balloon_migrate"]

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
-"""The transports over which QEMU offers a balloon, all of them in one run.
+"""All transports over which QEMU offers a balloon.
 
-With TRANSPORT= all other tests run over one of them, and here only that one.
+With TRANSPORT= all tests run over one transport only, these too.
 """
 
 import time
@@ -18,7 +18,7 @@ from host.until import HANG_SECONDS
 
 SMALL = 512 * MIB  # what the guest can afford beside its data
 NAMES = list(TRANSPORTS) if chosen() is MODERN else [chosen().name]
-# On some boards a device can be put in another's place, on the others it can not.
+# Only some boards can replace a device by another one.
 SWAPS = [name for name in NAMES if "hotplug" not in TRANSPORTS[name].board.lacks]
 STAYS = [name for name in NAMES if name not in SWAPS]
 
@@ -27,13 +27,13 @@ EVENT_IDX = 29
 VERSION_1 = 32
 RING_PACKED = 34
 
-# What the two sides of virtio 1.0 call a balloon on PCI (virtio 1.2, 4.1.2).
+# The PCI device ids of a balloon, before virtio 1.0 and from there on (virtio 1.2, 4.1.2).
 LEGACY_PCI_ID = "0x1002"
 MODERN_PCI_ID = "0x1045"
 
 
 def check_parent(balloon, transport):
-    """Below the balloon is the transport's own driver, on the right kind of device."""
+    """Check that the balloon's parent has the transport's driver and device id."""
     guest = balloon.guest
     parent = f"/sys/bus/virtio/devices/{balloon.device()}/.."
     driver = guest.run(f"readlink {parent}/driver").strip()
@@ -44,7 +44,7 @@ def check_parent(balloon, transport):
 
 
 def check_features(balloon, transport):
-    """What was negotiated is what the transport's name says."""
+    """Check that the negotiated features are those of the transport."""
     bits = balloon.guest.read(f"/sys/bus/virtio/devices/{balloon.device()}/features")
     assert {bit: bits[bit] == "1" for bit in (EVENT_IDX, VERSION_1, RING_PACKED)} == {
         EVENT_IDX: "event_idx=off" not in transport.properties,
@@ -53,7 +53,7 @@ def check_features(balloon, transport):
 
 
 def check_interrupts(balloon, transport):
-    """They have come, by MSI-X where the device has it and over an interrupt line elsewhere."""
+    """Check that interrupts came, by MSI-X if the device has it, else by a line."""
     rows = [row.replace(",", " ").replace("-", " ").split()
             for row in balloon.guest.read("/proc/interrupts").splitlines()]
     rows = [row for row in rows if balloon.device() in row]
@@ -65,7 +65,7 @@ def check_interrupts(balloon, transport):
 
 
 def check_moves(balloon, rng):
-    """To a target, to others halfway, and back."""
+    """Move to a target, to others halfway, and back."""
     balloon.reach(SMALL + 4096)
     for _ in range(2):
         balloon.start(rng.randrange(SMALL, 1000 * MIB))
@@ -75,7 +75,7 @@ def check_moves(balloon, rng):
 
 
 def check_compaction(balloon):
-    """Pages of the balloon migrate, over both queues."""
+    """Check that pages of the balloon migrate; that uses both queues."""
     guest = balloon.guest
     balloon.scatter(864 * MIB)
     migrated = guest.vmstat()["balloon_migrate"]
@@ -85,7 +85,7 @@ def check_compaction(balloon):
 
 
 def check_statistics(balloon):
-    """The statistics queue answers, again and again."""
+    """Check that the guest answers requests for statistics, again and again."""
     balloon.statistics(1)
     try:
         answer = balloon.next_stats(int(time.time()))
@@ -96,7 +96,7 @@ def check_statistics(balloon):
 
 
 def check_removal(balloon):
-    """modprobe -r in the middle of inflation returns all; the next driver takes over."""
+    """Check that modprobe -r during inflation returns all pages, and a new driver works."""
     balloon.start(SMALL)
     balloon.unload()
     balloon.check_nothing_kept()
@@ -107,7 +107,7 @@ def check_removal(balloon):
 
 @pytest.mark.parametrize("guest", NAMES, indirect=True)
 def test_transport(balloon, data, rng):
-    """A balloon does all it can do, over the transport that it says it is on."""
+    """All functions of a balloon work over each transport."""
     transport = balloon.guest.transport
     data.fill(64 * MIB)
     # First: a device that was just plugged in takes a moment to come up.
@@ -121,7 +121,7 @@ def test_transport(balloon, data, rng):
 
 
 def check_refused(guest, since):
-    """The driver serves no device; one line says why, and the kernel's one that it is so."""
+    """Check that the driver is not bound, and that it and the kernel log a line each."""
     guest.channel.wait_for(
         lambda: any(r.level <= klog.WARNING and "virtio_balloon virtio" in r.text
                     for r in guest.channel.records[since:]),
@@ -147,7 +147,7 @@ def test_access_platform_is_refused(guest, balloon, swap):
 @pytest.mark.ours
 @pytest.mark.skipif(MMIO.name not in NAMES, reason=f"TRANSPORT={chosen().name}")
 def test_access_platform_is_refused_on_mmio(boot):
-    """The same where a device can not be swapped."""
+    """The same on boards that cannot replace a device."""
     with boot("refused", transport=MMIO, device="virtio-balloon,iommu_platform=on") as guest:
         since = len(guest.kernel_log())
         guest.run("modprobe virtio_balloon")
@@ -161,7 +161,7 @@ def offering(subset):
 
 
 def check_subset(balloon, subset):
-    """The device works with as many queues as it has, and so does the next driver."""
+    """Check that the device works with its queues, also after the driver is loaded anew."""
     balloon.wait_device()
     features = Device(balloon).features
     assert {*subset} <= {*features}, features
@@ -178,7 +178,7 @@ def check_subset(balloon, subset):
 @pytest.mark.parametrize("subset", SUBSETS, ids=lambda subset: "+".join(subset) or "none")
 @pytest.mark.parametrize("guest", SWAPS, indirect=True)
 def test_subset_of_features(balloon, thread, swap, subset):
-    """Every subset of the features on every transport; a table of queues may have holes."""
+    """Each subset of the features works; the table of queues may have holes."""
     assert thread == "hints"
     swap(offering(subset))
     check_subset(balloon, subset)
@@ -189,7 +189,7 @@ def test_subset_of_features(balloon, thread, swap, subset):
 @pytest.mark.parametrize("subset", SUBSETS, ids=lambda subset: "+".join(subset) or "none")
 @pytest.mark.parametrize("name", STAYS)
 def test_subset_of_features_from_boot(share, name, subset):
-    """The same where a device can not be swapped."""
+    """The same on boards that cannot replace a device."""
     with share(name="subset", transport=TRANSPORTS[name], device=offering(subset),
                extra=("-object", "iothread,id=hints")) as machine:
         guest = machine.guest(TRANSPORTS[name])

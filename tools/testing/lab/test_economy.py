@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""What a balloon costs host and guest, counted, so that a slow or busy machine does not matter."""
+"""Counts that show a balloon's cost; they do not depend on the speed of the machine."""
 
 import time
 
@@ -14,14 +14,14 @@ MOVED = 512 * MIB
 MESSAGES = MOVED // (4 * MIB)  # of 1024 page frame numbers each
 MESSAGES_PER_NOTIFICATION = 4
 REPORT_SECONDS = 0.01  # between two reports of the size, at least
-SLACK = 8  # before the device is known, and at the end
-# At most so often for a message.
+SLACK = 8  # small messages before the canary's acknowledgment, and at the end
+# How often each lock is taken for a message, at most.
 LOCKS = {"&bd->balloon_lock": 4, "&bm->pages_lock": 32}
 
 
 @pytest.mark.parametrize("way", ["inflate", "deflate"])
 def test_host_is_left_alone(balloon, way):
-    """Many pages to a message, several messages to a notification; the size not after each."""
+    """Few notifications and few writes of the configuration move many pages."""
     guest = balloon.guest
     trace, small = DeviceTrace(guest), guest.memory - MOVED
     if way == "deflate":
@@ -36,7 +36,7 @@ def test_host_is_left_alone(balloon, way):
 
 
 def locks_taken(guest, moves):
-    """How often each of LOCKS is while `moves` runs, as a kernel with LOCK_STAT counts it."""
+    """How often each of LOCKS is taken while `moves` runs, counted by LOCK_STAT."""
     guest.write("/proc/lock_stat", "0")
     moves()
     counts = {}
@@ -50,7 +50,7 @@ def locks_taken(guest, moves):
 @pytest.mark.debug("only")
 @pytest.mark.parametrize("way", ["inflate", "deflate"])
 def test_locks_are_taken_once_for_many_pages(balloon, way):
-    """Once for what is done to a message, not once for what is done to a page."""
+    """The driver takes its locks for each message, not for each page."""
     guest = balloon.guest
     small = guest.memory - MOVED
     if way == "deflate":

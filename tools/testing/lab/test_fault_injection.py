@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Allocations fail, one after the other or by chance: nothing breaks and nothing is lost."""
+"""Allocations fail, in turn or at random: nothing breaks, and no page is lost."""
 
 import contextlib
 import re
@@ -35,7 +35,7 @@ def unbound(balloon):
 
 @pytest.fixture(scope="module", name="machine")
 def fixture_machine(share):
-    """A guest whose kernel can let allocations fail, and remembers who made them."""
+    """A guest whose kernel can inject allocation failures and tracks the owner of each page."""
     with share(name="faults", build="debug", init_args="page_owner=on", extra=HINTS) as own:
         yield own
         with unbound(Balloon(own.guest())) as guest:
@@ -45,7 +45,7 @@ def fixture_machine(share):
 
 @pytest.fixture(name="faults")
 def fixture_faults(balloon):
-    """Allocations that fail when told to; what pages got lost by it is told."""
+    """Failures of allocations on demand; the test fails if a page is lost."""
     faults = Faults(balloon.guest)
     faults.prepare()
     yield faults
@@ -60,10 +60,9 @@ def fixture_faults(balloon):
 @pytest.mark.parametrize("device, task, least", [
     (EVERYTHING, "self", 60), (PLAIN, "kthreadd", 5)], ids=["self", "thread"])
 def test_each_step_of_probe(balloon, swap, faults, device, task, least):
-    """Each allocation of probe fails in turn, in the task that binds and where threads are made.
+    """Each allocation of probe fails in turn, in the binding task and in kthreadd.
 
-    The driver is then either bound and works, or it is not bound and has left
-    nothing.
+    The driver is then either bound and works, or it is not bound and leaves nothing.
     """
     guest = balloon.guest
     swap(device)
@@ -85,7 +84,7 @@ def test_each_step_of_probe(balloon, swap, faults, device, task, least):
 
 @pytest.mark.parametrize("rate", [10, 70])
 def test_inflation(balloon, data, faults, rate):
-    """The driver's thread gets only some of the pages it asks for, and reaches its target."""
+    """The kthread gets only some of the pages, and still reaches its target."""
     data.fill(64 * MIB)
     assert faults.mark(faults.DRIVER)
     with faults(failslab=rate, fail_page_alloc=rate):
@@ -94,7 +93,7 @@ def test_inflation(balloon, data, faults, rate):
 
 
 def test_inflation_without_a_page(balloon, faults):
-    """Where every allocation fails nothing is taken, and all of it is as soon as they do not."""
+    """The driver takes nothing while each allocation fails, and reaches its target afterwards."""
     assert faults.mark(faults.DRIVER)
     with faults(failslab=100, fail_page_alloc=100):
         balloon.set(700 * MIB)
@@ -106,7 +105,7 @@ def test_inflation_without_a_page(balloon, faults):
 
 
 def test_deflation_allocates_nothing(balloon, data, faults):
-    """Memory goes back to the guest although no allocation of the driver's succeeds."""
+    """Deflation works while each allocation of the driver fails."""
     data.fill(64 * MIB)
     balloon.reach(600 * MIB)
     assert faults.mark(faults.DRIVER)
@@ -121,11 +120,11 @@ def test_deflation_allocates_nothing(balloon, data, faults):
 @pytest.mark.logs(NO_SLAB)
 @pytest.mark.parametrize("rate", [10, 50])
 def test_compaction(balloon, data, rng, faults, rate):
-    """Compaction, and the thread that posts what it has moved, meet with failing allocations."""
+    """Allocations fail in compaction, and in the kthread that posts the migrated pages."""
     guest = balloon.guest
     data.fill(64 * MIB)
     migrated = guest.vmstat()["balloon_migrate"]
-    # A pass that sysfs had no memory for is not the last one.
+    # sysfs may have no memory for a pass, so the loop goes on.
     with guest.job("while :; do echo 1 > /proc/sys/vm/compact_memory; done"):
         assert faults.mark(faults.DRIVER) and faults.mark("sh")
         with faults(failslab=rate, fail_page_alloc=rate):
@@ -137,7 +136,7 @@ def test_compaction(balloon, data, rng, faults, rate):
 
 @pytest.mark.parametrize("rate", [20, 100])
 def test_hinting(balloon, swap, data, faults, rate):
-    """A host asks for hints while those who give them get few blocks, or none."""
+    """A host asks for hints while the worker gets few blocks or none."""
     guest = balloon.guest
     swap(EVERYTHING)
     balloon.wait_device()
@@ -159,7 +158,7 @@ def test_hinting(balloon, swap, data, faults, rate):
 
 
 def test_statistics(balloon, faults):
-    """The host gets its statistics although no allocation of a worker's succeeds."""
+    """The host gets statistics while each allocation of the worker fails."""
     balloon.reach(800 * MIB)
     faults.mark(faults.WORKERS)
     faults.set(failslab=100, fail_page_alloc=100)
@@ -177,7 +176,7 @@ def test_statistics(balloon, faults):
 @pytest.mark.logs(NO_SLAB)
 @pytest.mark.parametrize("rate", [2, 10])
 def test_bind(balloon, faults, rate):
-    """The driver is bound while some allocations of who does it fail, ten times."""
+    """Ten times, the driver is bound while some allocations of the binding task fail."""
     guest = balloon.guest
     balloon.reach(1000 * MIB)
     device = balloon.device()

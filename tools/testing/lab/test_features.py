@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""The device's features together, and what becomes of them when it is unplugged."""
+"""Combinations of the device's features, and unplugging while they are in use."""
 
 import contextlib
 
@@ -15,8 +15,8 @@ from host.until import until
 pytestmark = pytest.mark.ours
 SMALL = 384 * MIB  # what the guest can afford without its driver holding back
 
-# Of use only to a guest that writes to the pages it frees; to such a guest page reporting is of
-# use only with it (test_page_poison.py).  That guest gets it with each subset.
+# Only a guest that writes to the pages it frees uses this feature, and without it such a guest
+# does not report (test_page_poison.py).  So that guest gets it with each subset.
 POISON = "page-poison"
 
 
@@ -29,7 +29,7 @@ def fixture_poisons(request):
 
 @pytest.fixture(scope="module", name="machine")
 def fixture_machine(reporting_machine, share, poisons):
-    """A guest that does, or does not."""
+    """A guest that writes to the pages it frees, or one that does not."""
     if not poisons:
         yield reporting_machine
         return
@@ -53,7 +53,7 @@ def fixture_plug(balloon, thread, swap):
 
 @pytest.mark.parametrize("subset", SUBSETS, ids=lambda subset: "+".join(subset) or "none")
 def test_subset(balloon, plug, poisons, subset):
-    """What is offered is agreed on, no more; the balloon moves and goes whatever that is."""
+    """The driver accepts just the offered features; moves and removal work with each subset."""
     features = {*subset, *([POISON] if poisons else [])}
     plug(features)
     balloon.reach(600 * MIB)
@@ -95,7 +95,7 @@ def test_unplug_while_inflating(balloon, everything):
 @pytest.mark.debug
 @with_everything
 def test_unplug_while_reporting(balloon, everything, data):
-    """device_del in the middle of reports about what a process has freed."""
+    """device_del in the middle of reports of memory that a process has freed."""
     guest = balloon.guest
     data.fill(64 * MIB)
     for _ in range(2):
@@ -113,9 +113,9 @@ def test_unplug_while_reporting(balloon, everything, data):
 
 @contextlib.contextmanager
 def hinting(balloon):
-    """In the middle of hints for a migration, which is called off at the block's end.
+    """In the block, hints for a migration are under way.  Its end cancels the migration.
 
-    No rate below 10 bytes a second: QEMU takes that for no limit.
+    The rate is at least 10 bytes a second: QEMU takes a lower one as no limit.
     """
     guest, device = balloon.guest, Device(balloon)
     free = guest.meminfo()["MemFree"]
@@ -127,20 +127,20 @@ def hinting(balloon):
         assert guest.meminfo()["MemFree"] < free - 64 * MIB, "nothing is lent"
         yield
         guest.qmp.execute("migrate_cancel")
-        # There is no event unless QEMU was asked for it before.
+        # QEMU sends no event unless it was asked for events before.
         until(lambda: guest.qmp.execute("query-migrate")["status"] == "cancelled",
               "the migration is called off")
 
 
 def remove_driver(balloon):
-    """modprobe -r; what was lent is free at once."""
+    """modprobe -r; lent memory must be free at once."""
     free = balloon.guest.meminfo()["MemFree"]
     balloon.unload()
     assert balloon.guest.meminfo()["MemFree"] > free + 64 * MIB
 
 
 def remove_device(balloon):
-    """The guest gives the PCI device up by itself; likewise."""
+    """The guest removes the PCI device by itself; lent memory must be free at once."""
     free = balloon.guest.meminfo()["MemFree"]
     link = f"{DRIVER}/{balloon.device()}"
     balloon.guest.run(f"echo 1 > $(realpath {link}/..)/remove")
@@ -151,7 +151,7 @@ def remove_device(balloon):
 @pytest.mark.parametrize("act", [lambda _: None, remove_driver, remove_device],
                          ids=["called-off", "driver-removed", "device-removed"])
 def test_unplug_while_hinting(balloon, everything, data, act):
-    """Hints end half-way; QEMU itself refuses a device_del before the migration is called off."""
+    """Hints end halfway; QEMU refuses device_del until the migration is cancelled."""
     guest = balloon.guest
     balloon.deflate()
     data.fill(100 * MIB)

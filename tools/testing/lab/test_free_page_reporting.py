@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""F_REPORTING: memory that the guest frees goes back to the host by itself."""
+"""F_REPORTING: memory that the guest frees goes back to the host without a target."""
 
 import pytest
 
@@ -10,7 +10,7 @@ DEVICE = "virtio-balloon,free-page-reporting=on"
 
 @pytest.fixture(scope="module", name="machine")
 def fixture_machine(reporting_machine):
-    """A guest that may report."""
+    """A guest that can report free memory."""
     return reporting_machine
 
 
@@ -22,7 +22,7 @@ def fixture_reporter(balloon, swap):
 
 
 def test_freed_memory_goes_back(reporter):
-    """No target changes, nothing is in the balloon: the host's memory falls anyway."""
+    """With an empty balloon and no new target, the guest's memory on the host shrinks."""
     for _ in range(2):
         reporter.guest.use_and_free(600)
     assert reporter.actual() == reporter.guest.memory
@@ -39,7 +39,7 @@ def test_beside_an_inflated_balloon(reporter):
 
 @pytest.mark.debug
 def test_data_survives_reports(reporter, data):
-    """What is in use is never reported."""
+    """The guest never reports memory in use."""
     data.fill(100 * MIB)
     reporter.guest.use_and_free(200)
     data.verify()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""What users get from the Makefile when all is not well, and when they stop it."""
+"""The Makefile's errors, and its behaviour when the user stops a program."""
 
 import os
 import pty
@@ -17,7 +17,7 @@ from host.until import HANG_SECONDS
 
 pytestmark = pytest.mark.any_transport
 
-# What we start, and all that it starts, is known by this; others may run guests, too.
+# Marks the processes that these tests start: other users may also run guests.
 MARK = f"STARTED_BY_TEST={uuid.uuid4()}"
 
 ENVIRONMENT = {**os.environ, "BUILD": str(BUILD), **dict([MARK.split("=")])}
@@ -26,7 +26,7 @@ for _name in ("K", "MAKEFLAGS", "MAKELEVEL", "MFLAGS", "TRANSPORT"):
 
 
 def make(*arguments, path=None):
-    """Run make; return what it did."""
+    """Run make; return the completed process."""
     environment = dict(ENVIRONMENT)
     if path:
         environment["PATH"] = f"{path}:{environment['PATH']}"
@@ -35,7 +35,7 @@ def make(*arguments, path=None):
 
 
 def check_refused(result, *words):
-    """Non-zero, and one line that says all of these."""
+    """Check that make failed with one line that has all of these words."""
     errors = [line for line in result.stderr.splitlines() if not line.startswith("make")]
     assert result.returncode != 0
     assert len(errors) == 1 and errors[0].startswith("error: "), errors
@@ -44,14 +44,14 @@ def check_refused(result, *words):
 
 
 def running():
-    """Names of the processes that we started, directly or not, and that still run."""
+    """Names of running processes that these tests have started, directly or not."""
     found = []
     for path in Path("/proc").glob("[0-9]*/environ"):
         try:
             if MARK.encode() in path.read_bytes():
                 found.append((path.parent / "comm").read_text(encoding="utf-8").strip())
         except OSError:
-            pass  # it ended meanwhile, or is another user's
+            pass  # the process ended meanwhile, or is another user's
     return found
 
 
@@ -70,13 +70,13 @@ def running():
     ("DEVICE=no-such=on", ("no-such",)),
 ])
 def test_bad_setting(setting, words):
-    """A setting that cannot be meant is refused before anything is left behind."""
+    """make refuses an impossible setting, and leaves no process."""
     check_refused(make("run", setting), *words)
     assert not running()
 
 
 def test_unknown_transport():
-    """A transport that does not exist is refused with the names of those that do."""
+    """make refuses an unknown transport, and lists the known ones."""
     check_refused(make("check-guest", "TRANSPORT=pigeon"), "TRANSPORT", "pigeon", "modern", "mmio")
 
 
@@ -91,13 +91,13 @@ def test_unknown_transport():
     ("soak", "SANITIZER=pigeon", ("SANITIZER", "pigeon", "kasan", "kcsan")),
 ])
 def test_bad_choice(target, setting, words):
-    """What does not exist is refused with the names of what does, before anything is built."""
+    """make refuses an unknown choice before it builds anything, and lists the known ones."""
     check_refused(make(target, setting), *words)
 
 
 @pytest.fixture(name="pretend")
 def fixture_pretend(tmp_path):
-    """A function that puts a program in front of the machine's own."""
+    """A function that makes a PATH with a fake program in front of the machine's."""
     def pretend(**programs):
         for name, script in programs.items():
             program = tmp_path / name.replace("_", "-")
@@ -109,18 +109,18 @@ def fixture_pretend(tmp_path):
 
 @pytest.mark.parametrize("target", ["run", "check", "guest"])
 def test_other_machine(pretend, target):
-    """The tree may be anywhere; the guest is x86-64."""
+    """make refuses a machine that is not x86-64."""
     check_refused(make(target, path=pretend(uname="echo aarch64")), "aarch64", "make modules")
 
 
 def test_no_space(pretend):
-    """A full disk is noticed before it is written to."""
+    """make notices a full disk before it writes."""
     full = pretend(df="echo; echo disk 100 95 5 95% /")
     check_refused(make("run", path=full), "5 MiB", "make room")
 
 
 def test_packages_missing_and_not_root(pretend):
-    """Who may not install packages is told what to type."""
+    """A user who may not install packages gets the command to type."""
     path = pretend(dpkg_query="exit 1", id="echo 1000", sudo="exit 1")
     result = make("run", path=path)
     check_refused(result, "apt install", "qemu-system-x86", "linux-image-6.12-cloud-amd64")
@@ -128,18 +128,18 @@ def test_packages_missing_and_not_root(pretend):
 
 
 def test_shell_without_terminal():
-    """A shell that nobody can type into does not wait for them."""
+    """make guest does not wait for input if there is no terminal."""
     check_refused(make("guest"), "terminal")
 
 
 def test_no_headers():
-    """make modules says which headers it lacks."""
+    """make modules names the missing headers."""
     check_refused(make("modules", "KDIR=/nowhere"), "/nowhere", "KDIR=")
 
 
 def test_modules_install(boot, tmp_path):
     """The module lands under updates/, and depmod knows it."""
-    assert boot  # which has built it
+    assert boot  # this fixture has built the module
     result = make("modules_install", f"DESTDIR={tmp_path}")
     assert result.returncode == 0, result.stderr
     installed = list(tmp_path.glob("lib/modules/*/updates/virtio_balloon.ko"))
@@ -149,9 +149,9 @@ def test_modules_install(boot, tmp_path):
 
 
 def start(program, **options):
-    """Start a program of ours as a terminal would, in a process group of its own."""
+    """Start a program of the lab as a terminal does, in a process group of its own."""
     def heed_interrupt():
-        # Whoever runs the tests in the background may have us ignore it.
+        # If the tests run in the background, they may ignore SIGINT.
         signal.signal(signal.SIGINT, signal.SIG_DFL)
     return subprocess.Popen([sys.executable, LAB / program], env=ENVIRONMENT | {
         "MEM": "512M", "TARGETS": "384M"}, start_new_session=True,
@@ -178,7 +178,7 @@ def test_stopped_run_leaves_nothing(boot, number):
 
 
 def read_until(terminal, pattern):
-    """What a program writes to its terminal, up to a pattern; the match."""
+    """Read from a program's terminal up to a pattern; return the match."""
     text = ""
     while not (match := re.search(pattern, text)):
         text += os.read(terminal, 4096).decode(errors="replace")
@@ -186,7 +186,7 @@ def read_until(terminal, pattern):
 
 
 def test_shell(boot):
-    """make guest: a shell that works, a monitor that answers, and nothing left after exit."""
+    """make guest: the shell works, the monitor answers, and no process is left after exit."""
     assert boot
     ours, theirs = pty.openpty()
     with start("shell.py", stdin=theirs, stdout=theirs, stderr=theirs) as shell:

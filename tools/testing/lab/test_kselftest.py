@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""The kselftest that the series mails: in a guest with a balloon, and on machines without."""
+"""The kselftest of the series, in a guest with a balloon and on machines without one."""
 
 import re
 from pathlib import Path
@@ -19,13 +19,13 @@ pytestmark = pytest.mark.ours
 
 @pytest.fixture(scope="module", name="machine")
 def fixture_machine(share):
-    """A guest that has the programs, too."""
+    """A guest that also has the programs of the kselftest."""
     with share(name="kselftest", programs=kselftest.build()) as machine:
         yield machine
 
 
 def results(output):
-    """What the lines of TAP say: each test and whether it is skipped; all have passed."""
+    """Parse TAP: return each test and the reason of a skip; check that no test failed."""
     found = RESULT.findall(output)
     assert found, output
     assert not [test for result, test in found if result != "ok"], output
@@ -44,13 +44,13 @@ def test_half_of_memory(balloon, program):
 
 
 def test_reserve(reserve):
-    """Memory of a balloon that lets go under pressure stays in MemTotal."""
+    """Memory of a balloon with deflate-on-oom stays in MemTotal."""
     reserve.reach(HALF)
     assert not any(results(reserve.guest.run("balloon_memory")).values())
 
 
 def test_empty_balloon(balloon):
-    """Tests that need pages in the balloon are skipped, and say why."""
+    """Tests that need pages in the balloon skip with a reason."""
     skipped = results(balloon.guest.run("balloon_memory"))
     assert {name.partition(".")[2] for name, reason in skipped.items() if reason} == {
         "compaction_keeps_its_size", "returned_memory_is_zero"}
@@ -60,7 +60,7 @@ def test_empty_balloon(balloon):
 @pytest.mark.needs("hotplug")
 @pytest.mark.parametrize("program", kselftest.PROGRAMS)
 def test_no_balloon(balloon, program):
-    """A guest without the device skips all of it."""
+    """In a guest without the device each test skips."""
     guest = balloon.guest
     guest.unplug()
     try:
@@ -74,7 +74,7 @@ def test_no_balloon(balloon, program):
 
 @pytest.mark.any_transport
 def test_where_it_is_mailed():
-    """`make run_tests` in the kernel's tree, on the host: it builds, and skips."""
+    """`make run_tests` in the kernel's tree on the host builds the tests and skips."""
     if list(Path(DRIVER).glob("virtio*/balloon")):
         pytest.skip("the host's own balloon has our driver: its pages are not for a test")
     output = kselftest.make("run_tests")

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Module and device come and go; pages do not."""
+"""Module and device come and go, and no page is lost."""
 
 import pytest
 
 from host.paths import MIB
 
 MEMORY = 1024 * MIB
-SMALL = 512 * MIB  # what the guest can afford, in the debug kernel, too
+SMALL = 512 * MIB  # a target that the guest can afford, also in the debug kernel
 
 
 def test_remove_and_load(balloon, data):
@@ -25,7 +25,7 @@ def test_remove_and_load(balloon, data):
 @pytest.mark.parametrize("start, target", [(MEMORY, SMALL), (SMALL, MEMORY)],
                          ids=["inflating", "deflating"])
 def test_remove_while_moving(balloon, start, target):
-    """modprobe -r in the middle of a move, three times; then the move is finished."""
+    """modprobe -r in the middle of a move, three times; then the move completes."""
     for _ in range(3):
         balloon.reach(start)
         balloon.start(target)
@@ -58,7 +58,7 @@ def test_unplug(replugged):
 @pytest.mark.debug
 @pytest.mark.needs("hotplug")
 def test_unplug_while_inflating(replugged):
-    """device_del in the middle of inflation hangs nothing, loses nothing."""
+    """device_del in the middle of inflation causes no hang and loses no page."""
     for _ in range(3):
         replugged.start(SMALL)
         replugged.guest.unplug()

@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0
-"""What becomes of the memory: the guest's data, and what the host gets."""
+"""The guest's data, and the memory that the host gets."""
 
 from host.paths import MIB
 
 MEMORY = 1024 * MIB
-SMALL = 384 * MIB  # what the guest can afford without its driver holding back
+SMALL = 384 * MIB  # a target at which the driver does not hold
 
 
 def test_data_survives(balloon, data):
-    """Memory is nearly full of data while the balloon takes what is left, and moves."""
+    """The data survives while the balloon takes all other memory, and moves."""
     balloon.reach(768 * MIB)
     data.fill_but(192 * MIB)
     for target in (740 * MIB, 900 * MIB, 736 * MIB + 4096, 1000 * MIB):
@@ -27,7 +27,7 @@ def test_host_memory_follows(balloon):
     guest.run("memtool touch 128")
     again = guest.rss()
     moved = MEMORY - SMALL
-    # What was left untouched cannot come back, hence the 128 MiB.
+    # Memory that the guest did not touch was never resident, hence the 128 MiB.
     assert full - small > moved - 128 * MIB - 32 * MIB
     assert again - small > moved - 128 * MIB - 32 * MIB
     assert small < SMALL + 192 * MIB

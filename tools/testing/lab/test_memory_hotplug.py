@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0
 """Memory that holds balloon pages goes offline and is unplugged.
 
-A DIMM's memory is online as ZONE_MOVABLE, from which the balloon takes its
-pages first.  What stays of the guest's zones is what it booted with.
+A DIMM's memory is online as ZONE_MOVABLE, from which the balloon takes its pages
+first.  The memory that the guest booted with is in the other zones.
 
-In the memory that the guest booted with, which is the kernel's, mm looks for
-pages that cannot move before it tells anybody.  One such page keeps its block
-online.  Tests take blocks there of which the kernel itself has nothing.
+In boot memory mm looks for unmovable pages before it calls any notifier.  One such
+page keeps its block online.  So the tests use blocks of boot memory that have no
+pages of the kernel.
 """
 
 import contextlib
@@ -25,24 +25,23 @@ from host.until import HANG_SECONDS, until
 BOOT_MEMORY = 1024 * MIB
 DIMM = 512 * MIB
 LIVE = 96 * MIB  # of data that must stay intact
-LARGE = 400 * MIB  # of balloon: fits into either, the DIMM or what the guest booted with
+LARGE = 400 * MIB  # of balloon: fits into the DIMM and into boot memory
 ROUNDS = 3
 LENT = 320 * MIB  # at least
 
-# What mm writes of a page that it does not get out of the way at once.  It tries
-# again, and again.
+# The lines that mm logs for a page that it cannot migrate at once.  It tries again.
 DUMP = (r"|^do_migrate_range: \d+ callbacks suppressed|^page: refcount:|^flags: 0x"
         r"|^page_type: |^raw: |^page dumped because: ")
-# It is on its way to the host, or back.
+# The page is in flight to the host, or back.
 ISOLATION_FAILED = r"^failed to isolate pfn" + DUMP + "isolation failed"
-# It is the kernel's own.
+# The page is the kernel's.
 UNMOVABLE = r"^head: |^(anon|ksm) flags: |^aops:|^memcg:" + DUMP + "unmovable page"
-# The balloon is about to be removed.
+# The driver is about to be removed.
 MIGRATION_FAILED = r"^migrating pfn" + DUMP + "migration failure|" + ISOLATION_FAILED
 
 
 def zones(guest):
-    """What /proc/zoneinfo says of each populated zone: {name: (pages, managed, free)}.
+    """Read /proc/zoneinfo: {name: (pages, managed, free)} of each populated zone.
 
     `pages` is the zone's span, a range of page frame numbers.
     """
@@ -67,15 +66,15 @@ class MovingBalloon(CheckedBalloon):
 
     @property
     def size(self):
-        """Bytes that the host has from the guest."""
+        """Bytes in the balloon."""
         return self.guest.memory - self.actual()
 
     def marked(self, pages):
-        """PG_offline pages in a range of page frame numbers; it must be at rest."""
+        """PG_offline pages in a range of page frame numbers; the balloon must be at rest."""
         return int(self.guest.run(f"memtool offline {pages.start} {pages.stop}"))
 
     def in_dimm(self):
-        """Balloon pages of the DIMM."""
+        """Balloon pages in the DIMM."""
         return self.marked(self.dimm.pages)
 
     def lent(self):
@@ -94,7 +93,7 @@ class MovingBalloon(CheckedBalloon):
             marked = {name: self.marked(pages) for name, (pages, _, _) in now.items()}
             if lent == self.attribute("lent_kib"):
                 break
-        # What is lent is marked, too, and the guest's own.
+        # Lent pages are also marked, and still managed pages of the guest.
         lent = int(lent or 0) * 1024
         assert sum(marked.values()) * PAGE_SIZE == self.size + lent
         if not lent:
@@ -103,7 +102,7 @@ class MovingBalloon(CheckedBalloon):
         assert self.guest.meminfo()["MemTotal"] == sum(managed.values()) * PAGE_SIZE
 
     def inflate_by(self, size):
-        """Take `size` bytes in all, and see them accounted for."""
+        """Inflate to `size` bytes, and check that they are accounted for."""
         self.reach(self.guest.memory - size)
 
     def fill_dimm(self):
@@ -128,7 +127,7 @@ def fixture_machine_with_slots(boot):
 
 @pytest.fixture(name="boot_memory")
 def fixture_boot_memory(machine_with_slots, request):
-    """Its balloon, empty, and no DIMM; so it is in the end."""
+    """The empty balloon of that guest, without a DIMM; the same after the test."""
     balloon, guest = machine_with_slots, machine_with_slots.guest
     since = len(guest.kernel_log())
     provoked = [mark.args[0] for mark in request.node.iter_markers("logs")]
@@ -144,7 +143,7 @@ def fixture_boot_memory(machine_with_slots, request):
 
 @pytest.fixture(name="balloon")
 def fixture_balloon(boot_memory):
-    """The same balloon, and a DIMM; in the end there is none."""
+    """The same balloon, with a DIMM that the end of the test unplugs."""
     balloon = boot_memory
     balloon.dimm.plug()
     yield balloon
@@ -158,7 +157,7 @@ def fixture_balloon(boot_memory):
 
 @pytest.mark.debug
 def test_offline_then_unplug(balloon, data):
-    """Each block's balloon pages migrate; the DIMM goes, another comes, the balloon stays."""
+    """Balloon pages migrate out of each block; the balloon keeps its size in all steps."""
     guest, dimm = balloon.guest, balloon.dimm
     data.fill(LIVE)
     pages = balloon.fill_dimm()
@@ -189,7 +188,7 @@ def test_unplug_at_once(balloon, data):
 
 
 def wait_progress(job, watch):
-    """Call `watch` until a job ends; it has to write something now and then."""
+    """Call `watch` until a job ends; the job has to write output from time to time."""
     until(lambda: job.ended(0), lambda: f"the end of a job that has written {job.output}",
           progress=lambda: job.output, pause=watch)
     return job.wait()
@@ -222,7 +221,7 @@ def test_offline_while_moving(balloon, data, rng):
 
 @contextlib.contextmanager
 def lent_memory(balloon):
-    """A migration that goes nowhere, at whose start the guest lends its free memory."""
+    """A migration without a destination, at whose start the guest lends free memory."""
     guest, qmp = balloon.guest, balloon.guest.qmp
     qmp.execute("migrate-set-capabilities",
                 capabilities=[{"capability": "events", "state": True}])
@@ -230,7 +229,7 @@ def lent_memory(balloon):
     since = len(qmp.events)
     qmp.execute("migrate", uri="exec:cat > /dev/null")
     try:
-        # There is no event for what the guest lends.
+        # There is no event when the guest lends memory.
         until(lambda: zones(guest)["Movable"][2] <= balloon.dimm.online // PAGE_SIZE // 4,
               lambda: f"most of the DIMM is lent, of {zones(guest)}", tick=0.1)
         yield
@@ -243,10 +242,10 @@ def lent_memory(balloon):
 
 @pytest.mark.ours
 def test_offline_while_lent(balloon):
-    """Blocks that were lent as free page hints come back for their memory to go offline.
+    """Blocks that were lent as free page hints come back when their memory goes offline.
 
-    There is nothing else in the DIMM: to migrate that takes memory, which the
-    guest would get by its shrinker, out of the DIMM as likely as not.
+    The DIMM has no other contents.  A migration of other pages would need memory, and
+    the shrinker might then free the lent blocks of the DIMM.
     """
     guest, dimm = balloon.guest, balloon.dimm
     with lent_memory(balloon):
@@ -254,16 +253,16 @@ def test_offline_while_lent(balloon):
         for block in dimm.blocks:
             dimm.change(block, "offline")
             balloon.check_accounts()
-        # kswapd, which offlining may wake, gets some of the rest; most of it stays.
+        # Offlining may wake kswapd, which gets some of the other lent blocks back.
         assert balloon.lent() > elsewhere // 2
-    # No event says that the guest has what it had lent.
+    # There is no event when lent memory comes back.
     until(lambda: guest.meminfo()["MemFree"] >= BOOT_MEMORY // 2,
           lambda: f"what was lent comes back to {guest.meminfo()}", tick=0.1)
 
 
 @pytest.mark.logs(MIGRATION_FAILED)
 def test_remove_while_going_offline(balloon, data):
-    """modprobe -r in the middle of a block's migration ends, and the block goes offline."""
+    """modprobe -r completes while a block migrates, and the block goes offline."""
     guest, dimm = balloon.guest, balloon.dimm
     data.fill(LIVE)
     interrupted = 0
@@ -296,7 +295,7 @@ def resident(balloon):
 
 @contextlib.contextmanager
 def lent(balloon):
-    """A migration that goes nowhere, and most of the free memory lent to it."""
+    """A migration without a destination, to which most of the free memory is lent."""
     held = Held(balloon.guest)
     with crawling(balloon.guest):
         print(f"{held.wait(LENT) // MIB} MiB are lent")
@@ -305,7 +304,7 @@ def lent(balloon):
 
 @pytest.fixture(name="free_of_kernel")
 def fixture_free_of_kernel(boot_memory):
-    """Blocks of boot memory that went offline and came back, as the kernel had nothing there."""
+    """Blocks of boot memory without pages of the kernel: they could go offline."""
     guest, found = boot_memory.guest, []
     for block in blocks(guest):
         with contextlib.suppress(Refused):
@@ -323,7 +322,7 @@ def fixture_free_of_kernel(boot_memory):
 @pytest.mark.logs(UNMOVABLE)
 @pytest.mark.parametrize("holds", [resident, lent], ids=lambda holds: holds.__name__)
 def test_kernel_memory_goes_offline(boot_memory, free_of_kernel, holds):
-    """What the driver holds does not keep a block online of which the kernel has nothing."""
+    """Memory of the driver keeps no block online that has no pages of the kernel."""
     guest, kept = boot_memory.guest, []
     with holds(boot_memory):
         for block in free_of_kernel:

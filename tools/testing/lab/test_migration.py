@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0
-"""A guest takes its balloon along when it migrates, and tells what need not be sent.
+"""A guest keeps its balloon when it migrates, and hints memory that need not be sent.
 
-QEMU 7.2's emulation (TCG) can lose writes while it looks at what is dirty: a
-TLB entry that a CPU fills just then, and at the first look any entry that is
-there, lets writes through that no later look notices.  A guest that runs
-meanwhile arrives with some pages out of date, whichever driver it has.  So the
-guests here rest during such looks, or have their TLBs flushed after the first
-one and before anything is sent.
+QEMU 7.2's emulation (TCG) can lose writes while it synchronizes the dirty bitmap.  A
+TLB entry that a CPU fills at this moment lets writes through that no later
+synchronization notices.  At the first synchronization, each entry in the TLB does so.
+A guest that runs meanwhile arrives with outdated pages, with each driver.  So the
+guests here rest during a synchronization, or flush their TLBs after the first one
+and before QEMU sends any page.
 """
 
 import contextlib
@@ -19,9 +19,9 @@ from host.paths import MIB
 from host.until import until
 
 MEMORY = 1024 * MIB
-LIVE = 100  # MiB that must arrive intact
+LIVE = 100  # MiB of data that must arrive intact
 SHORT_LOOKS = 20  # while hints go on
-MOVABLE = 400  # MiB of the second guest that only movable pages may be in
+MOVABLE = 400  # MiB of ZONE_MOVABLE in the second guest
 
 
 @pytest.fixture(scope="module", name="traveller")
@@ -34,7 +34,7 @@ def fixture_traveller(boot):
 
 @pytest.fixture(scope="module", name="hinter")
 def fixture_hinter(boot):
-    """Likewise, with a balloon that is asked for hints, and memory in ZONE_MOVABLE."""
+    """A guest of its own, with hints, and with memory in ZONE_MOVABLE."""
     with boot("hints", device=HINTING, extra=HINTS,
               init_args=f"movablecore={MOVABLE}M") as guest:
         guest.run(f"memtool fill /data/live {LIVE} 7")
@@ -69,7 +69,7 @@ def fixture_hinting(hinter):
 
 
 def arrive(guest):
-    """Let the guest rest, and send what is left of it; return what QEMU counted."""
+    """Stop the guest, and send the rest of its memory; return QEMU's counters."""
     answer = guest.qmp.execute("query-migrate")
     assert looks(answer) == 1, answer
     guest.qmp.execute("stop")
@@ -78,15 +78,15 @@ def arrive(guest):
 
 
 def go_on(guest):
-    """Let the guest run where it has arrived; QEMU forgets a "cont" that comes before that."""
-    # There is no event unless QEMU was asked for it before.
+    """Let the guest run at the destination; QEMU ignores an earlier "cont"."""
+    # QEMU sends no event unless it was asked for events before.
     until(lambda: guest.qmp.execute("query-status")["status"] == "paused",
           lambda: f"from {guest.qmp.execute('query-status')} to paused")
     guest.qmp.execute("cont")
 
 
 def migrate(guest):
-    """Migrate the guest, which goes on while a part of its memory is sent."""
+    """Migrate the guest, which runs while a part of its memory is sent."""
     with guest.destination() as uri:
         bandwidth(guest, MIB)
         guest.qmp.execute("stop")
@@ -102,19 +102,19 @@ def migrate(guest):
 
 @contextlib.contextmanager
 def asking(guest):
-    """A migration that has come to where QEMU asks for hints, and sends next to nothing."""
+    """A migration that asks for hints, and sends hardly any memory."""
     with guest.destination() as uri:
         bandwidth(guest, CRAWL)
         guest.qmp.execute("migrate", uri=uri)
         progress(guest, looks)
-        # A process of its own on each CPU: new page tables, an empty TLB.
+        # A new process on each CPU has new page tables, so the TLB gets empty.
         guest.run("taskset 1 true; taskset 2 true")
         yield
 
 
 def wait_free(guest, condition):
     """Wait until `condition` holds for the guest's free memory, in bytes."""
-    # Nothing tells when mm frees a page.
+    # There is no event when mm frees a page.
     until(lambda: condition(guest.meminfo()["MemFree"]),
           lambda: f"{guest.meminfo()['MemFree']} bytes are free, and should not be",
           pause=guest.qmp.pause("STOP", 0.05))
@@ -126,12 +126,12 @@ def wait_lent(guest):
 
 
 def wait_returned(guest, before):
-    """Wait until all of it is back."""
+    """Wait until all lent memory is back."""
     wait_free(guest, lambda free: free > before - 32 * MIB)
 
 
 def migrate_with_hints(guest):
-    """Migrate the guest once it has told what need not be sent."""
+    """Migrate the guest once it has hinted its free memory."""
     free = guest.meminfo()["MemFree"]
     with asking(guest):
         wait_lent(guest)
@@ -142,7 +142,7 @@ def migrate_with_hints(guest):
 
 
 def test_balloon_arrives(travelling):
-    """The destination knows the balloon's size; the guest moves on from there."""
+    """The destination knows the balloon's size, and the balloon moves on from there."""
     travelling.reach(600 * MIB)
     migrate(travelling.guest)
     assert travelling.actual() == 600 * MIB
@@ -151,7 +151,7 @@ def test_balloon_arrives(travelling):
 
 
 def test_migrates_while_inflating(travelling):
-    """The balloon goes on towards its target where the guest arrives."""
+    """At the destination, the balloon goes on towards its target."""
     travelling.set(500 * MIB)
     migrate(travelling.guest)
     travelling.wait(500 * MIB)
@@ -159,7 +159,7 @@ def test_migrates_while_inflating(travelling):
 
 
 def test_removal_after_migration(travelling):
-    """modprobe -r at the destination returns everything."""
+    """modprobe -r at the destination returns all pages."""
     travelling.reach(600 * MIB)
     migrate(travelling.guest)
     travelling.unload()
@@ -168,7 +168,7 @@ def test_removal_after_migration(travelling):
 
 
 def test_hints_save_pages(travelling, hinting):
-    """What was used once and is free again is not sent where hints tell so."""
+    """With hints, QEMU does not send memory that was used and is free again."""
     sent = {}
     for name, balloon, go in (("plain", travelling, migrate),
                               ("hints", hinting, migrate_with_hints)):
@@ -181,7 +181,7 @@ def test_hints_save_pages(travelling, hinting):
 
 @pytest.mark.debug
 def test_hints_again(hinting):
-    """Each migration asks anew, and the balloon moves between them."""
+    """Each migration asks for hints, and the balloon moves between migrations."""
     for target in (700 * MIB, MEMORY):
         migrate_with_hints(hinting.guest)
         hinting.reach(target)
@@ -189,7 +189,7 @@ def test_hints_again(hinting):
 
 
 def test_hints_of_cancelled_migrations(hinting):
-    """What is lent comes back when the migration does not take place; three times."""
+    """Lent memory comes back when the migration is cancelled, three times."""
     guest = hinting.guest
     free = guest.meminfo()["MemFree"]
     for _ in range(3):
@@ -201,7 +201,7 @@ def test_hints_of_cancelled_migrations(hinting):
 
 
 def test_lent_memory_comes_back_under_pressure(hinting):
-    """A process gets what is lent while the migration still goes on."""
+    """A process gets lent memory while the migration still goes on."""
     guest = hinting.guest
     kills = guest.vmstat()["oom_kill"]
     with asking(guest):
@@ -216,9 +216,9 @@ def test_lent_memory_comes_back_under_pressure(hinting):
 
 @pytest.mark.ours
 def test_hints_leave_each_zone_alone(hinting):
-    """Each zone keeps its high watermark: below the low one kswapd would take blocks back.
+    """Hints stop at each zone's high watermark: below the low one kswapd takes blocks back.
 
-    Other allocations take from what is between the two marks meanwhile.
+    Other allocations may use the memory between the two watermarks meanwhile.
     """
     guest = hinting.guest
     runs = guest.vmstat()["pageoutrun"]
@@ -233,7 +233,7 @@ def test_hints_leave_each_zone_alone(hinting):
 
 @pytest.mark.ours
 def test_statistics_count_what_is_lent(hinting):
-    """What is lent comes back when the guest needs it: to the host it is free and available."""
+    """Statistics count lent memory as free and available: the guest can have it back."""
     guest = hinting.guest
     hinting.statistics(1)
     last = hinting.next_second()
@@ -255,7 +255,7 @@ def test_statistics_count_what_is_lent(hinting):
 
 
 def test_hints_while_inflating(hinting):
-    """Hints and the balloon share what is free; the balloon gets to its target in the end."""
+    """Hints and inflation share the free memory, and the balloon reaches its target."""
     guest = hinting.guest
     hinting.set(500 * MIB)
     with asking(guest):
@@ -268,7 +268,7 @@ def test_hints_while_inflating(hinting):
 
 @pytest.mark.debug
 def test_removal_with_lent_memory(hinting):
-    """modprobe -r while memory is lent returns it, and the next modprobe is asked again."""
+    """modprobe -r returns lent memory; the next driver hints again."""
     guest = hinting.guest
     free = guest.meminfo()["MemFree"]
     with asking(guest):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""A guest with two nodes: the balloon takes from both, and gives back where memory is short."""
+"""A guest with two nodes: the balloon uses both, and gives back on the node that is short."""
 
 import pytest
 
@@ -12,8 +12,8 @@ pytestmark = [pytest.mark.ours, pytest.mark.any_transport]
 NODE = 1024  # MiB of each node
 TARGET = NODE * MIB  # a half of the guest
 BOUND = 600  # MiB that one node cannot do without
-LEAST = 64 * MIB  # that each node keeps free
-WORTH = 64 * MIB  # of balloon on a node, for a test that has some of it given back
+LEAST = 64 * MIB  # each node keeps this much free
+WORTH = 64 * MIB  # of balloon on a node, at least, for a test of giving back
 
 # The kernel's report of an out-of-memory that it ends by killing a process.
 OOM_REPORT = (r"oom|Out of memory|Mem-Info|Tasks state|\[ *(pid|\d+)\]|Call Trace|Tainted"
@@ -36,7 +36,7 @@ def fixture_nodes(balloon):
 
 
 def test_each_node_keeps_some(balloon, nodes):
-    """What is taken of a node depends on what the node can spare, not on its place in a list."""
+    """The driver takes from a node what the node can spare, whatever its number."""
     guest = balloon.guest
     guest.run(nodes[0].bound(f"memtool fill /data/bound {BOUND} 1"))
     balloon.reach(TARGET)
@@ -48,7 +48,7 @@ def test_each_node_keeps_some(balloon, nodes):
 
 
 def on_each(balloon, nodes):
-    """Bytes of balloon on each node; the balloon is at rest and has some on both."""
+    """Bytes of balloon on each node; the balloon is at rest and has pages on both."""
     balloon.set(TARGET)
     balloon.wait(TARGET)
     balloon.wait_state("idle")
@@ -59,12 +59,12 @@ def on_each(balloon, nodes):
 
 
 def given(guest, before):
-    """Bytes that the balloon has given back since."""
+    """Bytes that the balloon has given back since `before`."""
     return (guest.vmstat()["balloon_deflate"] - before["balloon_deflate"]) * 4096
 
 
 def test_bound_task_gets_what_lies_on_its_node(reserve, nodes):
-    """A task that needs half of the balloon on its node gets that; the other node's stays."""
+    """A task gets half of the balloon on its node; pages on the other node stay."""
     guest = reserve.guest
     near, far = on_each(reserve, nodes)
     before = guest.vmstat()
@@ -81,7 +81,7 @@ def test_bound_task_gets_what_lies_on_its_node(reserve, nodes):
 
 @pytest.mark.logs(OOM_REPORT)
 def test_bound_task_cannot_be_helped_by_another_node(reserve, nodes):
-    """A task that needs more than its node has is killed; the other node's balloon stays."""
+    """A task that needs more than its node is killed; the other node's balloon stays."""
     guest = reserve.guest
     near, far = on_each(reserve, nodes)
     before = guest.vmstat()

@@ -8,12 +8,12 @@ from host.migration import crawling
 from host.paths import MIB
 
 SMALL = 400 * MIB
-TARGET = 600 * MIB  # so that the guest has as much to lend as there is in the balloon
+TARGET = 600 * MIB  # the guest then has as much to lend as the balloon holds
 LENT = 320 * MIB  # at least
 
 
 def test_memory_stays_the_guests(reserve):
-    """MemTotal does not change, as the memory is the guest's if it insists (virtio 1.2, 5.5.6)."""
+    """MemTotal does not change, because the guest may take pages back (virtio 1.2, 5.5.6)."""
     reserve.set(512 * MIB)
     reserve.wait(512 * MIB)
     assert reserve.guest.meminfo()["MemTotal"] == reserve.guest.whole
@@ -21,7 +21,7 @@ def test_memory_stays_the_guests(reserve):
 
 
 def test_large_allocation_succeeds(reserve):
-    """What needs most of the ballooned memory gets it, nobody is killed, the balloon returns."""
+    """A process gets most of the balloon, no process is killed, and the balloon returns."""
     guest = reserve.guest
     for seed in range(3):
         reserve.set(SMALL)
@@ -62,7 +62,7 @@ def fixture_iothread(guest):
 
 @pytest.fixture(name="lender")
 def fixture_lender(iothread, balloon, swap):
-    """A balloon that lets go under pressure, of a guest that also lends what is free."""
+    """A balloon with deflate-on-oom, of a guest that also lends its free memory."""
     swap(f"virtio-balloon,deflate-on-oom=on,free-page-hint=on,iothread={iothread}")
     yield balloon
     balloon.set(balloon.guest.memory)
@@ -72,7 +72,7 @@ def fixture_lender(iothread, balloon, swap):
 @pytest.mark.ours
 @pytest.mark.any_transport
 def test_hints_go_back_before_the_balloon(lender):
-    """A process that needs less than what is lent gets that; no page leaves the balloon."""
+    """A process gets lent memory first; no page leaves the balloon for it."""
     guest = lender.guest
     lender.set(TARGET)
     lender.wait(TARGET)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""F_PAGE_POISON: what a guest believes to be in its free pages is there when it uses them."""
+"""F_PAGE_POISON: free pages have the contents that the guest expects."""
 
 from typing import NamedTuple
 
@@ -14,7 +14,7 @@ BLOCK = 4 * MIB  # the largest
 
 
 class Boot(NamedTuple):
-    """A way to boot, and what the guest then writes to the pages it frees."""
+    """A way to boot, and the value that the guest then writes to the pages it frees."""
     options: dict
     fill: int | None
 
@@ -22,17 +22,17 @@ class Boot(NamedTuple):
 BOOTS = {
     "plain": Boot({}, None),
     "init_on_free": Boot({"name": "init_on_free", "init_args": "init_on_free=1"}, 0),
-    # Checks, too, what is in a page that it is about to use, and says so in its log.
-    # A page costs it so much that it has few.
+    # This guest also checks a page before it uses the page, and logs wrong contents.
+    # The checks are slow, so it has little memory.
     "page_poison": Boot({"name": "page_poison", "build": "debug", "init_args": "page_poison=1",
                          "memory": 512}, 0xaaaaaaaa),
 }
 
 
 def each(but=None):
-    """Each way to boot, with a device that offers to be told of poison, and with one that does not.
+    """Parametrize a test by each way to boot, each with and without F_PAGE_POISON.
 
-    Less one of these.
+    The combination `but` is left out.
     """
     cases = [(kind, offers) for kind in BOOTS for offers in ("on", "off")]
     return pytest.mark.parametrize(
@@ -41,13 +41,13 @@ def each(but=None):
         scope="module")  # so that each guest is booted once
 
 
-# Nothing is reported there, and init_on_free's is the same at less expense.
+# The guest does not report then, as with init_on_free, which is faster to test.
 DEAREST = "page_poison", "off"
 
 
 @pytest.fixture(scope="module", name="kind")
 def fixture_kind(request):
-    """How the guest was booted."""
+    """The way in which the guest was booted."""
     return BOOTS[request.param]
 
 
@@ -63,19 +63,19 @@ def fixture_machine(reporting_machine, share, kind):
 
 @pytest.fixture(name="size")
 def fixture_size(balloon):
-    """A function: MiB of this guest that are as much to it as so many to one of 1 GiB."""
+    """A function that scales MiB of a guest of 1 GiB to this guest."""
     return lambda mib: mib * balloon.guest.memory // (1024 * MIB)
 
 
 @pytest.fixture(scope="module", name="offers")
 def fixture_offers(request):
-    """The device's property."""
+    """Value of the device's property page-poison."""
     return request.param
 
 
 @pytest.fixture(name="offered")
 def fixture_offered(offers, balloon, swap, size):
-    """Does the device, which takes reports, offer to be told of poison?"""
+    """Whether the device offers F_PAGE_POISON; it also takes reports."""
     swap(f"virtio-balloon-pci,page-poison={offers},free-page-reporting=on", "port0")
     balloon.reach(size(900) * MIB)
     return offers == "on"
@@ -83,7 +83,7 @@ def fixture_offered(offers, balloon, swap, size):
 
 @each()
 def test_negotiation(balloon, kind, offered):
-    """The device is told where there is something to tell, and reports depend on it."""
+    """Only a guest that poisons tells the device; without F_PAGE_POISON it does not report."""
     poisons = kind.fill is not None
     device = Device(balloon)
     assert ("page-poison" in device.features) == (poisons and offered)
@@ -95,12 +95,12 @@ def test_negotiation(balloon, kind, offered):
 
 @each(but=DEAREST)
 def test_freed_memory(balloon, kind, offered, size):
-    """What a process frees goes to the host unless contents would be lost, and returns as zeroes.
+    """Freed memory goes to the host unless its contents would be lost; it returns as zeroes.
 
-    QEMU keeps what it cannot fill again: after all but zeroes.
+    QEMU keeps the memory if the poison value is not zero, as it cannot restore the value.
     """
     guest, device = balloon.guest, Device(balloon)
-    balloon.reach(size(640) * MIB)  # what is free then is looked at soon
+    balloon.reach(size(640) * MIB)  # with less free memory, mm reports it sooner
     reported = "free-page-reporting" in device.features
     since = device.queue("free-page-reporting").used
     guest.run(f"memtool fill /data/used {size(240)} 1")
@@ -117,7 +117,7 @@ def test_freed_memory(balloon, kind, offered, size):
 
 @each(but=DEAREST)
 def test_contents(balloon, kind, offered, data, size):
-    """Memory is taken, filled, freed, reported and used again: nobody's data suffers."""
+    """No data is lost while memory is ballooned, filled, freed, reported and used again."""
     guest, device = balloon.guest, Device(balloon)
     data.fill(size(64) * MIB)
     for target in (700, 850):
@@ -130,4 +130,4 @@ def test_contents(balloon, kind, offered, data, size):
         data.verify()
     balloon.unload()
     balloon.check_nothing_kept()
-    guest.run(f"memtool zeroes {size(400)}")  # what the balloon had comes first
+    guest.run(f"memtool zeroes {size(400)}")  # gets the balloon's former pages first

@@ -1,12 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0
 """The module goes while the balloon moves, on kernels that do not preempt.
 
-With preempt=none a kthread that loops in the kernel keeps its CPU.  The guest
-then says "soft lockup", which is its end here.  Page reporting waits for all
-CPUs when it is unregistered, so a second CPU does not help it.
+With preempt=none a kthread that loops in the kernel keeps its CPU.  The kernel then
+reports a soft lockup, which ends the guest here.  Unregistering page reporting waits
+for all CPUs, so a second CPU does not help.
 
-The guest's clock counts instructions: a busy host changes nothing of what is
-measured.
+The guest's clock counts instructions, so a busy host does not change the results.
 """
 
 import re
@@ -26,7 +25,7 @@ DYING_CPU = 0.050  # seconds
 TRACING = "/sys/kernel/tracing"
 RUNTIME = f"{TRACING}/events/sched/sched_stat_runtime"
 
-# A guest whose CPU is lost ends at once, instead of being waited for.
+# A guest with a soft lockup ends at once, so that the test need not wait.
 ARGUMENTS = "preempt=none softlockup_panic=1 schedstats=enable"
 MACHINES = {"one": "nr_cpus=1", "two": ""}
 
@@ -35,7 +34,7 @@ pytestmark = [pytest.mark.any_transport, pytest.mark.ours]
 
 @pytest.fixture(scope="module", name="machine", params=list(MACHINES))
 def fixture_machine(share, request):
-    """A guest that reports free pages, with so many CPUs."""
+    """A guest that reports free pages; the parameter is its number of CPUs."""
     with share(name=f"removal-{request.param}", device="virtio-balloon,free-page-reporting=on",
                init_args=f"{ARGUMENTS} {MACHINES[request.param]}", cpus="counted") as machine:
         yield machine
@@ -43,7 +42,7 @@ def fixture_machine(share, request):
 
 @pytest.fixture(name="traced")
 def fixture_traced(balloon):
-    """A balloon of whose kthread the trace says when and how long it ran."""
+    """A balloon whose kthread is traced: when it ran, and how long."""
     guest = balloon.guest
     guest.write(f"{RUNTIME}/filter", 'comm == "vballoon"')
     guest.write(f"{RUNTIME}/enable", "1")
@@ -62,7 +61,7 @@ def remove_in_move(balloon, target):
     """Set the target; remove the module once the balloon has moved by PART."""
     guest = balloon.guest
     guest.run(f"echo >{TRACING}/trace")
-    # QEMU's CPUs take turns that are longer than a move may be.
+    # QEMU runs its CPUs in turn, and one turn may be longer than the move.
     guest.run("for pid in $(pidof vballoon); do taskset -p 1 $pid; done")
     job = guest.spawn(f"taskset 1 unloadhalf {PART // 1024}")
     job.wait_output("watching\n")
@@ -81,7 +80,7 @@ def move(start, target):
 
 @pytest.fixture(scope="module", name="peer_seconds")
 def fixture_peer_seconds(machine):
-    """A function: how long the kernel's own module needs at most, in the same guest."""
+    """A function: the longest removal of the kernel's own module in the same guest."""
     known = {}
 
     def peer_seconds(balloon, start, target):
@@ -104,7 +103,7 @@ def fixture_peer_seconds(machine):
 @pytest.mark.parametrize("start, target", [(MEMORY, SMALL), (SMALL, MEMORY)],
                          ids=["inflating", "deflating"])
 def test_removal_does_not_spin(traced, peer_seconds, start, target):
-    """Removal takes no longer than the kernel's own module, and the kthread hardly any CPU."""
+    """Removal is as fast as with the kernel's module, and the kthread uses hardly any CPU."""
     at_most = peer_seconds(traced, start, target) + SLOWER
     for number in range(ROUNDS):
         traced.reach(start)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""What host and administrator are told."""
+"""The driver's reports to the host and the administrator."""
 
 import pytest
 
@@ -10,7 +10,7 @@ EVENTS = "/sys/kernel/tracing/events/virtio_balloon"
 
 @pytest.mark.ours
 def test_modprobe_chooses_ours(balloon):
-    """updates/ comes before the kernel's own module, and the loaded one is out of tree."""
+    """modprobe prefers updates/ to the kernel's own module; the loaded one is out of tree."""
     guest = balloon.guest
     assert "/updates/" in guest.run("modinfo -F filename virtio_balloon")
     assert "O" in guest.read("/sys/module/virtio_balloon/taint")
@@ -18,10 +18,10 @@ def test_modprobe_chooses_ours(balloon):
 
 @pytest.mark.ours
 def test_sysfs(balloon):
-    """The files under balloon/ say where the balloon is and what it does."""
+    """The files in balloon/ show the balloon's size and state."""
     balloon.reach(600 * MIB)
     balloon.wait_state("idle")
-    # Sizes are the guest's, as QMP's are, or the balloon's: 1024 - 600 MiB.
+    # QMP's sizes are the guest's; these are the balloon's, 1024 - 600 MiB.
     assert {name: balloon.attribute(name) for name in
             ("target_kib", "actual_kib", "isolated_kib", "retry_delay_ms")} == {
                 "target_kib": str(424 * 1024), "actual_kib": str(424 * 1024),
@@ -33,12 +33,12 @@ def test_sysfs(balloon):
 
 @pytest.mark.ours
 def test_tracepoints(balloon):
-    """Each tracepoint fires when its thing happens."""
+    """Each tracepoint fires."""
     guest = balloon.guest
-    # Switching events changes kernel code, which QEMU 7.2's emulation does not
-    # always survive where another CPU runs through it (see host/accel.py): so
-    # only while the balloon rests, and without the names of processes, for which
-    # the scheduler's own tracepoints would be switched, too.
+    # Enabling events patches kernel code.  QEMU 7.2's emulation may crash if another
+    # CPU runs through this code (see host/accel.py).  So the test does it only while
+    # the balloon rests, and without names of processes, which would also enable the
+    # scheduler's tracepoints.
     balloon.wait_state("idle")
     guest.write("/sys/kernel/tracing/options/record-cmd", "0")
     names = set(guest.run(f"ls {EVENTS}").split()) - {"enable", "filter"}

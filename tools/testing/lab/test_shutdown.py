@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
-"""A guest powers off and reboots as fast as without a balloon, whatever the balloon does.
+"""A guest powers off and reboots as fast as one without a balloon.
 
-QEMU tells when the guest has done either: it ends both times, as it is not to reboot.
+QEMU ends in both cases, because it is started with -no-reboot.
 """
 
 import contextlib
@@ -19,14 +19,14 @@ MEMORY = 2048 * MIB  # so that a move takes a while
 SMALL = 700 * MIB
 LENT = 256 * MIB
 SLOWER = 1.0  # seconds more than without a balloon
-NOWHERE = "exec:cat >/dev/null"  # a migration
+NOWHERE = "exec:cat >/dev/null"  # destination of a migration
 
-# A second is a second of the host: a guest that shares its CPUs with others may miss it.
+# The limit is in seconds of the host: a guest on a busy host may exceed it.
 pytestmark = [pytest.mark.any_transport, pytest.mark.long]
 
 
 def seconds_to_end(guest, way):
-    """Have the guest end in this way; return how long that took."""
+    """End the guest in this way; return the seconds that it took."""
     since = len(guest.qmp.events)
     asked = time.time()
     guest.channel.send(way)
@@ -39,7 +39,7 @@ def seconds_to_end(guest, way):
 
 @contextlib.contextmanager
 def booted(boot, name, **options):
-    """A guest that ends by itself in the block."""
+    """A guest that the block ends."""
     guest = boot(f"shutdown-{name}", memory=MEMORY // MIB, **options).__enter__()
     try:
         yield guest
@@ -51,7 +51,7 @@ def booted(boot, name, **options):
 
 @pytest.fixture(scope="module", name="without", params=["poweroff", "reboot"])
 def fixture_without(boot, request):
-    """A way to end, and how long a guest without a balloon needs for it."""
+    """A way to end, and the seconds that a guest without a balloon needs for it."""
     with booted(boot, f"{request.param}-without", device=None) as guest:
         seconds = seconds_to_end(guest, request.param)
     print(f"{request.param} without a balloon: {seconds:.2f} s")
@@ -73,7 +73,7 @@ def deflate(balloon):
 
 
 def hint(balloon):
-    """The guest lends its free memory to a migration, and has not lent all of it."""
+    """The guest lends its free memory to a migration, but has not lent all of it yet."""
     guest = balloon.guest
     free = guest.meminfo()["MemFree"]
     bandwidth(guest, CRAWL)
@@ -83,7 +83,7 @@ def hint(balloon):
 
 @pytest.mark.parametrize("activity", [inflate, deflate, hint])
 def test_end(boot, without, activity):
-    """The guest ends within a second of one that has no balloon."""
+    """The guest ends at most a second later than one without a balloon."""
     way, at_most = without[0], without[1] + SLOWER
     with booted(boot, f"{way}-{activity.__name__}", device=HINTING, extra=HINTS) as guest:
         balloon = Balloon(guest)

@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0
-"""A host that says nothing for a while is waited for; then all goes on as before.
+"""The driver waits for a silent host, and goes on when the host does.
 
 There are three ways to be silent:
 
-stopped: QEMU gets SIGSTOP.  The guest does not run either, but its clock does.
-paused: QEMU stops the guest, and its clock, by QMP.
-deaf: the guest runs, and QEMU does not look at its queues.  So a host behaves whose
-main loop waits for a disk.  QEMU still answers who reads or writes its registers,
-and raises no interrupt; it raises the next one when it tells the target again.
+stopped: QEMU gets SIGSTOP.  The guest stops too, but its clock goes on.
+paused: QEMU stops the guest and its clock, by QMP.
+deaf: the guest runs, but QEMU does not read the queues.  A host whose main loop waits
+for a disk behaves in this way.  QEMU still serves accesses to the device's registers,
+but raises no interrupt until it sets the target again.
 """
 
 import contextlib
@@ -25,16 +25,16 @@ SMALL = 512 * MIB
 AFTERWARDS = 800 * MIB
 REPORTED = 300  # MiB
 LENT = 256 * MIB
-REPORT_DELAY = 2  # seconds that mm waits with a report
-NEVER = 1 << 20  # seconds between two questions
-NOWHERE = "exec:cat >/dev/null"  # a migration
+REPORT_DELAY = 2  # seconds by which mm delays a report
+NEVER = 1 << 20  # seconds between two requests for statistics
+NOWHERE = "exec:cat >/dev/null"  # destination of a migration
 
 DEVICE = "virtio-balloon,free-page-hint=on,iothread=hints,free-page-reporting=on"
-# The guest's own watchdogs would blame it for its host's silence.
+# The guest's watchdogs would mistake the host's silence for a hang of the guest.
 ARGUMENTS = ("iomem=relaxed nowatchdog rcupdate.rcu_cpu_stall_suppress=1 "
              "workqueue.cpu_intensive_thresh_us=0")
 
-# The driver has a patience of ten seconds.
+# The driver's patience, BALLOON_HOST_PATIENCE_MS, is ten seconds.
 SECONDS = pytest.mark.parametrize("seconds", [12, pytest.param(60, marks=pytest.mark.long)])
 
 pytestmark = [pytest.mark.any_transport, SECONDS]
@@ -60,7 +60,7 @@ def stopped(balloon):
 
 @contextlib.contextmanager
 def paused(balloon):
-    """The guest does not run in the block, nor does its clock."""
+    """The guest and its clock stand still in the block."""
     balloon.guest.qmp.execute("stop")
     try:
         yield
@@ -70,7 +70,7 @@ def paused(balloon):
 
 @contextlib.contextmanager
 def deaf(balloon):
-    """QEMU's balloon leaves its queues alone in the block."""
+    """QEMU does not read the balloon's queues in the block."""
     device = f"/sys/bus/virtio/devices/{balloon.device()}/.."
     balloon.guest.run(f"breakdev {device} deaf")
     try:
@@ -80,7 +80,7 @@ def deaf(balloon):
 
 
 def alive(balloon):
-    """Fail where the driver has given up."""
+    """Fail if the driver has given up."""
     assert balloon.attribute("state") != "dead", "the driver has given up"
 
 
@@ -94,13 +94,13 @@ def wait_free(guest, condition):
     progress(guest, lambda answer: condition(guest.meminfo()["MemFree"]))
 
 
-# A guest whose clock stands still notices nothing: that is for make check-long.
+# A guest whose clock stands still cannot notice the pause, so only make check-long tests this.
 PAUSED = pytest.param(paused, marks=pytest.mark.long)
 
 
 @contextlib.contextmanager
 def migrating(guest):
-    """A migration in the block that asks for hints, and does not take place."""
+    """A migration in the block that asks for hints and is cancelled."""
     bandwidth(guest, CRAWL)
     guest.qmp.execute("migrate", uri=NOWHERE)
     try:
@@ -111,7 +111,7 @@ def migrating(guest):
 
 
 def check_hints(guest):
-    """Free memory is lent to a migration, and comes back."""
+    """Check that the guest lends free memory to a migration, and gets it back."""
     free = guest.meminfo()["MemFree"]
     with migrating(guest):
         wait_free(guest, lambda now: now < free - LENT)
@@ -119,7 +119,7 @@ def check_hints(guest):
 
 
 def check_statistics(balloon):
-    """Statistics are answered, again and again."""
+    """Check that the guest answers requests for statistics, again and again."""
     balloon.statistics(1)
     try:
         answer = balloon.next_stats(int(time.time()))
@@ -129,7 +129,7 @@ def check_statistics(balloon):
 
 
 def check_all(balloon):
-    """A balloon that does all that a balloon does."""
+    """Check that all functions of the balloon work."""
     alive(balloon)
     balloon.set(AFTERWARDS)
     arrive(balloon, AFTERWARDS)
@@ -142,11 +142,11 @@ def check_all(balloon):
 
 @pytest.fixture(name="silence", params=[stopped, PAUSED, deaf], ids=lambda how: how.__name__)
 def fixture_silence(request):
-    """A function that has the host miss something.
+    """A function that silences the host during an activity.
 
-    target: told once more after the silence.  begin: something that needs the host.
-    begun: returns when the host has begun with it.  unheard: a deaf host does not
-    even hear of it.
+    target: the target that is set again after the silence.  begin: a function that
+    starts the activity.  begun: a function that returns when the host has begun to
+    serve it.  unheard: a deaf host does not notice the activity at all.
     """
     def silence(balloon, seconds, target, begin, begun=lambda: None, unheard=False):
         with contextlib.ExitStack() as silent:
@@ -164,7 +164,7 @@ def fixture_silence(request):
 
 @pytest.fixture(autouse=True)
 def fixture_reload(balloon):
-    """A driver that has given up is removed, so that the next test finds another."""
+    """Remove a driver that has given up, so that the next test finds a new one."""
     yield
     if balloon.attribute("state") == "dead":
         balloon.unload()
@@ -173,7 +173,7 @@ def fixture_reload(balloon):
 @pytest.mark.parametrize("start, target", [(MEMORY, SMALL), (SMALL, MEMORY)],
                          ids=["inflating", "deflating"])
 def test_moving(balloon, silence, seconds, start, target):
-    """A move goes on when the host does."""
+    """A move goes on when the host goes on."""
     balloon.reach(start)
     silence(balloon, seconds, target, lambda: balloon.set(target), lambda: balloon.start(target))
     arrive(balloon, target)
@@ -183,7 +183,7 @@ def test_moving(balloon, silence, seconds, start, target):
 @pytest.mark.parametrize("silence", [stopped, PAUSED], indirect=True,
                          ids=lambda how: how.__name__)
 def test_statistics(balloon, silence, seconds):
-    """A question is answered late.  (A deaf QEMU 7.2 loses the buffer of its question.)"""
+    """A request for statistics is answered late.  (A deaf QEMU 7.2 loses the buffer.)"""
     balloon.reach(SMALL)
     balloon.statistics(0)
     asked = int(time.time())
@@ -193,7 +193,7 @@ def test_statistics(balloon, silence, seconds):
 
 
 def test_report(balloon, silence, seconds):
-    """Free memory that the host does not take yet is not lost, nor is the balloon."""
+    """Neither the blocks of an unanswered report nor the balloon are lost."""
     guest = balloon.guest
     balloon.reach(AFTERWARDS)
     guest.run(f"memtool fill /data/used {REPORTED} 1")
@@ -207,7 +207,7 @@ def test_report(balloon, silence, seconds):
 
 
 def test_hints(balloon, silence, seconds):
-    """What is lent comes back, and the next migration is told what is free."""
+    """Lent memory comes back, and the next migration gets hints."""
     guest = balloon.guest
     balloon.reach(AFTERWARDS)
     free = guest.meminfo()["MemFree"]

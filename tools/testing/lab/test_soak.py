@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""A minute of everything at once (see soak.py for longer ones)."""
+"""A soak of a minute (see soak.py for longer ones)."""
 
 import pytest
 
@@ -12,7 +12,7 @@ SECONDS = 60
 
 
 def test_everything_at_once(boot):
-    """Whatever happens to the balloon at the same time: nothing is lost, nobody is stuck."""
+    """All activities at the same time lose no page and cause no hang."""
     with boot("soak", build="debug", memory=MEMORY, init_args="page_owner=on",
               extra=HINTS) as guest:
         soak = Soak(guest, SEED)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""F_STATS_VQ: the guest tells what it needs its memory for, whatever else goes on."""
+"""F_STATS_VQ: the guest sends statistics, also during other activities."""
 
 import time
 
@@ -11,14 +11,14 @@ from host.paths import MIB
 
 @pytest.fixture(name="stats")
 def fixture_stats(balloon):
-    """A balloon that is asked for statistics every second."""
+    """A balloon that QEMU asks for statistics every second."""
     balloon.statistics(1)
     yield balloon
     balloon.statistics(0)
 
 
 def clean_caches(meminfo):
-    """What can be reclaimed without I/O (virtio 1.2, 5.5.6.4)."""
+    """Memory that can be reclaimed without I/O (virtio 1.2, 5.5.6.4)."""
     return (meminfo["Active(file)"] + meminfo["Inactive(file)"]
             - meminfo["Dirty"] - meminfo["Writeback"])
 
@@ -45,7 +45,7 @@ def test_statistics_match(stats):
 
 
 def test_interval_changes(stats):
-    """The interval can be changed at any time, from long ones to short ones, too."""
+    """The interval can change at any time, also from a long to a short one."""
     for interval in (2, 1, NEVER, 1):
         stats.statistics(interval)
         if interval != NEVER:
@@ -63,7 +63,7 @@ def fixture_large(boot):
 
 @pytest.mark.parametrize("target", [1024 * MIB, 4096 * MIB], ids=["inflating", "deflating"])
 def test_answers_while_moving(large, target):
-    """A question that comes when 3 GiB begin to move is answered long before they have."""
+    """The guest answers a request long before a move of 3 GiB ends."""
     large.reach(5120 * MIB - target)
     last = large.next_second()
     large.set(target)
@@ -77,7 +77,7 @@ def test_answers_while_moving(large, target):
 
 @pytest.mark.ours
 def test_shared_memory_is_no_cache(stats):
-    """What is in a tmpfs cannot be reclaimed: the host does not count on it."""
+    """Files in a tmpfs need I/O to be reclaimed, so they are not disk caches."""
     guest = stats.guest
     before = stats.next_stats(int(time.time()))["stats"]["stat-disk-caches"]
     guest.run("memtool fill /data/shared 200 1")
@@ -89,7 +89,7 @@ def test_shared_memory_is_no_cache(stats):
 
 @pytest.mark.debug
 def test_answers_during_compaction(stats):
-    """Questions are answered while mm compacts memory without a pause."""
+    """The guest answers requests while mm compacts memory without a pause."""
     guest = stats.guest
     stats.reach(700 * MIB)
     scanned = guest.vmstat()["compact_migrate_scanned"]

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
-"""A sleeping guest has no balloon; one that wakes up has the balloon that the host wants.
+"""A guest that suspends has no balloon; after it resumes, the balloon has its target again.
 
-From RAM it wakes up in the same QEMU, which remembers the target.  From disk it
-is resumed in a new QEMU, which has no target until the host sets one.
+After suspend to RAM the guest is in the same QEMU, which remembers the target.  After
+hibernation it resumes in a new QEMU, which has no target until the host sets one.
 """
 
 import contextlib
@@ -25,19 +25,19 @@ from host.transport import Q35
 from host.until import HANG_SECONDS, until
 
 MEMORY = 1024 * MIB
-SMALL = 450 * MIB  # what the guest can afford beside its data, without its driver holding back
+SMALL = 450 * MIB  # with the data in the guest, a target at which the driver does not hold
 DISK = "/dev/vda"
 MANY = 10  # rounds
 TRACING = "/sys/kernel/tracing"
 
-# Device and kernel parameters; init_on_free is what page-poison is negotiated for.
+# Device and kernel parameters; init_on_free makes the driver accept page-poison.
 MACHINES = {
     "full": ("virtio-balloon-pci,deflate-on-oom=on,free-page-hint=on,iothread=thread0,"
              "page-poison=on,free-page-reporting=on", "init_on_free=1"),
     "plain": ("virtio-balloon-pci", ""),
 }
 
-# What the other machine's tests say nothing new about: this one has all that it has.
+# For tests that need one machine only: this one has all features.
 FULL = pytest.mark.parametrize("machine", ["full"], indirect=True, scope="module")
 MOVES = pytest.mark.parametrize("start, target", [(MEMORY, SMALL), (SMALL, MEMORY)],
                                 ids=["inflating", "deflating"])
@@ -45,9 +45,9 @@ MOVES = pytest.mark.parametrize("start, target", [(MEMORY, SMALL), (SMALL, MEMOR
 
 @pytest.fixture(scope="module", name="machine", params=list(MACHINES))
 def fixture_machine(share, request):
-    """A guest with a disk, and a balloon that the QEMU which resumes it has, too."""
+    """A guest with a disk; each QEMU that resumes it has the same balloon device."""
     device, parameters = MACHINES[request.param]
-    # Without a name, so that it cannot be left behind; each QEMU opens it by our descriptor.
+    # The file has no name, so it cannot be left behind.  QEMU opens it by this descriptor.
     with tempfile.TemporaryFile(dir=BUILD) as disk:
         disk.truncate(MEMORY)
         image = f"/proc/{os.getpid()}/fd/{disk.fileno()}"
@@ -61,7 +61,7 @@ def fixture_machine(share, request):
 
 @pytest.fixture(name="swap_space")
 def fixture_swap_space(balloon):
-    """Where the guest hibernates to."""
+    """Swap space for the hibernation image."""
     balloon.guest.run(f"modprobe {DISK_MODULE} && mkswap {DISK} && swapon {DISK}")
     yield
     balloon.guest.run(f"swapoff {DISK}")
@@ -69,7 +69,7 @@ def fixture_swap_space(balloon):
 
 @pytest.fixture(name="given")
 def fixture_given(balloon):
-    """A function: bytes that others than the kthread gave back since it was last asked."""
+    """A function: bytes that tasks except the kthread gave back since its last call."""
     guest = balloon.guest
 
     def given():
@@ -84,7 +84,7 @@ def fixture_given(balloon):
 
 
 def halfway(given, size, times=1):
-    """Rounds for a test to suspend in, until so many did so in the middle of a move of `size`."""
+    """Yield rounds to suspend in, until `times` of them were in the middle of a move of `size`."""
     for _ in range(MANY):
         given()
         yield
@@ -96,8 +96,8 @@ def halfway(given, size, times=1):
 
 @contextlib.contextmanager
 def to_and_fro(balloon, margin=150 * MIB):
-    """The balloon hardly ever rests in the block, as the host thinks better of each target."""
-    qmp = balloon.guest.qmp  # this QEMU's; a thread of its own must not follow the guest
+    """In the block the host changes each target early, so that the balloon hardly ever rests."""
+    qmp = balloon.guest.qmp  # of this QEMU: the thread must not follow the guest to the next
     enough = threading.Event()
 
     def drive():
@@ -118,12 +118,12 @@ def to_and_fro(balloon, margin=150 * MIB):
 
 
 def pages(target):
-    """Pages of a balloon that has reached its target."""
+    """Number of balloon pages at a target."""
     return (MEMORY - target) // BALLOON_PAGE
 
 
 def pages_moved(guest):
-    """Pages that went into the balloon, and out of it, so far."""
+    """Pages that have gone into and out of the balloon so far."""
     vmstat = guest.vmstat()
     return vmstat["balloon_inflate"], vmstat["balloon_deflate"]
 
@@ -131,7 +131,7 @@ def pages_moved(guest):
 @pytest.mark.parametrize("machine", [pytest.param("full", marks=pytest.mark.debug), "plain"],
                          indirect=True, scope="module")
 def test_inflated(balloon, data):
-    """Every page goes back before each sleep, and is taken again after it."""
+    """The driver gives all pages back before each suspend, and takes them again afterwards."""
     data.fill(128 * MIB)
     balloon.reach(600 * MIB)
     for _ in range(2):
@@ -148,7 +148,7 @@ def test_inflated(balloon, data):
 @pytest.mark.ours
 @MOVES
 def test_while_moving(balloon, data, given, start, target):
-    """The move ends with the sleep, and is made after it."""
+    """A suspend interrupts a move, which completes after the resume."""
     data.fill(128 * MIB)
     for _ in halfway(given, abs(target - start)):
         balloon.reach(start)
@@ -162,7 +162,7 @@ def test_while_moving(balloon, data, given, start, target):
 @pytest.mark.ours
 @FULL
 def test_without_memory_to_spare(balloon):
-    """What waits for memory gives back what it has, and gets as far again."""
+    """A holding balloon gives its pages back, and gets as far as before after the resume."""
     balloon.set(1)
     balloon.wait_state("holding")
     with balloon.guest.asleep():
@@ -176,7 +176,7 @@ def test_without_memory_to_spare(balloon):
 @pytest.mark.parametrize("target", [MEMORY, 800 * MIB, SMALL],
                          ids=["none", "smaller", "larger"])
 def test_target_changes_during_sleep(balloon, target):
-    """The target that counts is the one at the time of waking up."""
+    """After the resume, the driver goes to the target that is set then."""
     balloon.reach(600 * MIB)
     inflated, _ = pages_moved(balloon.guest)
     with balloon.guest.asleep():
@@ -190,7 +190,7 @@ def test_target_changes_during_sleep(balloon, target):
 @pytest.mark.ours
 @FULL
 def test_target_changes_all_the_time(balloon, data, given):
-    """The host does not care whether the guest is about to sleep, asleep, or waking up."""
+    """The host sets targets before, during and after the suspend."""
     data.fill(128 * MIB)
     with to_and_fro(balloon):
         for _ in halfway(given, MEMORY - SMALL, times=4):
@@ -201,13 +201,13 @@ def test_target_changes_all_the_time(balloon, data, given):
 
 @FULL
 def test_features_go_on(balloon):
-    """Statistics are answered and free pages are reported after the sleep as before it."""
+    """Statistics and reports of free pages also work after the resume."""
     assert "free-page-reporting" in Device(balloon).features
     balloon.reach(800 * MIB)
     balloon.statistics(1)
     try:
         for _ in range(2):
-            # Not only those that the driver offers by itself when it starts.
+            # The first statistics may be those that the driver posts at its start.
             first = balloon.next_stats(int(time.time()))
             balloon.next_stats(first["last-update"])
             balloon.guest.use_and_free(300)
@@ -221,7 +221,7 @@ def test_features_go_on(balloon):
 
 @pytest.mark.usefixtures("swap_space")
 def test_hibernation(balloon, data):
-    """All pages are the guest's where nobody has set a target, until somebody does."""
+    """In the new QEMU the balloon stays empty until the host sets a target."""
     data.fill(64 * MIB)
     qmp = balloon.guest.qmp
     since = len(qmp.events)
@@ -232,7 +232,7 @@ def test_hibernation(balloon, data):
     inflated, deflated = pages_moved(balloon.guest)
     with balloon.guest.hibernated(DISK):
         pass
-    # Devices work again while the image is written; the balloon is none of them.
+    # Devices work again while the image is written, but the balloon must stay empty.
     assert {event["data"]["actual"] for event in qmp.events[since:]
             if event["event"] == "BALLOON_CHANGE"} <= {MEMORY}
     assert balloon.actual() == MEMORY
@@ -246,7 +246,7 @@ def test_hibernation(balloon, data):
 @FULL
 @pytest.mark.usefixtures("swap_space")
 def test_hibernation_while_moving(balloon, data, given):
-    """The kernel that reads the image has a balloon on its way to the target as well."""
+    """The balloon also moves in the kernel that reads the image."""
     data.fill(64 * MIB)
     for _ in halfway(given, MEMORY - SMALL):
         with to_and_fro(balloon), balloon.guest.hibernated(DISK, modules=["virtio_balloon"]):
@@ -271,13 +271,13 @@ def test_hibernation_fails(balloon, data):
 
 
 def power(balloon, name):
-    """A file of the driver core's about the device's part in power management."""
+    """Content of a file in the power directory of the device."""
     return balloon.guest.read(f"/sys/bus/virtio/devices/{balloon.device()}/power/{name}").strip()
 
 
 @pytest.fixture(name="waking")
 def fixture_waking(balloon):
-    """A balloon whose events may keep the guest awake; there is no such file if they can not."""
+    """A balloon whose events may keep the guest awake, if the driver offers this."""
     path = f"/sys/bus/virtio/devices/{balloon.device()}/power/wakeup"
     before = balloon.guest.read(path).strip()
     balloon.guest.write(path, "enabled")
@@ -293,7 +293,7 @@ def test_can_wake_up(balloon):
 
 @FULL
 def test_events_keep_awake(waking):
-    """A target, and a question, keep the guest awake until they have been dealt with."""
+    """A target and a request for statistics keep the guest awake until they are served."""
     def wait_relaxed():
         until(lambda: power(waking, "wakeup_active") == "0",
               "a balloon that rests lets the guest sleep")
@@ -315,7 +315,7 @@ def test_events_keep_awake(waking):
 
 
 def check_idle_sleep(balloon):
-    """What the host wants while the guest is suspended to idle, it gets after that."""
+    """Check that the guest serves requests of the host after suspend-to-idle."""
     balloon.reach(600 * MIB)
     balloon.statistics(0)
     with balloon.guest.idle_asleep():
@@ -333,7 +333,7 @@ def check_idle_sleep(balloon):
 
 @FULL
 def test_idle_sleep(balloon, data):
-    """A device that is reset before the sleep: the balloon is empty meanwhile."""
+    """If the device is reset at suspend, the balloon is empty during the suspend."""
     data.fill(64 * MIB)
     inflated, _ = pages_moved(balloon.guest)
     check_idle_sleep(balloon)
@@ -341,7 +341,7 @@ def test_idle_sleep(balloon, data):
 
 
 def keeps_power():
-    """Can QEMU's device say that it keeps its state in the sleep?  That came with QEMU 9.1."""
+    """Can QEMU's device keep its state at suspend?  QEMU 9.1 and later can."""
     answer = subprocess.run([QEMU, "-device", f"{Q35.balloon},help"], check=True,
                             capture_output=True, text=True)
     return "x-pcie-pm-no-soft-reset=" in answer.stdout
@@ -352,7 +352,7 @@ def keeps_power():
 @pytest.mark.skipif(not keeps_power(),
                     reason="QEMU is older than 9.1: set QEMU= to what newer_qemu.sh says")
 def test_idle_sleep_without_reset(boot):
-    """The balloon keeps its pages in the sleep where its device keeps its state."""
+    """If the device keeps its state, the balloon keeps its pages during the suspend."""
     with boot("lasting", device="virtio-balloon,x-pcie-pm-no-soft-reset=on",
               cpus="in turn") as guest:
         since = len(guest.kernel_log())

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""The balloon goes where the host says."""
+"""The balloon moves to the targets of the host."""
 
 import pytest
 
@@ -7,7 +7,7 @@ from host.paths import MIB
 from host.qmp import QMPError
 
 MEMORY = 1024 * MIB
-SMALL = 384 * MIB  # what the guest can afford without its driver holding back
+SMALL = 384 * MIB  # a target at which the driver does not hold
 
 
 @pytest.mark.parametrize("target", [
@@ -21,7 +21,7 @@ SMALL = 384 * MIB  # what the guest can afford without its driver holding back
     300 * MIB + 2 * MIB - 4096,
 ])
 def test_reaches_target(balloon, target):
-    """Down to a size and up again, every page accounted for at both ends."""
+    """Inflation to a target and deflation; each page is accounted for after both."""
     balloon.reach(target)
     assert balloon.actual() == target
     balloon.deflate()
@@ -29,7 +29,7 @@ def test_reaches_target(balloon, target):
 
 @pytest.mark.parametrize("missing", [1, 4095, 4097, 8191, MEMORY - 700000001])
 def test_moves_whole_pages_only(balloon, missing):
-    """A target between two pages is the page boundary above it."""
+    """For a target between two pages, the guest keeps the whole page."""
     balloon.reach(MEMORY - missing)
     assert balloon.actual() == MEMORY - missing // 4096 * 4096
 
@@ -42,21 +42,21 @@ def test_byte_by_byte(balloon):
 
 
 def test_target_of_all_memory(balloon):
-    """The whole memory as target: nothing to do, then everything to give back."""
+    """A target of all memory leaves the balloon empty, or empties it."""
     balloon.reach(MEMORY)
     balloon.reach(600 * MIB)
     balloon.reach(MEMORY)
 
 
 def test_target_beyond_memory(balloon):
-    """More than there is means all there is."""
+    """A target above the guest's memory means all memory."""
     balloon.reach(600 * MIB)
     balloon.reach(3 * MEMORY)
     assert balloon.actual() == MEMORY
 
 
 def test_target_of_zero_is_refused(balloon):
-    """QEMU takes no zero; the balloon stays where it is and goes on working."""
+    """QEMU refuses zero; the balloon keeps its size and goes on working."""
     balloon.reach(700 * MIB)
     with pytest.raises(QMPError):
         balloon.set(0)
@@ -66,7 +66,7 @@ def test_target_of_zero_is_refused(balloon):
 
 @pytest.mark.ours
 def test_target_of_one_byte(balloon):
-    """What cannot be had is approached; the guest lives, and gets all of it back."""
+    """The driver moves towards an impossible target; the guest survives and gets all back."""
     balloon.set(1)
     balloon.wait_state("holding")
     assert balloon.actual() < 512 * MIB
@@ -76,9 +76,9 @@ def test_target_of_one_byte(balloon):
 
 @pytest.mark.debug
 def test_target_changes_halfway(balloon, data, rng):
-    """Twenty targets, each set while the balloon is on its way to the last.
+    """Twenty targets, each set while the balloon moves to the last one.
 
-    All of them can be afforded, be it that KASAN takes 200 MiB for itself.
+    The guest can afford all of them, also if KASAN takes 200 MiB.
     """
     data.fill(64 * MIB)
     for _ in range(20):
@@ -88,7 +88,7 @@ def test_target_changes_halfway(balloon, data, rng):
 
 @pytest.mark.debug
 def test_turns_round(balloon):
-    """Inflation that is called off ends where it was told to, not at the old target."""
+    """A new target during inflation replaces the old one."""
     balloon.start(SMALL)
     balloon.reach(MEMORY)
     balloon.start(SMALL)
@@ -96,7 +96,7 @@ def test_turns_round(balloon):
 
 
 def test_event_agrees_with_query(balloon):
-    """The last BALLOON_CHANGE says what query-balloon says."""
+    """The last BALLOON_CHANGE has the same size as query-balloon."""
     qmp = balloon.guest.qmp
     for target in (600 * MIB, 900 * MIB, 512 * MIB):
         since = len(qmp.events)

@@ -2,9 +2,9 @@
 /*
  * The fake host's device: configuration, status, virtqueues.
  *
- * Notifications are of any task of the driver's, never of one that holds its
- * balloon_lock: a host may handle all that was posted before it lets go of the
- * guest. Nor are they of one that holds page locks.
+ * Any task of the driver may notify the host, but not while it holds
+ * balloon_lock or page locks. A host may handle all posted messages before the
+ * notification returns.
  */
 
 #include <linux/string.h>
@@ -14,7 +14,7 @@
 #include "fake_host_parts.h"
 
 /**
- * fake_host_needs_reset - give up on itself (virtio 1.2, 2.1.1)
+ * fake_host_needs_reset - ask the driver for a reset (virtio 1.2, 2.1.1)
  * @host: the host
  */
 void fake_host_needs_reset(struct fake_host *host)
@@ -23,7 +23,7 @@ void fake_host_needs_reset(struct fake_host *host)
 	virtio_config_changed(&host->vdev);
 }
 
-/* Does this very task hold it? What others do is of no concern. */
+/* Does the current task hold @lock? Other tasks may hold it. */
 static bool fake_host_holds(struct mutex *lock)
 {
 	return (atomic_long_read(&lock->owner) & ~7UL) ==
@@ -111,8 +111,8 @@ static void fake_host_set_status(struct virtio_device *vdev, u8 status)
 }
 
 /*
- * It forgets all messages, and everything that it was told. Until then it may
- * still take what an inflate names.
+ * The host forgets all messages and its model. Until the reset, it may still
+ * take the pages of an inflate.
  */
 static void fake_host_reset(struct virtio_device *vdev)
 {
@@ -142,13 +142,13 @@ static void fake_host_reset(struct virtio_device *vdev)
 }
 
 /**
- * fake_host_forget_driver - reset itself without a word
+ * fake_host_forget_driver - reset the device without telling the driver
  * @host: the host
  */
 void fake_host_forget_driver(struct fake_host *host)
 {
 	fake_host_reset(&host->vdev);
-	host->nr_resets--;	/* not the driver's doing */
+	host->nr_resets--;	/* the driver has not reset the device */
 }
 
 static u64 fake_host_get_features(struct virtio_device *vdev)
@@ -219,8 +219,8 @@ static enum fake_queue_index fake_queue_index(struct fake_host *host,
 }
 
 /*
- * A queue whose feature is not negotiated is not there, and has no index: the device
- * counts those that it has. An entry without a name crashes some kernels later.
+ * A queue exists only if its feature is negotiated, and only existing queues
+ * have an index. An entry without a name crashes some kernels later.
  */
 static int fake_host_find_vqs(struct virtio_device *vdev, unsigned int nvqs,
 			      struct virtqueue *vqs[],
@@ -260,9 +260,9 @@ const struct virtio_config_ops fake_host_ops = {
 };
 
 /**
- * fake_host_set_target - ask for another size
+ * fake_host_set_target - set another target
  * @host: the host
- * @guest_pages: the size in guest pages
+ * @guest_pages: the target in guest pages
  */
 void fake_host_set_target(struct fake_host *host, unsigned long guest_pages)
 {
@@ -272,7 +272,7 @@ void fake_host_set_target(struct fake_host *host, unsigned long guest_pages)
 }
 
 /**
- * fake_host_set_command - ask for hints, or for no more
+ * fake_host_set_command - ask for hints, or end them
  * @host: the host
  * @id: the command id
  */
@@ -283,7 +283,7 @@ void fake_host_set_command(struct fake_host *host, u32 id)
 }
 
 /**
- * fake_host_actual - the size that the driver has told
+ * fake_host_actual - the size that the driver has reported
  * @host: the host
  *
  * Return: guest pages.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The guest beside the fake host: stand-ins for its memory, and for mm.
+ * The guest of the fake host: stubs for its memory, and helpers that act as mm.
  */
 
 #include <linux/memory.h>
@@ -12,8 +12,9 @@
 #include "fake_host_parts.h"
 
 /*
- * A page of ours that the driver has released, or NULL. It looks round and
- * round, at some of them each time: not all for each page of a large balloon.
+ * Returns a page of the test that the driver has released, or NULL. Each call
+ * looks at some pages and the next one goes on from there: a large balloon has
+ * many.
  */
 static struct page *fake_host_recycled(struct fake_host *host)
 {
@@ -43,7 +44,7 @@ static struct page *fake_host_new_block(struct fake_host *host,
 	if (order)
 		split_page(block, order);
 	for (i = 0; i < 1U << order; i++) {
-		block[i].index = 3; /* its last user's */
+		block[i].index = 3; /* left by its last user */
 		xa_store(&host->taken, page_to_pfn(block + i), block + i,
 			 GFP_KERNEL);
 	}
@@ -51,10 +52,10 @@ static struct page *fake_host_new_block(struct fake_host *host,
 }
 
 /**
- * fake_host_new_page - a page that is watched as those of the balloon are
+ * fake_host_new_page - allocate a page that the test watches like the balloon's
  * @host: the host
  *
- * Return: a page with a reference for the caller, besides the host's.
+ * Return: a page with two references: the host's and the caller's.
  */
 struct page *fake_host_new_page(struct fake_host *host)
 {
@@ -103,7 +104,7 @@ struct page *fake_host_alloc_canary(struct balloon_device *bd)
 	return fake_host_alloc_block(bd, 0);
 }
 
-/* Stands in for balloon_zone_is_starved(): this guest has plenty, in truth. */
+/* Stands in for balloon_zone_is_starved(): the real guest has free memory. */
 bool fake_host_is_starved(struct balloon_device *bd,
 			  const struct page *page)
 {
@@ -128,7 +129,7 @@ unsigned long fake_host_available(struct balloon_device *bd)
 	return available - min(available, taken);
 }
 
-/* Stands in for balloon_spare(). kswapd is fast. */
+/* Stands in for balloon_spare(). No zone is below its low watermark. */
 unsigned long fake_host_spare(struct balloon_device *bd,
 			      enum zone_watermarks mark)
 {
@@ -163,7 +164,7 @@ void fake_host_read_sample(struct balloon_device *bd,
 	host->nr_samples++;
 }
 
-/* The page that has been resident for the longest time. */
+/* Returns the page that has been resident for the longest time. */
 struct page *balloon_resident_page(struct balloon_device *bd)
 {
 	struct page *page;
@@ -178,7 +179,7 @@ struct page *balloon_resident_page(struct balloon_device *bd)
  * fake_host_isolate - have mm isolate a page of the balloon
  * @host: the host, whose balloon is not empty
  *
- * Return: the page, the one that has been resident for the longest time.
+ * Return: the page, which has been resident for the longest time.
  */
 struct page *fake_host_isolate(struct fake_host *host)
 {
@@ -192,8 +193,8 @@ struct page *fake_host_isolate(struct fake_host *host)
 }
 
 /**
- * fake_host_migration_target - what mm moves a page to
- * @src: the page
+ * fake_host_migration_target - allocate the target of a migration
+ * @src: the page to migrate
  * @private: the host
  *
  * For migrate_pages().
@@ -207,8 +208,8 @@ struct folio *fake_host_migration_target(struct folio *src,
 }
 
 /**
- * fake_host_migration_unused - mm did not move a page to it
- * @dst: the page
+ * fake_host_migration_unused - free a target that mm did not use
+ * @dst: the target
  * @private: the host
  */
 void fake_host_migration_unused(struct folio *dst, unsigned long private)
@@ -217,9 +218,9 @@ void fake_host_migration_unused(struct folio *dst, unsigned long private)
 }
 
 /**
- * fake_host_put_on_trial - have the driver take what has to be reclaimed
+ * fake_host_put_on_trial - make the driver put pages on trial
  * @host: the host, its balloon at the target; its guest is full from now on
- * @guest_pages: how many
+ * @guest_pages: how many guest pages
  */
 void fake_host_put_on_trial(struct fake_host *host, unsigned long guest_pages)
 {
@@ -229,11 +230,11 @@ void fake_host_put_on_trial(struct fake_host *host, unsigned long guest_pages)
 }
 
 /**
- * fake_host_take_offline - tell the driver of memory as mm does
+ * fake_host_take_offline - call the driver's memory notifier as mm does
  * @host: the host
- * @action: enum memory_block_state: MEM_GOING_OFFLINE, and how that ended
+ * @action: MEM_GOING_OFFLINE, and then MEM_OFFLINE or MEM_CANCEL_OFFLINE
  * @page: the first page of the memory
- * @guest_pages: its size
+ * @guest_pages: its size in guest pages
  */
 void fake_host_take_offline(struct fake_host *host, unsigned long action,
 			    struct page *page, unsigned long guest_pages)
@@ -249,7 +250,7 @@ void fake_host_take_offline(struct fake_host *host, unsigned long action,
 }
 
 /**
- * fake_host_events - how often something has happened in this kernel
+ * fake_host_events - read an event counter of this kernel
  * @item: a counter of /proc/vmstat
  */
 unsigned long fake_host_events(enum vm_event_item item)
@@ -261,7 +262,7 @@ unsigned long fake_host_events(enum vm_event_item item)
 }
 
 /**
- * fake_host_got - how much the driver was given so far
+ * fake_host_got - how many pages the driver has allocated so far
  * @host: the host
  *
  * Return: guest pages.

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The fake host's life: fake_host.h says what it is for.
+ * The fake host: creation, plugging, removal and checks. fake_host.h describes
+ * it.
  *
- * An expectation that fails does not end the task it fails in, which may be the
- * driver's.
+ * Expectations may run in a task of the driver. So they do not end the task if
+ * they fail.
  */
 
 #include <kunit/device.h>
@@ -17,10 +18,10 @@
 #include "fake_host_parts.h"
 
 /**
- * fake_host_recovered - has the driver set the device up again, and moved?
+ * fake_host_recovered - has the driver recovered and reached the target?
  * @host: the host
- * @resets: what nr_resets was before
- * @guest_pages: its target
+ * @resets: nr_resets before the device broke
+ * @guest_pages: the target
  */
 bool fake_host_recovered(struct fake_host *host, unsigned int resets,
 			 unsigned long guest_pages)
@@ -30,7 +31,7 @@ bool fake_host_recovered(struct fake_host *host, unsigned int resets,
 	       host->nr_inflated == guest_pages * BALLOON_PER_GUEST_PAGE;
 }
 
-/* Nobody but us has what the driver once had. */
+/* Only the test may have references to the driver's former pages. */
 static void fake_host_expect_released(struct fake_host *host)
 {
 	unsigned long pfn;
@@ -57,7 +58,7 @@ static void fake_host_destroy(void *data)
 	struct fake_host *host = data;
 	struct fake_message *message, *next;
 
-	/* Where a test was aborted, removal would wait for them. */
+	/* If the test was aborted, removal would wait for isolated pages. */
 	putback_movable_pages(&host->isolated);
 	if (host->plugged)
 		fake_host_unplug(host);
@@ -70,8 +71,8 @@ static void fake_host_destroy(void *data)
 }
 
 /**
- * fake_host_create - a host that is friendly, modern, and not plugged in
- * @test: the test; the host goes with it
+ * fake_host_create - create a modern host that answers and is not plugged in
+ * @test: the test, whose end destroys the host
  */
 struct fake_host *fake_host_create(struct kunit *test)
 {
@@ -93,7 +94,7 @@ struct fake_host *fake_host_create(struct kunit *test)
 	host->available = ULONG_MAX / 8;
 	host->sample.inactive = 100000;
 	host->max_order = NR_PAGE_ORDERS;
-	/* It returns statistics when it wants new ones, not at once. */
+	/* It returns statistics only when it wants new ones. */
 	host->holds[FAKE_STATS] = true;
 	init_completion(&host->released);
 	mutex_init(&host->lock);
@@ -119,8 +120,8 @@ static unsigned long fake_host_target(struct fake_host *host)
 }
 
 /*
- * The reference shows at the end that it is the last one. With a target of 0,
- * the stubs work in the kthread from its first allocation on.
+ * fake_host_expect_gone() checks that this reference is the last one. With a
+ * target of 0, the stubs are active before the kthread's first allocation.
  */
 static bool fake_host_adopt(struct fake_host *host)
 {
@@ -140,7 +141,7 @@ static unsigned long fake_host_ballooned(void)
 	       fake_host_events(BALLOON_DEFLATE);
 }
 
-/* Nothing is left of the driver's life with the device. */
+/* The driver must have left nothing behind. */
 static void fake_host_expect_gone(struct fake_host *host)
 {
 	struct balloon_device *bd = host->bd;
@@ -158,7 +159,7 @@ static void fake_host_expect_gone(struct fake_host *host)
 	if (!bd)
 		return;
 
-	/* It was reset, and the virtio core has acknowledged it since. */
+	/* The driver has reset the device, and the core has acknowledged it. */
 	KUNIT_EXPECT_EQ(test, host->status, VIRTIO_CONFIG_S_ACKNOWLEDGE);
 	KUNIT_EXPECT_EQ(test, kref_read(&bd->kref), 1);
 	KUNIT_EXPECT_EQ(test, balloon_refs(&bd->ledger), 0);
@@ -179,7 +180,7 @@ static void fake_host_expect_gone(struct fake_host *host)
  * fake_host_plug - plug the device in
  * @host: the host
  *
- * Return: whether the driver has taken it.
+ * Return: whether the driver is bound to it.
  */
 bool fake_host_plug(struct fake_host *host)
 {
@@ -219,9 +220,9 @@ bool fake_host_plug(struct fake_host *host)
 }
 
 /**
- * fake_host_start - create a host, plug it in, and see the driver take it
+ * fake_host_start - create a host, plug it in, and check that the driver binds
  * @test: the test
- * @features: what it offers besides VERSION_1
+ * @features: features that it offers besides VERSION_1
  */
 struct fake_host *fake_host_start(struct kunit *test, u64 features)
 {
@@ -233,10 +234,10 @@ struct fake_host *fake_host_start(struct kunit *test, u64 features)
 }
 
 /**
- * fake_host_unplug - pull the device and see that nothing is left of it
+ * fake_host_unplug - pull the device and check that the driver leaves nothing
  * @host: the host
  *
- * A test that does not do it itself gets it at its end.
+ * The end of the test also does this, if the test has not.
  */
 void fake_host_unplug(struct fake_host *host)
 {
@@ -247,7 +248,7 @@ void fake_host_unplug(struct fake_host *host)
 }
 
 /**
- * fake_host_unbind - take the driver off, as rmmod does, and leave the device
+ * fake_host_unbind - unbind the driver, as rmmod does, and leave the device
  * @host: the host
  */
 void fake_host_unbind(struct fake_host *host)
@@ -257,10 +258,10 @@ void fake_host_unbind(struct fake_host *host)
 }
 
 /**
- * fake_host_bind - let the driver have the device again
+ * fake_host_bind - bind the driver to the device again
  * @host: the host
  *
- * Return: whether it has taken it.
+ * Return: whether the driver is bound to it.
  */
 bool fake_host_bind(struct fake_host *host)
 {
@@ -269,7 +270,7 @@ bool fake_host_bind(struct fake_host *host)
 	return fake_host_adopt(host);
 }
 
-/* Off its CPU, and not only preempted. */
+/* Has the kthread left its CPU to sleep, and not by preemption? */
 static bool fake_host_blocked(struct fake_host *host, unsigned int state)
 {
 	struct task_struct *thread = host->bd->thread.task;
@@ -283,8 +284,8 @@ static bool fake_host_blocked(struct fake_host *host, unsigned int state)
  * fake_host_asleep - has the kthread done everything that it can do now?
  * @host: the host
  *
- * An event wakes it in the same moment, so that it does not sleep over one. A
- * kthread that waits for a lock or for RCU is not asleep.
+ * Each event wakes the kthread at once, so a kthread that sleeps has seen all
+ * events. A kthread that waits for a lock or for RCU does not count as asleep.
  */
 bool fake_host_asleep(struct fake_host *host)
 {
@@ -303,9 +304,9 @@ bool fake_host_waits_for_page(struct fake_host *host)
 }
 
 /**
- * fake_host_arrived - is the balloon where the host wants it?
+ * fake_host_arrived - has the balloon reached its target?
  * @host: the host
- * @guest_pages: where
+ * @guest_pages: the target
  */
 bool fake_host_arrived(struct fake_host *host, unsigned long guest_pages)
 {
@@ -319,9 +320,9 @@ bool fake_host_arrived(struct fake_host *host, unsigned long guest_pages)
 }
 
 /**
- * fake_host_holds_for - has the kthread gone to sleep below the target?
+ * fake_host_holds_for - does the kthread sleep below the target?
  * @host: the host
- * @reason: why
+ * @reason: the reason to hold
  */
 bool fake_host_holds_for(struct fake_host *host, enum balloon_hold reason)
 {
@@ -335,7 +336,7 @@ bool fake_host_holds_for(struct fake_host *host, enum balloon_hold reason)
 
 /**
  * fake_host_pass_time - let the fake clock run
- * @jiffies_to_pass: for how long
+ * @jiffies_to_pass: how long
  */
 void fake_host_pass_time(unsigned long jiffies_to_pass)
 {
@@ -343,7 +344,7 @@ void fake_host_pass_time(unsigned long jiffies_to_pass)
 }
 
 /**
- * fake_host_reach - set a target and see that it is reached, to the page
+ * fake_host_reach - set a target and check that the balloon reaches it exactly
  * @host: a host that answers
  * @guest_pages: the target
  */
@@ -357,8 +358,8 @@ void fake_host_reach(struct fake_host *host, unsigned long guest_pages)
 }
 
 /*
- * Has @page the marks, and if so, do they lead to its balloon? A hinted block is marked
- * by half: mm can not move it.
+ * Returns whether @page has both marks, and checks that they lead to its
+ * balloon. A hinted block is only PG_offline: mm cannot move it.
  */
 static bool fake_host_marked(struct fake_host *host, struct page *page)
 {
@@ -381,11 +382,11 @@ static bool fake_host_marked(struct fake_host *host, struct page *page)
 }
 
 /**
- * fake_host_check - does everything add up?
+ * fake_host_check - check the driver's counters
  * @host: the host
  *
- * The states to the references, the list to its counter, and the marks to the
- * pages that the host has and mm may move.
+ * The five states add up to the references. The list matches its counter. The
+ * marked pages are those that mm may move.
  */
 void fake_host_check(struct fake_host *host)
 {

@@ -1,24 +1,23 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * A fake host: a virtio balloon device whose rings are real and whose other
- * side is the test.
+ * A fake host: a virtio balloon device with real rings. The test plays the
+ * host.
  *
- * The virtio core binds the driver to it as to any other device. The host
- * keeps a log of all messages and a model of what it was told: which page frame
- * numbers are in the balloon. Whatever breaks the rules that hold for every
- * host fails the test at the message that breaks them:
+ * The virtio core binds the driver to the device as to any other. The host
+ * keeps a log of all messages, and a model of the page frame numbers in the
+ * balloon. A message that breaks one of these rules fails the test at once:
  *
- * - no page is inflated twice, or deflated while it is not inflated;
+ * - no inflate names a page twice, and no deflate a page that is not inflated;
  * - no inflate is posted while a deflate is unacknowledged;
- * - the balloon holds a reference on each page of an inflate until that is
- *   acknowledged, and with MUST_TELL_HOST on each page of a deflate as well;
- * - no message is larger than what the host has shown to take;
- * - a block that was hinted or reported is not free, nor anybody else's, before
- *   that is acknowledged or the device is reset.
+ * - the balloon holds a reference to each page of an inflate until the host
+ *   acknowledges the inflate; with MUST_TELL_HOST this also holds for deflates;
+ * - no message has more numbers than the host is known to take;
+ * - a hinted or reported block is not free and has no other user until the host
+ *   acknowledges the block or the device is reset.
  *
- * The pages themselves come from the test, too: balloon_alloc_block() is
- * replaced by a stub that keeps a reference on each page. So a page's count
- * tells who else holds it, also after the driver has released it.
+ * The pages come from the test as well. A stub replaces balloon_alloc_block()
+ * and keeps a reference to each page. So the reference count of a page shows
+ * other holders, also after the driver has released the page.
  */
 #ifndef _DRIVERS_VIRTIO_BALLOON_TESTS_FAKE_HOST_H
 #define _DRIVERS_VIRTIO_BALLOON_TESTS_FAKE_HOST_H
@@ -39,7 +38,7 @@
 
 #include "../virtio_balloon.h"
 
-/* What takes longer than this hangs. */
+/* A wait that takes longer than this fails the test. */
 #define FAKE_HOST_HANG	(60 * HZ)
 
 enum fake_queue_index {
@@ -55,9 +54,9 @@ enum fake_queue_index {
 #define FAKE_MAX_BLOCKS	PAGE_REPORTING_CAPACITY
 
 /**
- * struct fake_block - memory that the device may write to, or throw away
- * @page: its first page
- * @length: in bytes
+ * struct fake_block - memory that the device may write to or discard
+ * @page: the first page
+ * @length: length in bytes
  */
 struct fake_block {
 	struct page *page;
@@ -67,14 +66,14 @@ struct fake_block {
 /**
  * struct fake_message - a buffer that the driver has posted
  * @node: in the host's log, in the order of arrival
- * @queue: where it arrived
- * @head: its descriptor
- * @answered: is it the driver's again?
+ * @queue: the queue on which it arrived
+ * @head: its first descriptor
+ * @answered: the host has returned it to the driver
  * @dropped: the host has lost it and will never answer
  * @writable: it consists of blocks, not of numbers
- * @data: where the driver keeps it, to see whether it is left alone
- * @nr: page frame numbers or command ids or blocks in it, or bytes on the
- *      statistics queue
+ * @data: the driver's buffer; tests check that the driver does not change it
+ * @nr: number of page frame numbers, command ids or blocks; on the statistics
+ *      queue the number of bytes
  * @numbers: the numbers in the CPU's byte order, or the bytes
  * @blocks: the blocks
  */
@@ -101,62 +100,62 @@ struct fake_queue {
 };
 
 /**
- * struct fake_host - a host that does what it is told to do
+ * struct fake_host - a host under the control of the test
  *
- * What it is like, to be set before fake_host_plug():
- * @features: what it offers
- * @ring_size: descriptors in each of its rings
- * @find_vqs_err: errno that finding queues ends with
- * @without_config_get: it can not be asked for the target
- * @pulled: it is gone, and its registers read as ones
- * @lends_nothing: the driver's own balloon_alloc_block() stays in place
- * @insists: features that it does not do without (virtio 1.2, 3.1.1)
+ * Its properties, to set before fake_host_plug():
+ * @features: features that it offers
+ * @ring_size: number of descriptors in each ring
+ * @find_vqs_err: errno of find_vqs()
+ * @without_config_get: the driver cannot read the configuration
+ * @pulled: the device is gone, and its registers read as ones
+ * @lends_nothing: no stub replaces the driver's balloon_alloc_block()
+ * @insists: features that the driver must accept (virtio 1.2, 3.1.1)
  *
- * How it behaves, to be changed at any time:
+ * Its behaviour, which may change at any time:
  * @holds: messages on a queue stay unanswered until fake_host_answer()
- * @stats_at_once: so many statistics are returned as soon as they are there
- * @gone: it does not even look
- * @misses: so many of the next notifications are without effect
+ * @stats_at_once: the host returns this many statistics as soon as they arrive
+ * @gone: the host does not read its rings
+ * @misses: the next @misses notifications have no effect
  * @deaf: a notification fails, as on a device that was pulled
- * @drops_above: messages of more page frame numbers are lost, 0 for none
- * @answer_length: the length it writes into the used ring
+ * @drops_above: the host loses messages of more page frame numbers; 0 for none
+ * @answer_length: the length that the host writes into the used ring
  *
- * What the guest has to spare:
+ * The guest's memory:
  * @spare: guest pages until allocation fails
- * @max_order: largest order that can be had
- * @fragmented: what is free is in small pieces
- * @full: kswapd has to reclaim what is taken
- * @recycles: pages that were released come back with the next allocations
+ * @max_order: largest order that can be allocated
+ * @fragmented: the free memory is in small pieces
+ * @full: kswapd has to reclaim the pages that the driver takes
+ * @recycles: the next allocations return pages that the driver has released
  * @recycle_from: guest page frame number to look at first
  * @available: guest pages that are available with an empty balloon
- * @sample: the guest's counters; time and memory are filled in
- * @nr_samples: how often those were read
- * @pause: jiffies that the guest stands still for whenever they are
- * @nr_looks: how often somebody looked at what is available
- * @guest_work: what a test has a worker do as a task of its own
+ * @sample: the guest's counters; the stub fills in time and memory
+ * @nr_samples: how often the driver has read @sample
+ * @pause: jiffies for which the guest stands still at each sample
+ * @nr_looks: how often balloon_available() was called
+ * @guest_work: work of a test that runs in another task
  * @on_alloc: called before each allocation, from the kthread
- * @is_starved: is a page of use to the task that ran out of memory? All are if NULL
+ * @is_starved: can the task that ran out of memory use the page? NULL means yes
  * @nr_allocs: successful allocations by order
  * @nr_refusals: failed allocations by order
  *
- * What it knows:
+ * Its knowledge:
  * @lock: protects the model and the log
  * @log: all messages
- * @model: page frame number to enum fake_number
- * @nr_inflated: page frame numbers that the host took and was not asked for
+ * @model: enum fake_number by page frame number
+ * @nr_inflated: page frame numbers that the host has inflated and not deflated
  * @nr_canaries: large messages that name a single page
- * @takes_large: a large message was answered
+ * @takes_large: the host has answered a large message
  * @nr_resets: resets since it was plugged in
  * @nr_inflated_at_reset: @nr_inflated before the last reset
  * @nr_reports: how often `actual` was written
  * @nr_poison_vals: how often `poison_val` was written
- * @taken: all pages that the driver ever got, by guest page frame number; of
- *         a hinted block the first
- * @isolated: pages that the test has isolated, linked as mm does
- * @migrator: the task that migrates those, and holds page locks therefore
+ * @taken: all pages that the driver ever got, by guest page frame number; only
+ *         the first page of a hinted block
+ * @isolated: pages that the test has isolated, linked as mm links them
+ * @migrator: the task that migrates @isolated, and so holds page locks
  * @managed: totalram_pages() before it was plugged in
  * @ballooned: BALLOON_INFLATE less BALLOON_DEFLATE before it was plugged in
- * @shares_guest: another balloon changes totalram_pages() and the counts, too
+ * @shares_guest: another balloon also changes totalram_pages() and the counts
  */
 struct fake_host {
 	struct kunit *test;
@@ -227,7 +226,7 @@ static inline struct fake_host *to_fake_host(struct virtio_device *vdev)
 	return container_of(vdev, struct fake_host, vdev);
 }
 
-/* Looks again every tick, and gives up when it hangs. */
+/* Tests the condition every tick, and gives up after FAKE_HOST_HANG. */
 #define fake_host_poll(condition)					\
 ({									\
 	unsigned long __deadline = jiffies + FAKE_HOST_HANG;		\

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* What the parts of the fake host offer to each other, and to no test. */
+/* Internal interfaces of the fake host; tests do not use them. */
 #ifndef _DRIVERS_VIRTIO_BALLOON_TESTS_FAKE_HOST_PARTS_H
 #define _DRIVERS_VIRTIO_BALLOON_TESTS_FAKE_HOST_PARTS_H
 
 #include "fake_host.h"
 
-/* What the model says of a page frame number that it knows. */
+/* The states of a page frame number in the model. */
 enum fake_number {
 	FAKE_POSTED = 1,	/* named in an inflate */
 	FAKE_INFLATED,		/* the host has it */

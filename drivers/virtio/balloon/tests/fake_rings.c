@@ -36,7 +36,7 @@ static void fake_message_read(struct fake_host *host, struct fake_queue *q,
 	unsigned int i;
 	ssize_t got;
 
-	/* An identity map: the address in the ring is the physical one. */
+	/* The map is the identity: the ring has physical addresses. */
 	message->data = phys_to_virt((unsigned long)from->iov[0].iov_base);
 	got = vringh_iov_pull_iotlb(&q->vrh, from, message->numbers, bytes);
 	KUNIT_EXPECT_EQ(host->test, got, (ssize_t)bytes);
@@ -66,7 +66,7 @@ static void fake_message_list_blocks(struct fake_message *message,
 	}
 }
 
-/* Memory that may be written to is what two of the queues are for. */
+/* Only reports and hinted blocks are buffers that the device may write. */
 static void fake_host_expect_direction(struct fake_host *host,
 				       enum fake_queue_index index,
 				       const struct vringh_kiov *from,
@@ -136,7 +136,7 @@ static void fake_queue_empty(struct fake_host *host,
 	vringh_notify_enable_iotlb(&host->queues[index].vrh);
 }
 
-/* Deflates first: what a test asserts about their order shows at once. */
+/* Reads deflates first, so that the log shows their order. */
 void __fake_host_look(struct fake_host *host)
 {
 	static const enum fake_queue_index order[] = {
@@ -222,7 +222,7 @@ bool fake_host_answer_newest(struct fake_host *host,
 }
 
 /**
- * fake_host_answer_all - answer all that moves pages, now and from here on
+ * fake_host_answer_all - answer all inflates and deflates, now and from here on
  * @host: the host
  */
 void fake_host_answer_all(struct fake_host *host)
@@ -236,10 +236,10 @@ void fake_host_answer_all(struct fake_host *host)
 }
 
 /**
- * fake_host_answer_wrong_id - say that a buffer was used which was not posted
+ * fake_host_answer_wrong_id - return a buffer that the driver has not posted
  * @host: the host
  * @queue: the queue
- * @head: what to name
+ * @head: the descriptor to return
  */
 void fake_host_answer_wrong_id(struct fake_host *host,
 			       enum fake_queue_index queue, u16 head)
@@ -256,10 +256,10 @@ void fake_host_answer_wrong_id(struct fake_host *host,
 /**
  * fake_host_message - a message from the log
  * @host: the host
- * @queue: where it arrived
- * @index: which of the queue's, from 0
+ * @queue: the queue on which it arrived
+ * @index: its number on the queue, from 0
  *
- * Return: the message, or NULL. The log keeps it as long as the host lives.
+ * Return: the message, or NULL. The log keeps it until the host is destroyed.
  */
 struct fake_message *fake_host_message(struct fake_host *host,
 				       enum fake_queue_index queue,
@@ -281,7 +281,7 @@ struct fake_message *fake_host_message(struct fake_host *host,
 /**
  * fake_host_last - the newest message of a queue
  * @host: the host
- * @queue: the queue, at which one has arrived
+ * @queue: the queue; a message must have arrived there
  */
 struct fake_message *fake_host_last(struct fake_host *host,
 				    enum fake_queue_index queue)
@@ -293,11 +293,11 @@ struct fake_message *fake_host_last(struct fake_host *host,
 }
 
 /**
- * fake_host_unanswered - how many messages of a queue the host has
+ * fake_host_unanswered - how many messages of a queue the host has to answer
  * @host: the host
  * @queue: the queue
  *
- * Return: messages, those not counted that it has lost.
+ * Return: number of messages, without those that the host has lost.
  */
 unsigned int fake_host_unanswered(struct fake_host *host,
 				  enum fake_queue_index queue)
@@ -314,7 +314,7 @@ unsigned int fake_host_unanswered(struct fake_host *host,
 /**
  * fake_message_page - a page that a message names
  * @message: the message
- * @index: which page frame number
+ * @index: index of the page frame number
  */
 struct page *fake_message_page(struct fake_message *message,
 			       unsigned int index)

@@ -17,7 +17,7 @@ static unsigned long mib_to_pages(u64 mib)
 	return mib << (20 - PAGE_SHIFT);
 }
 
-/* At the end of each piece, in MiB. */
+/* The floor at the ends of the linear pieces, in MiB. */
 static void restraint_default_floor(struct kunit *test)
 {
 	static const struct {
@@ -39,7 +39,7 @@ static void restraint_default_floor(struct kunit *test)
 			mib_to_pages(1534));
 }
 
-/* A larger guest keeps as much or more, and less of itself. */
+/* A larger guest has no lower floor. The floor is at most half of it. */
 static void restraint_default_floor_is_monotonic(struct kunit *test)
 {
 	unsigned long floor, before = 0, size;
@@ -52,7 +52,7 @@ static void restraint_default_floor_is_monotonic(struct kunit *test)
 	}
 }
 
-/* Back to the default, whatever the test found. */
+/* Restores the default, also if the test fails. */
 static void restore_floor_mib(void *unused)
 {
 	balloon_floor_mib = -1;
@@ -103,7 +103,7 @@ static void restraint_floor_by_sysfs(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, balloon_floor(host->bd),
 			balloon_default_floor(totalram_pages()));
 
-	/* Whole pages, upwards. */
+	/* The floor is rounded up to whole pages. */
 	KUNIT_EXPECT_EQ(test, file->store(dev, file, "4097\n", 5), 5);
 	KUNIT_EXPECT_EQ(test, balloon_floor(host->bd),
 			4096 / (PAGE_SIZE >> 10) + 1);
@@ -117,7 +117,7 @@ static void restraint_floor_by_sysfs(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, balloon_floor(host->bd), 0);
 }
 
-/* The machine's floor: the balloon's pages do not lower it. */
+/* The floor follows from the machine's memory, balloon included. */
 static void restraint_balloon_does_not_lower_floor(struct kunit *test,
 						   u64 features)
 {
@@ -138,14 +138,14 @@ static void restraint_floor_with_balloon_in_managed_pages(struct kunit *test)
 	restraint_balloon_does_not_lower_floor(test, DEFLATE_ON_OOM);
 }
 
-/* Nobody waits for the timer: half a minute of it would be too long. */
+/* The kthread notices a new floor before its next try is due. */
 static void restraint_changed_floor_is_noticed_at_once(struct kunit *test)
 {
 	struct fake_host *host = fake_host_start(test, 0);
 	struct balloon_device *bd = host->bd;
 	unsigned long since;
 
-	balloon_set_floor(bd, ULONG_MAX / 4);	/* twice what there is */
+	balloon_set_floor(bd, ULONG_MAX / 4);	/* twice the available pages */
 	fake_host_set_target(host, 500);
 	fake_host_await(host, READ_ONCE(bd->thread.retry_delay_ms) == 1600 &&
 			fake_host_asleep(host));

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Free page hinting: what is lent, and when it comes back.
+ * Free page hinting: lent blocks, and their return.
  *
- * A host that holds its answers bounds the hints: the driver fills the ring and
- * waits. The fake host itself fails a test whose block is given back before the
- * acknowledgment or the reset.
+ * If the host holds its answers, the driver fills the ring and waits. So the
+ * ring bounds the hints. The fake host fails a test if the driver frees a block
+ * before its acknowledgment or the reset.
  */
 
 #include <kunit/static_stub.h>
@@ -20,7 +20,7 @@
 #define RING		8
 #define PATIENCE	msecs_to_jiffies(BALLOON_HOST_PATIENCE_MS)
 
-/* A host that answers when the test says so. */
+/* Starts a host that answers hints only when the test tells it to. */
 static struct fake_host *slow_host(struct kunit *test)
 {
 	struct fake_host *host = fake_host_create(test);
@@ -32,7 +32,7 @@ static struct fake_host *slow_host(struct kunit *test)
 	return host;
 }
 
-/* Asks for hints: the id and blocks, and a descriptor is left for the stop. */
+/* Asks for hints until only the descriptor of the stop is free. */
 static void ask_until_full(struct fake_host *host, u32 id)
 {
 	fake_host_set_command(host, id);
@@ -40,7 +40,7 @@ static void ask_until_full(struct fake_host *host, u32 id)
 			RING - 1);
 }
 
-/* Ends the hints, and sees the driver come to rest. */
+/* Ends the hints, and waits until the driver has nothing left to do. */
 static void finish(struct fake_host *host, u32 id)
 {
 	fake_host_set_command(host, id);
@@ -82,7 +82,7 @@ static bool is_lent(const struct fake_message *message)
 	return page_ref_count(message->blocks[0].page) > 1;
 }
 
-/* Guest pages of all blocks that the driver has. */
+/* Returns the guest pages of all blocks that the driver still holds. */
 static unsigned long pages_lent(struct fake_host *host)
 {
 	struct fake_message *message;
@@ -128,7 +128,7 @@ static unsigned long shrink_scan(struct fake_host *host, unsigned long nr)
 	return shrinker->scan_objects(shrinker, &sc);
 }
 
-/* All that the guest can do without: the id, whole blocks, a stop. */
+/* The id, whole blocks of all memory that the guest can spare, and a stop. */
 static void hints_in_order(struct kunit *test)
 {
 	struct fake_host *host = fake_host_start(test, HINTING);
@@ -152,7 +152,7 @@ static void hints_in_order(struct kunit *test)
 	}
 	KUNIT_EXPECT_EQ(test, nr_lent(host), pages_hinted(host));
 
-	/* Hints stop where inflation does, give or take the last block. */
+	/* Hints respect the floor of inflation, to within the last block. */
 	KUNIT_EXPECT_GT(test, si_mem_available() + MAX_ORDER_NR_PAGES +
 			      MAX_ORDER_NR_PAGES / 2, floor);
 
@@ -162,7 +162,7 @@ static void hints_in_order(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, pages_lent(host), 0);
 }
 
-/* Migration goes on: the pages' contents are of no interest until it is done. */
+/* The host has not finished its migration at the stop: blocks stay lent. */
 static void hints_are_kept_on_stop(struct kunit *test)
 {
 	struct fake_host *host = slow_host(test);
@@ -177,7 +177,7 @@ static void hints_are_kept_on_stop(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, pages_lent(host), 0);
 }
 
-/* The host says that it is done, but there are hints that it has not seen. */
+/* The host is done, but has not acknowledged all blocks. */
 static void hints_are_acked_before_done(struct kunit *test)
 {
 	struct fake_host *host = slow_host(test);
@@ -195,7 +195,7 @@ static void hints_are_acked_before_done(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, nr_lent(host), 0);
 }
 
-/* Under pressure the guest gets what is acknowledged, and nothing else. */
+/* The shrinker frees acknowledged blocks only. */
 static void hints_not_acked_are_not_shrunk(struct kunit *test)
 {
 	struct fake_host *host = slow_host(test);
@@ -222,7 +222,7 @@ static void hints_not_acked_are_not_shrunk(struct kunit *test)
 	finish(host, VIRTIO_BALLOON_CMD_ID_DONE);
 }
 
-/* Blocks go back whole, and as few as will do. */
+/* The shrinker frees whole blocks, and as few as possible. */
 static void hints_shrink_by_blocks(struct kunit *test)
 {
 	struct fake_host *host = slow_host(test);
@@ -247,7 +247,7 @@ static void take_offline(struct fake_host *host, unsigned long action,
 			       guest_pages(message));
 }
 
-/* One block's memory goes offline: that one comes back, and no other. */
+/* If the memory of one block goes offline, the driver frees only this block. */
 static void hints_return_from_offline_memory(struct kunit *test)
 {
 	struct fake_host *host = slow_host(test);
@@ -268,7 +268,7 @@ static void hints_return_from_offline_memory(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, pages_lent(host), 0);
 }
 
-/* What the host may still act on stays until it can not, and no longer. */
+/* The driver frees a block in flight once the host acknowledges it. */
 static void hints_not_acked_return_late(struct kunit *test)
 {
 	struct fake_host *host = slow_host(test);
@@ -292,7 +292,7 @@ static void hints_not_acked_return_late(struct kunit *test)
 	finish(host, VIRTIO_BALLOON_CMD_ID_DONE);
 }
 
-/* Memory that does not go offline after all is like any other. */
+/* After MEM_CANCEL_OFFLINE, the blocks stay lent. */
 static void hints_stay_after_cancelled_offline(struct kunit *test)
 {
 	struct fake_host *host = slow_host(test);
@@ -306,7 +306,7 @@ static void hints_stay_after_cancelled_offline(struct kunit *test)
 	finish(host, VIRTIO_BALLOON_CMD_ID_DONE);
 }
 
-/* A migration was cancelled and another began while the first was answered. */
+/* The host cancels a migration and begins another while the driver answers. */
 static void hints_of_changing_command(struct kunit *test)
 {
 	struct fake_host *host = slow_host(test);
@@ -325,7 +325,7 @@ static void hints_of_changing_command(struct kunit *test)
 		stopped = is_command(message, VIRTIO_BALLOON_CMD_ID_STOP);
 	}
 	KUNIT_EXPECT_TRUE(test, stopped);
-	/* What was hinted first stays lent. */
+	/* The blocks of the first command stay lent. */
 	KUNIT_EXPECT_GT(test, nr_lent(host), 0);
 	finish(host, VIRTIO_BALLOON_CMD_ID_DONE);
 	KUNIT_EXPECT_EQ(test, nr_commands(host, 7), 1);
@@ -334,7 +334,7 @@ static void hints_of_changing_command(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, pages_lent(host), 0);
 }
 
-/* The configuration has other fields, which change for other reasons. */
+/* The configuration changes, but the command is the same. */
 static void hints_answer_a_command_once(struct kunit *test)
 {
 	struct fake_host *host = fake_host_start(test, HINTING);
@@ -349,7 +349,7 @@ static void hints_answer_a_command_once(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, host->queues[FAKE_HINTING].nr_messages, nr);
 }
 
-/* The target moves in the middle of the hints, which go on, and so does it. */
+/* Hints and inflation both go on if the target changes between hints. */
 static void hints_go_on_while_inflating(struct kunit *test)
 {
 	struct fake_host *host = slow_host(test);
@@ -366,7 +366,7 @@ static void hints_go_on_while_inflating(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, pages_lent(host), 0);
 }
 
-/* The command was there before the driver was. */
+/* The driver finds a command at probe. */
 static void hints_find_command(struct kunit *test)
 {
 	struct fake_host *host = fake_host_create(test);
@@ -405,7 +405,7 @@ static void hints_not_offered(struct kunit *test)
 	fake_host_reach(host, 100);
 }
 
-/* Nothing is read from the length of something that the host only looks at. */
+/* The driver ignores the length that the host reports for a hinted block. */
 static void hints_with_wrong_lengths(struct kunit *test)
 {
 	struct fake_host *host = slow_host(test);
@@ -417,7 +417,7 @@ static void hints_with_wrong_lengths(struct kunit *test)
 	fake_host_reach(host, 100);
 }
 
-/* A minute of silence: it is waited for, and asked again what it wants. */
+/* The driver waits through a minute of silence and rereads the command. */
 static void hints_of_silent_host(struct kunit *test)
 {
 	struct fake_host *host = slow_host(test);
@@ -429,7 +429,7 @@ static void hints_of_silent_host(struct kunit *test)
 	KUNIT_EXPECT_GT(test, pages_lent(host), 0);
 	fake_host_reach(host, 100);
 
-	/* The work does not run meanwhile, or the guest could not suspend. */
+	/* The work does not run meanwhile: the guest could not suspend. */
 	KUNIT_EXPECT_FALSE(test,
 			   work_busy(&host->bd->hinting.work.work) &
 			   WORK_BUSY_RUNNING);
@@ -444,7 +444,7 @@ static void hints_of_silent_host(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, pages_lent(host), 0);
 }
 
-/* It ends the hints in its silence: what it has acknowledged returns. */
+/* If a silent host ends the hints, the driver frees acknowledged blocks. */
 static void hints_return_from_silent_host(struct kunit *test)
 {
 	struct fake_host *host = slow_host(test);
@@ -459,7 +459,7 @@ static void hints_return_from_silent_host(struct kunit *test)
 	finish(host, VIRTIO_BALLOON_CMD_ID_DONE);
 }
 
-/* The stub is for tasks of the test; mm's workers are none. */
+/* Static stubs work only in tasks of the test, so watch_guest() makes one. */
 static unsigned long guest_is_short(struct balloon_device *bd,
 				    enum zone_watermarks mark)
 {
@@ -476,7 +476,7 @@ static void watch_guest(struct work_struct *work)
 	current->kunit_test = NULL;
 }
 
-/* No shrinker is called, and still lent blocks come back to a guest that is short. */
+/* A guest that is short gets blocks back, even if mm calls no shrinker. */
 static void hints_return_to_guest_that_is_short(struct kunit *test)
 {
 	struct fake_host *host = slow_host(test);
@@ -515,7 +515,7 @@ static void hints_in_ring_of_one(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, pages_lent(host), 0);
 }
 
-/* Whatever the host has, acknowledged or not, comes back with the reset. */
+/* The reset frees all blocks, acknowledged or not. */
 static void expect_hints_recover(struct fake_host *host)
 {
 	struct kunit *test = host->test;
@@ -530,7 +530,7 @@ static void expect_hints_recover(struct fake_host *host)
 	fake_host_unplug(host);
 }
 
-/* A queue that is broken acknowledges no more, and keeps nothing either. */
+/* A broken hinting queue: the driver resets the device and frees all blocks. */
 static void hints_of_broken_host(struct kunit *test)
 {
 	struct fake_host *host = slow_host(test);
@@ -541,7 +541,7 @@ static void hints_of_broken_host(struct kunit *test)
 	expect_hints_recover(host);
 }
 
-/* The balloon broke for another reason, while memory was lent. */
+/* The device breaks for another reason while blocks are lent. */
 static void hints_of_broken_balloon(struct kunit *test)
 {
 	struct fake_host *host = slow_host(test);
@@ -555,7 +555,7 @@ static void hints_of_broken_balloon(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, pages_lent(host), 0);
 }
 
-/* The same where nobody tells: the kthread finds out as it waits for an answer. */
+/* The device breaks silently: the kthread notices as it waits for an answer. */
 static void hints_of_silent_balloon(struct kunit *test)
 {
 	struct fake_host *host = slow_host(test);
@@ -572,7 +572,7 @@ static void hints_of_silent_balloon(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, pages_lent(host), 0);
 }
 
-/* Nobody waits for a host that is about to be reset, and nothing is lost. */
+/* Removal resets the device without a wait, and frees all blocks. */
 static void hints_removed_while_unacked(struct kunit *test)
 {
 	struct fake_host *host = slow_host(test);
@@ -611,13 +611,13 @@ static void hints_bound_again(struct kunit *test)
 	ask_until_full(host, 7);
 	fake_host_unbind(host);
 	KUNIT_ASSERT_TRUE(test, fake_host_bind(host));
-	/* To a new driver the old command is a new one. */
+	/* The newly bound driver answers the old command. */
 	fake_host_await(host, nr_commands(host, 7) == 2);
 	finish(host, VIRTIO_BALLOON_CMD_ID_DONE);
 }
 
 #ifdef CONFIG_PM_SLEEP
-/* The kthread is not frozen here: it is asleep, with no target. */
+/* The test does not freeze the kthread, which sleeps with a target of 0. */
 static void hints_frozen_and_restored(struct kunit *test)
 {
 	struct fake_host *host = slow_host(test);
@@ -630,7 +630,7 @@ static void hints_frozen_and_restored(struct kunit *test)
 	KUNIT_EXPECT_NULL(test, host->queues[FAKE_HINTING].vq);
 	KUNIT_EXPECT_EQ(test, virtio_device_restore(&host->vdev), 0);
 
-	/* The device was reset, so that its command is to be answered again. */
+	/* The device was reset, so the driver answers the command again. */
 	fake_host_await(host, nr_commands(host, 7) == 2 &&
 			fake_host_unanswered(host, FAKE_HINTING) == RING - 1);
 	finish(host, VIRTIO_BALLOON_CMD_ID_DONE);
@@ -679,8 +679,8 @@ static void hints_without_shrinker(struct kunit *test)
 }
 
 /*
- * It stopped looking a moment before it wanted to be notified. The ring is full
- * after fewer notifications than are lost.
+ * The host misses notifications. The ring is full before the driver has sent as
+ * many as get lost, so it has to notify again.
  */
 static void hints_notified_in_vain(struct kunit *test)
 {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * A host that is slow, wrong or gone. Whatever it does, the driver does not
- * hang, gives every page back, and lets itself be removed.
+ * A host that is slow, wrong or gone. In each case the driver must not hang,
+ * must give every page back, and can be removed.
  */
 
 #include <kunit/test.h>
@@ -14,10 +14,10 @@
 #define MUST_TELL_HOST	BIT_ULL(VIRTIO_BALLOON_F_MUST_TELL_HOST)
 #define FIRECRACKER_MAX	256
 
-/* Removal that waits for a host takes its patience, and not much more. */
+/* Removal waits for a silent host only a little longer than the patience. */
 #define REMOVE_BOUND	(msecs_to_jiffies(BALLOON_HOST_PATIENCE_MS) + 3 * HZ)
 
-/* Nobody can be told, so nobody is waited for. */
+/* Removal does not wait for a device that is broken or gone. */
 static void unplug_at_once(struct fake_host *host)
 {
 	unsigned long since = jiffies;
@@ -26,7 +26,7 @@ static void unplug_at_once(struct fake_host *host)
 	KUNIT_EXPECT_LT(host->test, jiffies - since, HZ);
 }
 
-/* It works again, has reached its target again, and goes to others. */
+/* Waits for the recovery, and checks that the driver reaches new targets. */
 static void expect_recovery(struct fake_host *host, unsigned long guest_pages)
 {
 	fake_host_await(host, fake_host_recovered(host, 1, guest_pages));
@@ -36,7 +36,7 @@ static void expect_recovery(struct fake_host *host, unsigned long guest_pages)
 	fake_host_unplug(host);
 }
 
-/* It can not be set up: everything is the guest's again meanwhile. */
+/* Checks that the guest has all pages while the device cannot be set up. */
 static void expect_all_back(struct fake_host *host)
 {
 	struct kunit *test = host->test;
@@ -83,7 +83,7 @@ static void host_breaks_while_inflates_are_unacked(struct kunit *test)
 			fake_host_asleep(host));
 	host->holds[FAKE_INFLATE] = false;
 	virtio_break_device(&host->vdev);
-	/* Without any event: it has to look by itself. */
+	/* There is no event: the kthread has to look by itself. */
 	expect_recovery(host, 5000);
 }
 
@@ -136,7 +136,7 @@ static void host_breaks_with_pages_resident(struct kunit *test)
 	expect_recovery(host, 1000);
 }
 
-/* mm holds a page: it is released when it comes back, the others at once. */
+/* The driver releases an isolated page at put-back, the others at once. */
 static void host_breaks_with_page_isolated(struct kunit *test)
 {
 	struct fake_host *host = fake_host_start(test, 0);
@@ -160,7 +160,7 @@ static int migrate_on_broken(struct fake_host *host)
 			     MIGRATE_SYNC, MR_COMPACTION, NULL);
 }
 
-/* The replacements of migrated pages are in flight; another page is refused. */
+/* Replacements are in flight; the broken balloon refuses another migration. */
 static void host_breaks_while_migrating(struct kunit *test)
 {
 	struct fake_host *host = fake_host_start(test, 0);
@@ -186,7 +186,7 @@ static void host_breaks_while_migrating(struct kunit *test)
 	expect_recovery(host, 1000);
 }
 
-/* A device that has no claim to memory is no reason to kill a process. */
+/* The notifier waits until the kthread has released a broken device's pages. */
 static void host_breaks_when_out_of_memory(struct kunit *test)
 {
 	struct fake_host *host = fake_host_start(test, 0);
@@ -203,7 +203,7 @@ static void host_breaks_when_out_of_memory(struct kunit *test)
 	expect_recovery(host, 1000);
 }
 
-/* As a device that is pulled out does. */
+/* A device that is pulled out also breaks before its removal. */
 static void host_breaks_before_remove(struct kunit *test)
 {
 	struct fake_host *host = fake_host_start(test, MUST_TELL_HOST);
@@ -248,7 +248,7 @@ static void host_breaks_in_remove(struct kunit *test)
 			HZ / 2 + BALLOON_LOOK_AGAIN + HZ);
 }
 
-/* It breaks whenever it is set up. The tries get fewer and fewer. */
+/* The device breaks after each set-up: the delay between tries grows. */
 static void host_is_deaf(struct kunit *test)
 {
 	struct fake_host *host = fake_host_start(test, 0);
@@ -289,7 +289,7 @@ static void host_needs_reset_many_times(struct kunit *test)
 	expect_recovery(host, 500);
 }
 
-/* It was reset by others, and says nothing for that reason. */
+/* Another party resets the device, which then stays silent. */
 static void host_forgets_driver(struct kunit *test)
 {
 	struct fake_host *host = fake_host_start(test, 0);
@@ -308,7 +308,7 @@ static void host_forgets_driver(struct kunit *test)
 	expect_recovery(host, 600);
 }
 
-/* It goes on after it has given up. Nobody listens, and nobody gets busy. */
+/* The driver ignores answers of a device that needs a reset, and sleeps. */
 static void host_answers_when_broken(struct kunit *test)
 {
 	struct fake_host *host = fake_host_start(test, 0);
@@ -363,7 +363,7 @@ static void host_names_unposted_deflate(struct kunit *test)
 	host_names_unposted_buffer(test, FAKE_DEFLATE, 77);
 }
 
-/* Not set up again, for good: the guest has all memory, and nobody gets busy. */
+/* Checks that the driver has given up, sleeps, and the guest has all memory. */
 static void expect_death(struct fake_host *host)
 {
 	struct kunit *test = host->test;
@@ -376,7 +376,7 @@ static void expect_death(struct fake_host *host)
 	fake_host_await(host, host_is_dead(host));
 }
 
-/* The reset of a device that was pulled out would be waited for without an end. */
+/* A reset of a device that was pulled out would never end. */
 static void host_is_pulled_out(struct kunit *test)
 {
 	struct fake_host *host = fake_host_start(test, 0);
@@ -387,7 +387,7 @@ static void host_is_pulled_out(struct kunit *test)
 	fake_host_await(host, host_is_dead(host));
 	KUNIT_EXPECT_EQ(test, host->nr_resets, 1);
 	KUNIT_EXPECT_EQ(test, balloon_refs(&host->bd->ledger), 0);
-	/* It would be in order for the core to find it with a status. */
+	/* fake_host_expect_gone() expects a reset, so removal does one. */
 	host->pulled = false;
 	clear_bit(BALLOON_WAS_RESET, &host->bd->flags);
 	unplug_at_once(host);
@@ -421,7 +421,7 @@ static void host_has_no_queues_for_good(struct kunit *test)
 	fake_host_reach(host, 500);
 }
 
-/* A minute of silence. A late host is waited for, whatever it is late with. */
+/* The driver waits through a minute of silence on either queue. */
 static void host_is_silent(struct kunit *test, enum fake_queue_index queue)
 {
 	struct fake_host *host = fake_host_start(test, MUST_TELL_HOST);
@@ -450,7 +450,7 @@ static void host_is_silent_about_deflates(struct kunit *test)
 	host_is_silent(test, FAKE_DEFLATE);
 }
 
-/* It is slow, as far as anybody can tell: the driver goes on waiting. */
+/* A silent device may only be slow: the driver goes on waiting. */
 static void host_is_slow(struct kunit *test)
 {
 	struct fake_host *host = fake_host_start(test, 0);
@@ -465,7 +465,7 @@ static void host_is_slow(struct kunit *test)
 	fake_host_await(host, fake_host_arrived(host, 100));
 }
 
-/* A host that lives but never answers: pages come back after a reset. */
+/* The host never answers: removal resets the device and frees all pages. */
 static void host_never_acks(struct kunit *test, enum fake_queue_index queue)
 {
 	struct fake_host *host = fake_host_start(test, MUST_TELL_HOST);
@@ -492,7 +492,7 @@ static void host_never_acks_deflates(struct kunit *test)
 	host_never_acks(test, FAKE_DEFLATE);
 }
 
-/* More than it has batches for, so that it has to wait for those as well. */
+/* Deflation needs more batches than there are, so it also waits for batches. */
 static void host_is_gone(struct kunit *test)
 {
 	struct fake_host *host = fake_host_start(test, MUST_TELL_HOST);
@@ -509,7 +509,7 @@ static void host_is_gone(struct kunit *test)
 	KUNIT_EXPECT_LE(test, jiffies - since, REMOVE_BOUND);
 }
 
-/* Patience is for one that says nothing, not for one that has much to do. */
+/* Each answer of a slow host renews the driver's patience. */
 static void host_is_slow_in_remove_work(struct work_struct *work);
 static DECLARE_DELAYED_WORK(answer_work, host_is_slow_in_remove_work);
 
@@ -532,14 +532,14 @@ static void host_is_slow_in_remove(struct kunit *test)
 	schedule_delayed_work(&answer_work, 4 * HZ);
 	fake_host_unplug(host);
 	cancel_delayed_work_sync(&answer_work);
-	/* Five messages of 256, every one of them was waited for. */
+	/* Removal has waited for all five messages of 256 numbers. */
 	KUNIT_EXPECT_EQ(test, host->nr_inflated_at_reset, 0);
 }
 
-/* More than one of the large messages. */
+/* Needs more than one large message. */
 #define MANY	(2 * BALLOON_LARGE_MESSAGE)
 
-/* Messages of more than 256 numbers are lost: that costs a page, no more. */
+/* The host loses messages of more than 256 numbers: only one page is lost. */
 static void host_drops_large_messages(struct kunit *test)
 {
 	struct fake_host *host = fake_host_start(test, 0);
@@ -561,7 +561,7 @@ static void host_drops_large_messages(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, host->nr_inflated_at_reset, 0);
 }
 
-/* The canary's interrupt is not waited for, nor those that it would delay. */
+/* A canary without an answer delays no interrupt of other messages. */
 static void host_drops_large_messages_and_is_waited_for(struct kunit *test,
 							u64 features)
 {
@@ -608,7 +608,7 @@ static void host_drops_large_messages_must_tell_host(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, host->nr_inflated_at_reset, 0);
 }
 
-/* Numbers are physical, so an IOMMU would only be in the way. */
+/* Page frame numbers are physical, so the driver refuses an IOMMU. */
 static void host_offers_access_platform(struct kunit *test)
 {
 	struct fake_host *host =
@@ -630,7 +630,7 @@ static void host_insists_on_access_platform(struct kunit *test)
 	KUNIT_EXPECT_NULL(test, host->queues[FAKE_INFLATE].vq);
 }
 
-/* A table of descriptors would have to be allocated where nothing may be. */
+/* An indirect table would need an allocation, which posting must not make. */
 static void host_offers_indirect_descriptors(struct kunit *test)
 {
 	struct fake_host *host =
@@ -642,7 +642,7 @@ static void host_offers_indirect_descriptors(struct kunit *test)
 	fake_host_reach(host, 100);
 }
 
-/* What the driver does not know is not negotiated either. */
+/* The driver negotiates only features that it knows. */
 static void host_offers_everything(struct kunit *test)
 {
 	struct fake_host *host = fake_host_create(test);
@@ -671,7 +671,7 @@ static void host_has_two_devices(struct kunit *test)
 	fake_host_reach(two, 2000);
 	KUNIT_EXPECT_EQ(test, totalram_pages(), managed - 3000);
 
-	/* One that is stuck is no reason for the other to wait. */
+	/* The second device does not wait for the first one, which is stuck. */
 	one->holds[FAKE_INFLATE] = true;
 	fake_host_set_target(one, 3000);
 	fake_host_reach(two, 100);

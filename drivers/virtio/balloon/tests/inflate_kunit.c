@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Towards the target and back: sizes, messages, their order, and what has to
- * wait for an acknowledgment.
+ * Inflation and deflation: sizes, messages, their order, and the waits for
+ * acknowledgments.
  */
 
 #include <kunit/static_stub.h>
@@ -15,7 +15,7 @@
 #define MUST_TELL_HOST	BIT_ULL(VIRTIO_BALLOON_F_MUST_TELL_HOST)
 #define EVENT_IDX	BIT_ULL(VIRTIO_RING_F_EVENT_IDX)
 
-/* Around the sizes of messages, where they run over. */
+/* Sizes just below, at and above the sizes of messages. */
 static const unsigned long sizes[] = {
 	0, 1, 2, 255, 256, 257, 511, 512, 1023, 1024, 1025, 1026, 2049, 5000,
 };
@@ -47,7 +47,7 @@ static void inflate_reaches_size_must_tell_host(struct kunit *test)
 	fake_host_reach(host, 0);
 }
 
-/* A step of one page, at each place where a message may end. */
+/* Inflates by one more page, from each size at which a message may end. */
 static void inflate_reaches_size_by_one_page(struct kunit *test)
 {
 	const unsigned long *size = test->param_value;
@@ -64,7 +64,7 @@ static void inflate_converts_units(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, balloon_to_guest_pages(0), 0);
 	KUNIT_EXPECT_EQ(test, balloon_to_guest_pages(BALLOON_PER_GUEST_PAGE),
 			1);
-	/* What is less than a guest page can not be reached. */
+	/* A target is rounded down to whole guest pages. */
 	KUNIT_EXPECT_EQ(test,
 			balloon_to_guest_pages(BALLOON_PER_GUEST_PAGE - 1), 0);
 	KUNIT_EXPECT_EQ(test,
@@ -76,7 +76,7 @@ static void inflate_converts_units(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, guest_pages_to_kib(3), 3 * PAGE_SIZE / 1024);
 }
 
-/* Numbers have 32 bits: a page behind them would be taken for another one. */
+/* Numbers have 32 bits: a higher number would name another page. */
 static void inflate_has_no_number_for_some(struct kunit *test)
 {
 	u64 first = (1ULL << 32) / BALLOON_PER_GUEST_PAGE;
@@ -84,14 +84,14 @@ static void inflate_has_no_number_for_some(struct kunit *test)
 	if (BITS_PER_LONG < 64)
 		kunit_skip(test, "all memory has numbers");
 
-	/* Pages that need not exist: only their addresses are looked at. */
+	/* The function looks only at addresses: the pages need not exist. */
 	KUNIT_EXPECT_TRUE(test, balloon_page_has_number(pfn_to_page(0)));
 	KUNIT_EXPECT_TRUE(test,
 			  balloon_page_has_number(pfn_to_page(first - 1)));
 	KUNIT_EXPECT_FALSE(test, balloon_page_has_number(pfn_to_page(first)));
 }
 
-/* Nothing is posted and nothing written while there is nothing to do. */
+/* At the target, the driver posts no message and writes no configuration. */
 static void inflate_rests_at_target(struct kunit *test)
 {
 	struct fake_host *host = fake_host_start(test, 0);
@@ -141,7 +141,7 @@ static void inflate_unacked_is_not_released(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, host->nr_inflated, 0);
 }
 
-/* Returns the first page of a message that the host does not answer. */
+/* Sends an inflate that the host does not answer. Returns its first page. */
 static struct page *inflate_unanswered(struct fake_host *host,
 				       unsigned long guest_pages)
 {
@@ -152,7 +152,7 @@ static struct page *inflate_unanswered(struct fake_host *host,
 	return fake_message_page(fake_host_last(host, FAKE_INFLATE), 0);
 }
 
-/* Its marks would stop memory offlining, as nobody can move it. */
+/* mm cannot move a page in flight, so its marks would stop memory offlining. */
 static void inflate_unacked_is_not_marked(struct kunit *test)
 {
 	struct fake_host *host = fake_host_start(test, 0);
@@ -171,7 +171,7 @@ static void inflate_unacked_is_not_marked(struct kunit *test)
 	KUNIT_EXPECT_FALSE(test, PageOffline(page));
 }
 
-/* The page that was just given back may be the next one taken. */
+/* The next page to inflate may be one that was just deflated. */
 static void inflate_waits_for_deflates(struct kunit *test)
 {
 	struct fake_host *host = fake_host_start(test, 0);
@@ -252,7 +252,7 @@ static void deflate_releases_at_once(struct kunit *test)
 	fake_host_await(host, fake_host_arrived(host, 0));
 }
 
-/* `actual` may be counted on: it names no page that the host has not got. */
+/* `actual` counts only pages that the host has acknowledged. */
 static void inflate_reports_what_is_acked(struct kunit *test)
 {
 	struct fake_host *host = fake_host_start(test, 0);
@@ -270,7 +270,7 @@ static void inflate_reports_what_is_acked(struct kunit *test)
 	fake_host_await(host, fake_host_arrived(host, 400));
 }
 
-/* While it moves, the configuration is written every 10 ms at most. */
+/* During a move, the driver writes `actual` at most every 10 ms. */
 static void inflate_reports_sparingly(struct kunit *test)
 {
 	struct fake_host *host = fake_host_start(test, 0);
@@ -282,7 +282,7 @@ static void inflate_reports_sparingly(struct kunit *test)
 	KUNIT_EXPECT_LE(test, host->nr_reports, intervals + 2);
 }
 
-/* Numbers in a row from the first of these on? */
+/* Are the numbers consecutive? */
 static bool in_a_row(const u32 *numbers, unsigned int nr)
 {
 	unsigned int i;
@@ -294,8 +294,8 @@ static bool in_a_row(const u32 *numbers, unsigned int nr)
 }
 
 /*
- * A host's huge pages go back whole, once it takes messages of that size. What
- * the allocator hands out next need not stand beside what it did before.
+ * If the host takes large messages, the driver names whole huge pages of the
+ * host. Blocks that are allocated one after the other need not be neighbours.
  */
 static void inflate_names_whole_blocks(struct kunit *test)
 {
@@ -314,7 +314,7 @@ static void inflate_names_whole_blocks(struct kunit *test)
 	KUNIT_EXPECT_GT(test, whole, 10 * BALLOON_LARGE_MESSAGE / block);
 }
 
-/* Where the largest blocks are not to be had, smaller ones are taken. */
+/* If the largest blocks cannot be allocated, the driver takes smaller ones. */
 static void inflate_takes_smaller_blocks(struct kunit *test)
 {
 	struct fake_host *host = fake_host_start(test, 0);
@@ -327,7 +327,7 @@ static void inflate_takes_smaller_blocks(struct kunit *test)
 		KUNIT_EXPECT_LE(test, host->nr_refusals[order], 1);
 }
 
-/* What is left in one piece is left to the guest. */
+/* The driver leaves whole blocks to a fragmented guest. */
 static void inflate_leaves_blocks_to_fragmented_guest(struct kunit *test)
 {
 	struct fake_host *host = fake_host_start(test, 0);
@@ -349,7 +349,7 @@ static void inflate_small_target_sends_no_canary(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, host->nr_canaries, 0);
 }
 
-/* The canary's page is one of the balloon's like all others in the end. */
+/* Once acknowledged, the canary's page counts like any other. */
 static void inflate_counts_canary_once_acked(struct kunit *test)
 {
 	struct fake_host *host = fake_host_start(test, 0);
@@ -385,7 +385,7 @@ static void inflate_posts_many_messages_a_kick(struct kunit *test)
 	fake_host_await(host, fake_host_arrived(host, 5000));
 }
 
-/* Batches wait for descriptors, and the last ones are not forgotten. */
+/* Batches wait for descriptors, and the driver posts all of them in the end. */
 static void inflate_through_small_ring(struct kunit *test)
 {
 	struct fake_host *host = fake_host_create(test);
@@ -422,7 +422,7 @@ static void inflate_answered_in_reverse(struct kunit *test)
 	fake_host_await(host, fake_host_arrived(host, 0));
 }
 
-/* The acknowledgment is the event; the timer is for hosts that broke. */
+/* The acknowledgment wakes the kthread; it need not wait for its timer. */
 static void inflate_wakes_on_acks(struct kunit *test, u64 features)
 {
 	struct fake_host *host = fake_host_start(test, features);
@@ -450,7 +450,7 @@ static void inflate_wakes_on_acks_by_event_index(struct kunit *test)
 	inflate_wakes_on_acks(test, EVENT_IDX);
 }
 
-/* Nothing of what the driver sends is written by the host. */
+/* The driver ignores the used length: the host writes to no message. */
 static void inflate_ignores_used_length(struct kunit *test)
 {
 	struct fake_host *host = fake_host_start(test, MUST_TELL_HOST);
@@ -460,7 +460,7 @@ static void inflate_ignores_used_length(struct kunit *test)
 	fake_host_reach(host, 0);
 }
 
-/* Before virtio 1.0 rings are in the byte order of the guest. */
+/* Before virtio 1.0, rings have the byte order of the guest. */
 static void inflate_legacy_host(struct kunit *test)
 {
 	struct fake_host *host = fake_host_create(test);
@@ -473,7 +473,7 @@ static void inflate_legacy_host(struct kunit *test)
 	fake_host_reach(host, 3);
 }
 
-/* The configuration is in little-endian byte order for legacy hosts, too. */
+/* The configuration is little-endian, also for legacy hosts. */
 static void inflate_target_is_little_endian(struct kunit *test)
 {
 	struct fake_host *host = fake_host_start(test, 0);
@@ -495,7 +495,7 @@ static void lower_target_once(struct fake_host *host, unsigned int order)
 		fake_host_set_target(host, 40);
 }
 
-/* It is read between the pages of a message. */
+/* The driver looks for a new target between two pages of a message. */
 static void inflate_follows_target_at_once(struct kunit *test)
 {
 	struct fake_host *host = fake_host_start(test, 0);
@@ -504,7 +504,7 @@ static void inflate_follows_target_at_once(struct kunit *test)
 	host->on_alloc = lower_target_once;
 	fake_host_set_target(host, 5000);
 	fake_host_await(host, fake_host_arrived(host, 40));
-	/* The one that was being allocated still is. */
+	/* The driver still finishes the allocation that is under way. */
 	KUNIT_EXPECT_LE(test, fake_host_got(host), 151);
 }
 
@@ -536,7 +536,7 @@ static void inflate_follows_target_in_every_direction(struct kunit *test)
 	host->recycles = true;
 	host->max_order = 0;
 	for (i = 0; i < ARRAY_SIZE(targets); i++) {
-		/* Every other target is replaced before it is reached. */
+		/* The driver does not reach every other target. */
 		if (i % 2)
 			fake_host_set_target(host, targets[i]);
 		else
@@ -570,7 +570,7 @@ static void inflate_accounts_for_pages(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, fake_host_events(BALLOON_DEFLATE) - deflated, 600);
 }
 
-/* The driver's own allocator in place of the test's. */
+/* No stub replaces the driver's own allocation here. */
 static void inflate_allocates_by_itself(struct kunit *test)
 {
 	struct fake_host *host = fake_host_create(test);
@@ -600,7 +600,7 @@ static void count_joined(struct page *block, unsigned int order)
 	__free_pages(block, order);
 }
 
-/* Blocks are the page allocator's, and what is joined is counted. */
+/* Starts a host without the stub of allocation, and counts joined blocks. */
 static struct fake_host *start_with_allocator(struct kunit *test,
 					      unsigned int order)
 {
@@ -625,7 +625,7 @@ static void assert_block(struct kunit *test, struct page *first,
 	KUNIT_ASSERT_TRUE(test, IS_ALIGNED(page_to_pfn(first), 1UL << order));
 }
 
-/* Returns the first page of one block that is all there is in the balloon. */
+/* Fills the balloon with one block. Returns the first page of the block. */
 static struct page *start_with_block(struct kunit *test,
 				     struct fake_host **host,
 				     unsigned int order)
@@ -654,7 +654,7 @@ static void deflate_joins_parts_of_block(struct kunit *test)
 {
 	struct fake_host *host;
 
-	/* 100 of 128 go: what is from the 28th on. */
+	/* 100 of the 128 pages go: all from the 28th on. */
 	start_with_block(test, &host, 7);
 	fake_host_reach(host, 28);
 	KUNIT_EXPECT_EQ(test, nr_joined[2], 1);
@@ -667,7 +667,7 @@ static void deflate_joins_parts_of_block(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, nr_joined[4], 1);
 }
 
-/* As though its halves had been allocated one by one. */
+/* Makes one block look like two blocks of half its size. */
 static void make_two_of_block(struct page *block, unsigned int order)
 {
 	unsigned int i;
@@ -686,7 +686,7 @@ static void deflate_does_not_join_two_blocks(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, nr_joined[7], 0);
 }
 
-/* What a device that is gone had yet to answer goes back in its own order. */
+/* Pages of a lost message also go back as the blocks that they came in. */
 static void deflate_does_not_join_two_unacked(struct kunit *test)
 {
 	struct fake_host *host = start_with_allocator(test, 7);
@@ -702,7 +702,7 @@ static void deflate_does_not_join_two_unacked(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, nr_joined[7], 0);
 }
 
-/* Somebody looks at a page meanwhile: it is freed when that is over. */
+/* A page with another reference is not joined; the last put_page() frees it. */
 static void deflate_does_not_join_what_is_referenced(struct kunit *test)
 {
 	struct fake_host *host;
@@ -718,7 +718,7 @@ static void deflate_does_not_join_what_is_referenced(struct kunit *test)
 	put_page(page);
 }
 
-/* What is in it is that of the page's last user. */
+/* ->index of a new page is left by its last user: the driver must set it. */
 static void inflate_notes_single_pages(struct kunit *test)
 {
 	struct fake_host *host = fake_host_create(test);

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Probe, remove, freeze, restore, and what an administrator sees in between.
+ * Probe, remove, freeze, restore, shutdown, and the sysfs files.
  *
- * fake_host_unplug() and fake_host_unbind() assert for every test that no page,
- * no batch and no reference is left.
+ * fake_host_unplug() and fake_host_unbind() check for every test that the
+ * driver leaves no page, no batch and no reference.
  */
 
 #include <kunit/static_stub.h>
@@ -28,7 +28,7 @@
 
 static struct balloon_device *probed;
 
-/* Steps of probe that fail, and keep what they were called with alive. */
+/* A step of probe that fails and keeps a reference to the balloon. */
 static int fail_step(struct balloon_device *bd)
 {
 	balloon_device_get(bd);
@@ -84,7 +84,7 @@ static void probe_without_thread(struct kunit *test)
 	kunit_activate_static_stub(test, balloon_thread_start, fail_step);
 	expect_probe_fails(host);
 	expect_only_reference(test);
-	/* Once before probe, once for what probe had started. */
+	/* One reset before probe, and one of the device that probe started. */
 	KUNIT_EXPECT_EQ(test, host->nr_resets, 2);
 }
 
@@ -135,7 +135,7 @@ static void probe_again_after_failure(struct kunit *test)
 	fake_host_reach(host, 100);
 }
 
-/* The target was there before the driver was. */
+/* The host has set the target before the driver binds. */
 static void probe_finds_target(struct kunit *test)
 {
 	struct fake_host *host = fake_host_create(test);
@@ -147,7 +147,7 @@ static void probe_finds_target(struct kunit *test)
 	fake_host_reach(host, 0);
 }
 
-/* The device remembers what a driver has written that did not live to see. */
+/* The device still has the `actual` of an earlier driver that crashed. */
 static void probe_corrects_stale_actual(struct kunit *test)
 {
 	struct fake_host *host = fake_host_create(test);
@@ -207,7 +207,7 @@ static void remove_while_deflating(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, host->nr_inflated_at_reset, 0);
 }
 
-/* Pages that no message has named yet. */
+/* Removal with pages that no message has named yet. */
 static void remove_with_private_pages(struct kunit *test)
 {
 	struct fake_host *host = fake_host_start(test, 0);
@@ -221,7 +221,7 @@ static void remove_with_private_pages(struct kunit *test)
 	fake_host_await(host, balloon_state_pages(host->bd,
 						  BALLOON_PAGE_PRIVATE) > 500 &&
 			fake_host_asleep(host));
-	/* The kthread stops before it can make anything of the answer. */
+	/* The kthread stops before it can react to the answer. */
 	fake_host_answer_all(host);
 	fake_host_unplug(host);
 	KUNIT_EXPECT_EQ(test, host->nr_inflated_at_reset, 0);
@@ -229,8 +229,8 @@ static void remove_with_private_pages(struct kunit *test)
 }
 
 /*
- * A kthread that is dying leaves an acknowledgment where it is, and sleeps. Were it
- * to look again and again, this kernel would never get to the end of the msleep().
+ * The kthread of a dying balloon ignores an acknowledgment and sleeps. If it
+ * looked again and again, the msleep() would never end in this kernel.
  */
 static void thread_sleeps_while_dying(struct kunit *test)
 {
@@ -256,7 +256,7 @@ static void thread_sleeps_while_dying(struct kunit *test)
 	fake_host_await(host, fake_host_arrived(host, 100));
 }
 
-/* A machine that goes down needs no page back, and no kthread that goes on. */
+/* Shutdown resets the device at once, and the kthread stops its work. */
 static void shut_down(struct kunit *test, unsigned long from, unsigned long to)
 {
 	struct fake_host *host = fake_host_start(test, STATS_VQ | HINTING);
@@ -297,7 +297,7 @@ static void shut_down_while_deflating(struct kunit *test)
 }
 
 #ifdef CONFIG_PM_SLEEP
-/* The guest stays awake until the target is reached, and the statistics are posted. */
+/* The guest stays awake until the driver has served the host's request. */
 static void host_keeps_guest_awake(struct kunit *test)
 {
 	struct fake_host *host = fake_host_start(test, STATS_VQ);
@@ -314,7 +314,7 @@ static void host_keeps_guest_awake(struct kunit *test)
 	fake_host_await(host, fake_host_unanswered(host, FAKE_INFLATE) &&
 			fake_host_asleep(host));
 	KUNIT_EXPECT_TRUE(test, dev->power.wakeup->active);
-	/* A host that is silent keeps it awake no longer. */
+	/* A silent host no longer keeps the guest awake. */
 	schedule_timeout_uninterruptible(3 * BALLOON_LOOK_AGAIN);
 	KUNIT_EXPECT_FALSE(test, dev->power.wakeup->active);
 	fake_host_set_target(host, 600);
@@ -338,7 +338,7 @@ static void host_keeps_guest_awake(struct kunit *test)
 }
 #endif
 
-/* As many queues as there are features, whichever those are. */
+/* Each subset of the features has exactly its own queues. */
 static void probe_with_features(struct kunit *test, u64 features)
 {
 	struct fake_host *host = fake_host_create(test);
@@ -394,13 +394,13 @@ static void unbind_and_bind_again(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, host->nr_canaries, 4);
 }
 
-/* A pointer that is handed to another keeps the memory, and no page. */
+/* A reference keeps the struct alive, but no page of the balloon. */
 static void reference_outlives_device(struct kunit *test)
 {
 	struct fake_host *host = fake_host_start(test, 0);
 	struct balloon_device *bd = host->bd;
 
-	/* The driver's, the kthread's, the test's. */
+	/* References: the driver's, the kthread's and the test's. */
 	KUNIT_EXPECT_EQ(test, kref_read(&bd->kref), 3);
 	fake_host_reach(host, 100);
 	KUNIT_EXPECT_EQ(test, kref_read(&bd->kref), 3);
@@ -408,8 +408,8 @@ static void reference_outlives_device(struct kunit *test)
 
 #ifdef CONFIG_PM_SLEEP
 /*
- * freeze_kernel_threads() for one of them: it would wait for the task that waits
- * for the test's end, too.
+ * Freezes the kthread only. freeze_kernel_threads() would also wait for the
+ * task that waits for the end of the test.
  */
 static void freeze_thread(struct fake_host *host)
 {
@@ -460,7 +460,7 @@ static void freeze_gives_all_back_must_tell_host(struct kunit *test)
 	freeze_and_restore(test, MUST_TELL_HOST | DEFLATE_ON_OOM);
 }
 
-/* The host may not remember what it was told before. */
+/* The host may have forgotten everything during the suspend. */
 static void restore_tells_all_again(struct kunit *test)
 {
 	struct fake_host *host = fake_host_start(test, STATS_VQ);
@@ -479,7 +479,7 @@ static void restore_tells_all_again(struct kunit *test)
 	fake_host_await(host, host->queues[FAKE_STATS].nr_messages > stats);
 }
 
-/* The device that comes back is another one, perhaps. */
+/* After the resume, the device may be another one that works. */
 static void restore_revives_dead_balloon(struct kunit *test)
 {
 	struct fake_host *host = fake_host_start(test, 0);
@@ -496,7 +496,7 @@ static void restore_revives_dead_balloon(struct kunit *test)
 	fake_host_await(host, fake_host_arrived(host, 500));
 }
 
-/* What fails in restore is tried again by the kthread. */
+/* If restore fails, the kthread tries again. */
 static void restore_without_queues(struct kunit *test)
 {
 	struct fake_host *host = fake_host_start(test, STATS_VQ);
@@ -511,7 +511,7 @@ static void restore_without_queues(struct kunit *test)
 			fake_host_asleep(host));
 	host->find_vqs_err = 0;
 	fake_host_await(host, fake_host_recovered(host, 1, 500));
-	/* It hears of changes, too. */
+	/* The driver also still gets configuration changes. */
 	fake_host_reach(host, 600);
 	fake_host_unplug(host);
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Pages that mm isolates, moves and puts back, against inflation, deflation and
- * removal.
+ * Isolation, migration and put-back by mm, together with inflation, deflation
+ * and removal.
  */
 
 #include <kunit/resource.h>
@@ -27,7 +27,7 @@ static void isolate_many(struct fake_host *host, unsigned int nr)
 		fake_host_isolate(host);
 }
 
-/* Returns how many isolated pages stay where they are, and isolated. */
+/* Returns how many pages mm did not migrate; they are still isolated. */
 static int migrate(struct fake_host *host)
 {
 	int left;
@@ -40,7 +40,7 @@ static int migrate(struct fake_host *host)
 	return left;
 }
 
-/* What mm does, down to the hook and no further. */
+/* Calls only the hook, under the page locks that mm takes. */
 static int call_migrate_hook(struct fake_host *host, struct page *dst,
 			     struct page *src)
 {
@@ -114,7 +114,7 @@ static void migrate_moves_page_must_tell_host(struct kunit *test)
 	migrate_replaces_page(test, MUST_TELL_HOST);
 }
 
-/* The host still has it, and would discard what a new owner writes. */
+/* Until the deflate is acknowledged, the host may discard the old page. */
 static void migrate_old_page_waits_for_ack(struct kunit *test)
 {
 	struct fake_host *host = fake_host_start(test, MUST_TELL_HOST);
@@ -166,8 +166,8 @@ static void migrate_old_page_released_at_once(struct kunit *test)
 }
 
 /*
- * A page that is said to be in another zone than its own, which may be an empty
- * one. As long as the test has a reference, it is not freed there.
+ * A page that pretends to be in another zone, which may be empty. The reference
+ * of the test keeps mm from freeing the page to that zone.
  */
 static struct page *displaced_page;
 static enum zone_type displaced_from;
@@ -197,7 +197,7 @@ static void replace_displaced_page(void *unused)
 	displaced_page = NULL;
 }
 
-/* mm tries again with another, where the hook refuses. */
+/* If the hook refuses, mm tries again with another target. */
 static void migration_target_elsewhere_unused(struct folio *dst,
 					      unsigned long private)
 {
@@ -205,7 +205,7 @@ static void migration_target_elsewhere_unused(struct folio *dst,
 	folio_put(dst);
 }
 
-/* What a zone gave is missing there until that very page is back. */
+/* A migration to another zone moves managed pages between the zones. */
 static void migrate_to_other_zone(struct kunit *test, u64 features)
 {
 	struct fake_host *host = fake_host_start(test, features);
@@ -213,7 +213,7 @@ static void migrate_to_other_zone(struct kunit *test, u64 features)
 	struct zone *from, *to;
 	struct page *old;
 
-	/* Also where the test is aborted, and before the host goes. */
+	/* An aborted test must repair the page before the host is destroyed. */
 	KUNIT_ASSERT_EQ(test, 0,
 			kunit_add_action(test, replace_displaced_page, NULL));
 	fake_host_reach(host, 10);
@@ -252,8 +252,8 @@ static void migrate_to_other_zone_must_tell_host(struct kunit *test)
 }
 
 /*
- * Nobody has posted the deflate of the old page when inflation takes that very
- * page again: its inflate has to come after.
+ * The driver has not yet posted the deflate of an old page when inflation takes
+ * the same page again. The deflate must be posted before the inflate.
  */
 static void migrate_open_deflate_goes_before_inflates(struct kunit *test)
 {
@@ -270,7 +270,7 @@ static void migrate_open_deflate_goes_before_inflates(struct kunit *test)
 	fake_host_check(host);
 }
 
-/* More than a message holds, and more than open batches hold. */
+/* Migrates more pages than a message or the open batches can hold. */
 static void migrate_moves_many_pages(struct kunit *test)
 {
 	struct fake_host *host = fake_host_start(test, MUST_TELL_HOST);
@@ -314,7 +314,7 @@ static void migrate_putback_returns_page(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, host->queues[FAKE_DEFLATE].nr_messages, messages);
 	fake_host_check(host);
 
-	/* It can be taken again, by mm and by the balloon. */
+	/* mm can isolate the page again, and the balloon can deflate it. */
 	isolate_many(host, 3);
 	putback_movable_pages(&host->isolated);
 	fake_host_reach(host, 0);
@@ -333,7 +333,7 @@ static void migrate_keeps_references(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, kref_read(&host->bd->kref), references);
 }
 
-/* Only what the host has may move. */
+/* Only resident pages may move. */
 static void migrate_refuses_page_in_flight(struct kunit *test)
 {
 	struct fake_host *host = fake_host_start(test, 0);
@@ -349,7 +349,7 @@ static void migrate_refuses_page_in_flight(struct kunit *test)
 	fake_host_await(host, fake_host_arrived(host, 1));
 }
 
-/* mm uses both fields of a target that it is to bring again. */
+/* The hook must not change ->lru and ->private of a target that it refuses. */
 static void expect_hook_refuses(struct fake_host *host, struct page *src,
 				int errno_expected)
 {
@@ -373,7 +373,7 @@ static void expect_hook_refuses(struct fake_host *host, struct page *src,
 	fake_host_check(host);
 }
 
-/* The kthread holds it while it makes pages resident, a thousand at a time. */
+/* Migration needs no balloon_lock: the kthread holds it to settle batches. */
 static void migrate_does_without_lock(struct kunit *test)
 {
 	struct fake_host *host = fake_host_start(test, 0);
@@ -388,7 +388,7 @@ static void migrate_does_without_lock(struct kunit *test)
 	fake_host_check(host);
 }
 
-/* All batches, out of the driver's reach. */
+/* Takes all batches away from the driver. */
 static void take_batches(struct balloon_device *bd, struct list_head *batches)
 {
 	struct balloon_batch *batch;
@@ -422,7 +422,7 @@ static void give_late(struct work_struct *work)
 	give_batches(late->bd, &late->batches);
 }
 
-/* Who compacts in passing does not, who says that there is time does. */
+/* The hook waits for a batch in MIGRATE_SYNC, but not in MIGRATE_SYNC_LIGHT. */
 static void migrate_waits_where_mm_may(struct kunit *test)
 {
 	struct fake_host *host = fake_host_start(test, 0);
@@ -457,7 +457,7 @@ static unsigned long migrate_in_vain(struct fake_host *host)
 	return jiffies - since;
 }
 
-/* A host that is gone delays a task once, not once for every page and try. */
+/* A silent host delays a task once, and not for each page and each try. */
 static void migrate_waits_are_bounded_per_task(struct kunit *test)
 {
 	struct fake_host *host = fake_host_start(test, 0);
@@ -473,7 +473,7 @@ static void migrate_waits_are_bounded_per_task(struct kunit *test)
 	KUNIT_EXPECT_LE(test, waited, BALLOON_MIGRATION_WAIT + HZ);
 	KUNIT_EXPECT_LT(test, migrate_in_vain(host), HZ);
 
-	/* Another task has an allowance of its own, and so has this one later. */
+	/* Another task may wait as well, and this task may wait again later. */
 	bd->migrators[0].pid++;
 	KUNIT_EXPECT_GE(test, migrate_in_vain(host), BALLOON_MIGRATION_WAIT);
 	schedule_timeout_uninterruptible(BALLOON_MIGRATION_WINDOW);
@@ -491,7 +491,7 @@ struct late_put {
 	struct list_head *batches;
 };
 
-/* As the kthread does that has reaped: there is no event beside it. */
+/* Frees batches as the kthread does after it has reaped: without an event. */
 static void put_batches_late(struct work_struct *work)
 {
 	struct late_put *late = container_of(work, struct late_put, work.work);
@@ -523,7 +523,7 @@ static void migrate_wakes_as_soon_as_batch_is_free(struct kunit *test)
 	fake_host_await(host, fake_host_arrived(host, 5));
 }
 
-/* alloc_contig_range() looks at the old page as soon as migration has returned. */
+/* alloc_contig_range() needs the old page free when migration returns. */
 static void migrate_frees_old_page_must_tell_host(struct kunit *test)
 {
 	struct fake_host *host = fake_host_start(test, MUST_TELL_HOST);
@@ -536,7 +536,7 @@ static void migrate_frees_old_page_must_tell_host(struct kunit *test)
 	fake_host_await(host, fake_host_arrived(host, 5));
 }
 
-/* The wait for that has an end, too. */
+/* The wait for the deflate of the old page is bounded, too. */
 static void migrate_gives_up_old_page_must_tell_host(struct kunit *test)
 {
 	struct fake_host *host = fake_host_start(test, MUST_TELL_HOST);
@@ -560,7 +560,7 @@ static void migrate_gives_up_old_page_must_tell_host(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, page_ref_count(page), 1);
 }
 
-/* Who is to end does not wait for a host before that. */
+/* A task with a pending signal does not wait. */
 static void migrate_does_not_wait_with_signal(struct kunit *test)
 {
 	struct fake_host *host = fake_host_start(test, 0);
@@ -596,13 +596,13 @@ static void migrate_does_not_wait_for_batch(struct kunit *test)
 
 	expect_hook_refuses(host, page, -EAGAIN);
 
-	/* One is not enough: it takes an inflate and a deflate. */
+	/* One batch is not enough for an inflate and a deflate. */
 	batch = list_first_entry(&batches, struct balloon_batch, node);
 	list_del_init(&batch->node);
 	balloon_batch_put(bd, batch);
 	expect_hook_refuses(host, page, -EAGAIN);
 
-	/* The one that it opened in vain makes no message. */
+	/* The driver must not post the batch that the refused hook opened. */
 	balloon_event(bd);
 	fake_host_await(host, fake_host_asleep(host));
 	KUNIT_EXPECT_EQ(test, bd->pool.nr_free, 1);
@@ -613,8 +613,8 @@ static void migrate_does_not_wait_for_batch(struct kunit *test)
 }
 
 /*
- * A host that takes its time over inflates stops neither of the others, for as
- * many pages as a batch holds.
+ * A host that is slow to acknowledge inflates stops neither migration nor
+ * deflation, as long as an open batch has room.
  */
 static void migrate_while_inflation_is_stuck(struct kunit *test)
 {
@@ -658,7 +658,7 @@ static void migrate_while_deflation_is_stuck(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, host->queues[FAKE_DEFLATE].nr_messages, 2);
 }
 
-/* Compaction opens one deflate after the other, faster than the host may answer. */
+/* Compaction may open deflates faster than the host answers them. */
 static void migrate_inflate_waits_for_its_own_deflate(struct kunit *test)
 {
 	struct fake_host *host = fake_host_start(test, 0);
@@ -676,7 +676,7 @@ static void migrate_inflate_waits_for_its_own_deflate(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, fake_host_unanswered(host, FAKE_DEFLATE), 1);
 	KUNIT_EXPECT_EQ(test, fake_host_unanswered(host, FAKE_INFLATE), 0);
 
-	/* The second deflate is open by now, and follows the first inflate. */
+	/* The second deflate is still open and follows the first inflate. */
 	fake_host_answer(host, FAKE_DEFLATE);
 	fake_host_await(host, fake_host_unanswered(host, FAKE_DEFLATE) == 1 &&
 			fake_host_unanswered(host, FAKE_INFLATE) == 1);
@@ -699,7 +699,7 @@ static void migrate_refuses_dying_balloon(struct kunit *test)
 	putback_movable_pages(&host->isolated);
 }
 
-/* A batch that nobody will post would keep its pages for ever. */
+/* A broken balloon posts no batch, so its pages would never come back. */
 static void migrate_refuses_broken_balloon(struct kunit *test)
 {
 	struct fake_host *host = fake_host_start(test, 0);
@@ -715,7 +715,7 @@ static void migrate_refuses_broken_balloon(struct kunit *test)
 	fake_host_check(host);
 }
 
-/* It waits for the event of its return, and looks at nothing meanwhile. */
+/* The kthread sleeps until the put-back wakes it. */
 static void deflate_waits_for_isolated_page(struct kunit *test)
 {
 	struct fake_host *host = fake_host_start(test, 0);
@@ -736,7 +736,7 @@ static void deflate_waits_for_isolated_page(struct kunit *test)
 	KUNIT_EXPECT_LT(test, jiffies - since, BALLOON_LOOK_AGAIN / 2);
 }
 
-/* Its place is taken by a page that the host has yet to take. */
+/* The replacement must be inflated before it can be deflated. */
 static void deflate_waits_for_migrated_page(struct kunit *test)
 {
 	struct fake_host *host = fake_host_start(test, MUST_TELL_HOST);
@@ -755,7 +755,7 @@ static void deflate_waits_for_migrated_page(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, host->nr_inflated, 0);
 }
 
-/* Who holds the page lock may be about to isolate it. */
+/* The holder of a page lock may be about to isolate the page. */
 static void deflate_passes_over_locked_page(struct kunit *test)
 {
 	struct fake_host *host = fake_host_start(test, 0);
@@ -781,7 +781,7 @@ static void deflate_passes_over_locked_page(struct kunit *test)
 	KUNIT_EXPECT_LT(test, jiffies - since, BALLOON_LOOK_AGAIN / 2);
 }
 
-/* Isolated between the walk and the lock that it waited for. */
+/* mm isolates the page while the kthread waits for the page lock. */
 static void deflate_loses_locked_page_to_isolation(struct kunit *test)
 {
 	struct fake_host *host = fake_host_start(test, 0);
@@ -794,7 +794,7 @@ static void deflate_loses_locked_page_to_isolation(struct kunit *test)
 	fake_host_set_target(host, 0);
 	fake_host_await(host, bd->config.target == 0 && fake_host_waits_for_page(host));
 
-	/* What isolate_movable_page() does with the lock that we have. */
+	/* The steps of isolate_movable_page() under the page lock. */
 	get_page(page);
 	KUNIT_EXPECT_TRUE(test,
 			  page_movable_ops(page)->isolate_page(page, 0));
@@ -809,7 +809,7 @@ static void deflate_loses_locked_page_to_isolation(struct kunit *test)
 	fake_host_await(host, fake_host_arrived(host, 0));
 }
 
-/* Migration still has the lock of the page that it moved to. */
+/* Migration still holds the page lock of a replacement. */
 static void migrate_settles_locked_page(struct kunit *test)
 {
 	struct fake_host *host = fake_host_start(test, 0);
@@ -819,7 +819,7 @@ static void migrate_settles_locked_page(struct kunit *test)
 	fake_host_reach(host, 100);
 	host->holds[FAKE_INFLATE] = true;
 	isolate_many(host, 3);
-	/* So that they are of one message. */
+	/* Under balloon_lock, all replacements get into one message. */
 	mutex_lock(&host->bd->balloon_lock);
 	KUNIT_EXPECT_EQ(test, migrate(host), 0);
 	mutex_unlock(&host->bd->balloon_lock);
@@ -878,7 +878,7 @@ static void remove_waits_for_isolated_page(struct kunit *test)
 			   isolate_movable_page(balloon_resident_page(host->bd),
 						ISOLATE_UNEVICTABLE));
 
-	/* It does not move any more, and comes back. */
+	/* The pages cannot be migrated any more; mm puts them back. */
 	KUNIT_EXPECT_EQ(test, migrate(host), 2);
 	KUNIT_EXPECT_FALSE(test, completion_done(&remover.done));
 	since = jiffies;
@@ -902,7 +902,7 @@ static void remove_waits_for_isolated_page_of_dead_balloon(struct kunit *test)
 	fake_host_await(host, completion_done(&remover.done));
 }
 
-/* What migration has left in open batches is the balloon's, too. */
+/* Removal also posts the batches that migration has left open. */
 static void remove_after_migration(struct kunit *test, u64 features)
 {
 	struct fake_host *host = fake_host_start(test, features);
@@ -935,10 +935,10 @@ static void remove_abandons_open_batches(struct kunit *test)
 	fake_host_unplug(host);
 }
 
-/* Each is ten times as dear in a kernel that looks at every use of memory. */
+/* KASAN makes each step ten times as slow. */
 #define RANDOM_STEPS	(IS_ENABLED(CONFIG_KASAN) ? 300 : 1000)
 
-/* One step of many. What is isolated stays so over any number of steps. */
+/* Does one random step. Pages may stay isolated over several steps. */
 static void random_step(struct fake_host *host, struct rnd_state *rnd)
 {
 	struct balloon_device *bd = host->bd;

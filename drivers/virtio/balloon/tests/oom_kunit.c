@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * F_DEFLATE_ON_OOM: the balloon as the guest's last reserve.
+ * F_DEFLATE_ON_OOM: the balloon is the guest's last reserve.
  */
 
 #include <kunit/test.h>
@@ -13,10 +13,10 @@
 #define DEFLATE_ON_OOM	BIT_ULL(VIRTIO_BALLOON_F_DEFLATE_ON_OOM)
 #define MUST_TELL_HOST	BIT_ULL(VIRTIO_BALLOON_F_MUST_TELL_HOST)
 
-/* What one call of the notifier gives: 16 MiB. */
+/* One call of the notifier gives back 16 MiB. */
 #define PAGES_PER_OOM	((16UL << 20) >> PAGE_SHIFT)
 
-/* What the out-of-memory killer does first. Returns guest pages. */
+/* Calls the notifier as the out-of-memory killer does. Returns guest pages. */
 static unsigned long run_out_of_memory(struct fake_host *host)
 {
 	struct notifier_block *nb = &host->bd->oom.notifier;
@@ -36,7 +36,7 @@ static void oom_gives_pages_back(struct kunit *test)
 	fake_host_reach(host, target);
 	held = balloon_refs(&host->bd->ledger);
 	KUNIT_EXPECT_EQ(test, run_out_of_memory(host), PAGES_PER_OOM);
-	/* The caller goes on at once, and finds them free. */
+	/* The pages must be free when the notifier returns. */
 	KUNIT_EXPECT_EQ(test, balloon_refs(&host->bd->ledger), held - PAGES_PER_OOM);
 
 	fake_host_await(host, fake_host_actual(host) == 1000 &&
@@ -44,7 +44,7 @@ static void oom_gives_pages_back(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, host->nr_inflated, 1000 * BALLOON_PER_GUEST_PAGE);
 }
 
-/* Its memory is needed here: it does not go to the host a moment later. */
+/* The guest needs the memory, so the driver does not inflate at once. */
 static void oom_stops_inflation_for_a_while(struct kunit *test)
 {
 	struct fake_host *host = fake_host_start(test, DEFLATE_ON_OOM);
@@ -67,7 +67,7 @@ static void give_at_600(struct fake_host *host, unsigned int order)
 		balloon_give_at_oom(host->bd, 1);
 }
 
-/* Inflation itself may have been one page too many. */
+/* Inflation itself may be the reason why the guest ran out of memory. */
 static void oom_interrupts_inflation(struct kunit *test)
 {
 	struct fake_host *host = fake_host_start(test, DEFLATE_ON_OOM);
@@ -82,7 +82,7 @@ static void oom_interrupts_inflation(struct kunit *test)
 	fake_host_check(host);
 }
 
-/* The pages are the guest's own, only out of use. */
+/* With F_DEFLATE_ON_OOM, ballooned pages stay managed pages of the guest. */
 static void oom_leaves_managed_pages_alone(struct kunit *test)
 {
 	struct fake_host *host = fake_host_start(test, DEFLATE_ON_OOM);
@@ -95,8 +95,8 @@ static void oom_leaves_managed_pages_alone(struct kunit *test)
 }
 
 /*
- * A migration that has lost its CPU holds the lock of a replacement whose inflate is
- * acknowledged. That is nothing that the notifier has to wait for.
+ * A preempted migration holds the page lock of a replacement whose inflate is
+ * acknowledged. The notifier must not wait for this page lock.
  */
 static void oom_does_not_wait_for_locked_replacement(struct kunit *test)
 {
@@ -137,7 +137,7 @@ static bool is_useful(const struct page *page)
 	return page_to_pfn(page) % 3 == page_to_pfn(useful_page) % 3;
 }
 
-/* A task that is bound to a part of memory is given pages of that part only. */
+/* The notifier gives only pages of zones that the task can use. */
 static void oom_gives_what_task_can_use(struct kunit *test)
 {
 	struct fake_host *host = fake_host_start(test, DEFLATE_ON_OOM);
@@ -158,7 +158,7 @@ static void oom_gives_what_task_can_use(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, run_out_of_memory(host), left);
 }
 
-/* Lent blocks, which a host has only been shown, go before pages that it has. */
+/* The notifier gives lent blocks back before pages of the balloon. */
 static void oom_gives_hints_first(struct kunit *test)
 {
 	struct fake_host *host = fake_host_start(test, DEFLATE_ON_OOM |
@@ -200,7 +200,7 @@ static void oom_must_tell_host(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, balloon_refs(&host->bd->ledger), 0);
 }
 
-/* A host that does not answer is not waited for under oom_lock for ever. */
+/* The notifier waits for a host only for a limited time. */
 static void oom_must_tell_slow_host(struct kunit *test)
 {
 	struct fake_host *host = fake_host_start(test, DEFLATE_ON_OOM |
@@ -230,7 +230,7 @@ static void oom_does_not_wait_for_lock(struct kunit *test)
 	mutex_unlock(&host->bd->balloon_lock);
 }
 
-/* Whoever has locked it may be the one that needs memory. */
+/* The holder of the page lock may be the task that needs memory. */
 static void oom_passes_over_locked_pages(struct kunit *test)
 {
 	struct fake_host *host = fake_host_start(test, DEFLATE_ON_OOM);
@@ -261,13 +261,13 @@ static void oom_of_empty_balloon(struct kunit *test)
 	struct fake_host *host = fake_host_start(test, DEFLATE_ON_OOM);
 	unsigned long since = jiffies;
 
-	/* Whenever that was: it is no reason for the next target to wait. */
+	/* An out-of-memory that took no page does not delay the next target. */
 	KUNIT_EXPECT_EQ(test, run_out_of_memory(host), 0);
 	fake_host_reach(host, 10);
 	KUNIT_EXPECT_LT(test, jiffies - since, HZ);
 }
 
-/* Nobody would post the deflates. */
+/* The kthread of a dying balloon would not post the deflates. */
 static void oom_of_dying_balloon(struct kunit *test)
 {
 	struct fake_host *host = fake_host_start(test, DEFLATE_ON_OOM);

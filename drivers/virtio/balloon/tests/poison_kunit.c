@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What the guest believes to be in a free page. Whether it writes there is
- * settled at boot, so that a stub says it here.
+ * F_PAGE_POISON. A guest decides at boot whether it writes to free pages. So a
+ * stub makes the decision in these tests.
  */
 
 #include <kunit/static_stub.h>
@@ -73,7 +73,7 @@ static void poison_declined(struct kunit *test)
 	KUNIT_EXPECT_TRUE(test, host->bd->reporting.registered);
 }
 
-/* The device knows what pages have to look like when they come back. */
+/* The driver tells the device the value, so it may report free pages. */
 static void poison_told(struct kunit *test)
 {
 	struct fake_host *host = start(test, true, POISON | REPORTING);
@@ -85,7 +85,10 @@ static void poison_told(struct kunit *test)
 	fake_host_reach(host, 100);
 }
 
-/* It does not, so nothing is reported. Hints return freed, and so written to. */
+/*
+ * Without F_PAGE_POISON the driver does not report. It still hints, because mm
+ * poisons a hinted block when the driver frees it.
+ */
 static void poison_not_offered(struct kunit *test)
 {
 	struct fake_host *host = start(test, true, HINTING | REPORTING);
@@ -99,7 +102,7 @@ static void poison_not_offered(struct kunit *test)
 }
 
 #ifdef CONFIG_PM_SLEEP
-/* The device forgets it at the reset. */
+/* The device forgets the value at its reset. */
 static void poison_told_again(struct kunit *test)
 {
 	struct fake_host *host = start(test, true, POISON);

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Free page reporting. Where mm reports by itself, the fake host fails a test
- * whose blocks are free again before the acknowledgment; where a test wants to
- * see the end of a report, it takes mm's place.
+ * Free page reporting. If mm reports by itself, the fake host fails a test
+ * whose blocks are free again before the acknowledgment. A test that checks the
+ * end of a report makes the report in place of mm.
  */
 
 #include <kunit/static_stub.h>
@@ -22,7 +22,7 @@
 #define BLOCKS		3
 #define BLOCK_ORDER	4
 
-/* A report of our own, made by a work item as mm's are. */
+/* A report of the test, made by a work item as mm does it. */
 struct report {
 	struct work_struct work;
 	struct fake_host *host;
@@ -52,7 +52,7 @@ static void report_free(void *data)
 
 static struct report *report_of_test;
 
-/* As mm does, which makes no report any more once that has returned. */
+/* Replaces balloon_reporting_stop(): also waits for the report of the test. */
 static void stop_report_of_test(struct balloon_device *bd)
 {
 	if (bd->reporting.registered) {
@@ -63,7 +63,7 @@ static void stop_report_of_test(struct balloon_device *bd)
 	flush_work(&report_of_test->work);
 }
 
-/* mm leaves the callback to us: it makes one report at a time. */
+/* Unregisters mm, so that only the test makes reports. */
 static struct report *report_create(struct fake_host *host)
 {
 	struct kunit *test = host->test;
@@ -96,7 +96,7 @@ static int report_end(struct report *report)
 	return report->err;
 }
 
-/* Posts a report, and sees that it waits. */
+/* Posts a report, and checks that it waits. */
 static void report_begin(struct report *report)
 {
 	struct fake_host *host = report->host;
@@ -108,7 +108,7 @@ static void report_begin(struct report *report)
 	KUNIT_EXPECT_FALSE(host->test, READ_ONCE(report->ended));
 }
 
-/* mm reports what is freed, some time later. */
+/* Frees a block, which mm reports some time later. */
 static void free_a_block(struct kunit *test)
 {
 	struct page *block = alloc_pages(GFP_KERNEL | __GFP_NORETRY,
@@ -140,7 +140,7 @@ static void reports_by_mm(struct kunit *test)
 	fake_host_reach(host, 10);
 }
 
-/* Removal waits for mm, and mm for the host. */
+/* Removal waits for mm's report, which waits for the host. */
 static struct fake_host *host_to_answer;
 
 static void answer_from_work(struct work_struct *work)
@@ -171,7 +171,7 @@ static void reports_removed_while_unacked(struct kunit *test)
 	KUNIT_EXPECT_LT(test, jiffies - since, 2 * HZ);
 }
 
-/* mm knows one device only. */
+/* mm accepts one reporter only. */
 static void reports_by_another_device(struct kunit *test)
 {
 	struct fake_host *one = fake_host_start(test, REPORTING);
@@ -188,7 +188,7 @@ static void reports_by_another_device(struct kunit *test)
 	fake_host_unplug(one);
 }
 
-/* A report of mm's has to fit, whole. */
+/* A ring must have room for a whole report of mm. */
 static void reports_need_a_ring(struct kunit *test)
 {
 	struct fake_host *host = fake_host_create(test);
@@ -208,7 +208,7 @@ static void reports_not_offered(struct kunit *test)
 	KUNIT_EXPECT_FALSE(test, host->bd->reporting.registered);
 }
 
-/* The blocks are as good as taken until the host says that it is through. */
+/* The host may discard the blocks until it acknowledges the report. */
 static void report_ends_with_ack(struct kunit *test)
 {
 	struct fake_host *host = fake_host_start(test, REPORTING);
@@ -225,7 +225,7 @@ static void report_ends_with_ack(struct kunit *test)
 		KUNIT_EXPECT_EQ(test, message->blocks[i].length,
 				PAGE_SIZE << BLOCK_ORDER);
 	}
-	/* Events of other kinds are none of its business. */
+	/* Other events do not end the report. */
 	virtio_config_changed(&host->vdev);
 	fake_host_reach(host, 100);
 	KUNIT_EXPECT_FALSE(test, READ_ONCE(report->ended));
@@ -245,7 +245,7 @@ static void report_with_wrong_length(struct kunit *test)
 	fake_host_reach(host, 100);
 }
 
-/* What the host may still throw away is mm's only after a reset. */
+/* Checks that the report ends after a reset, and that reporting goes on. */
 static void expect_reports_recover(struct fake_host *host,
 				   struct report *report)
 {
@@ -259,7 +259,7 @@ static void expect_reports_recover(struct fake_host *host,
 	fake_host_unplug(host);
 }
 
-/* A minute of silence costs reports, for as long, and nothing else. */
+/* A minute of silence delays reports and nothing else. */
 static void report_of_silent_host(struct kunit *test)
 {
 	struct fake_host *host = fake_host_start(test, REPORTING);
@@ -276,7 +276,7 @@ static void report_of_silent_host(struct kunit *test)
 	fake_host_reach(host, 10);
 }
 
-/* The guest suspends all the same: its device is reset, and set up again. */
+/* The guest must be able to suspend: the driver resets the silent device. */
 static void report_of_silent_host_at_suspend(struct kunit *test)
 {
 	struct fake_host *host = fake_host_start(test, REPORTING);
@@ -290,7 +290,7 @@ static void report_of_silent_host_at_suspend(struct kunit *test)
 	expect_reports_recover(host, report);
 }
 
-/* Nobody but the report is there to notice it. */
+/* Only the waiting report can notice that the device was reset. */
 static void report_of_host_that_forgets(struct kunit *test)
 {
 	struct fake_host *host = fake_host_start(test, REPORTING);
@@ -301,7 +301,7 @@ static void report_of_host_that_forgets(struct kunit *test)
 	expect_reports_recover(host, report);
 }
 
-/* Removal resets the device of a host that has been silent, at once. */
+/* Removal resets the device of a silent host at once. */
 static void report_removed_while_silent(struct kunit *test)
 {
 	struct fake_host *host = fake_host_start(test, REPORTING);
@@ -350,7 +350,7 @@ static void report_of_dying_balloon(struct kunit *test)
 }
 
 #ifdef CONFIG_PM_SLEEP
-/* The kthread is not frozen here: it is asleep, with no target. */
+/* The test does not freeze the kthread, which sleeps with a target of 0. */
 static void reports_frozen_and_restored(struct kunit *test)
 {
 	struct fake_host *host = fake_host_start(test, REPORTING);
@@ -387,7 +387,7 @@ static int fail_amid_hints(struct balloon_device *bd)
 	return fail_step(bd);
 }
 
-/* Hinting has started, and waits for the host, when reporting does not start. */
+/* Reporting fails to start while hinting already waits for the host. */
 static void reports_do_not_start(struct kunit *test)
 {
 	struct fake_host *host = fake_host_create(test);
@@ -409,7 +409,7 @@ static void reports_do_not_start(struct kunit *test)
 	KUNIT_EXPECT_NULL(test, probed->hints.shrinker);
 	balloon_device_put(probed);
 
-	/* Unplugging sees that the first life has left no block behind, too. */
+	/* Unplugging checks that the failed probe has left no block, too. */
 	kunit_deactivate_static_stub(test, balloon_reporting_start);
 	host->config.free_page_hint_cmd_id = 0;
 	KUNIT_ASSERT_TRUE(test, fake_host_bind(host));

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * A guest that has not enough to spare: what was got is kept, what is missing
- * is tried again, less and less often.
+ * A guest that has too little memory to spare: the driver keeps the pages that
+ * it got, and tries again with a growing delay.
  */
 
 #include <kunit/static_stub.h>
@@ -27,7 +27,7 @@ static unsigned long nr_tries(struct fake_host *host)
 	return host->nr_refusals[0];
 }
 
-/* Where memory ends: before the first page, inside of a message, at its end. */
+/* Memory ends before the first page, inside of a message, or at its end. */
 static const unsigned long ends[] = { 0, 1, 100, 255, 256, 257, 1500 };
 
 static void end_desc(const unsigned long *end, char *desc)
@@ -42,7 +42,7 @@ static void retry_keeps_what_was_got(struct kunit *test)
 	const unsigned long *end = test->param_value;
 	struct fake_host *host = fake_host_start(test, 0);
 
-	/* A canary would count among what was got. */
+	/* Send the canary first, as its page would count. */
 	fake_host_reach(host, 1100);
 	fake_host_reach(host, 0);
 
@@ -57,7 +57,7 @@ static void retry_keeps_what_was_got(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, host->bd->thread.retry_delay_ms, 0);
 }
 
-/* Only the canary could be had: it is held and is not lost. */
+/* The canary gets the only page, which must not be lost. */
 static void retry_after_canary(struct kunit *test)
 {
 	struct fake_host *host = fake_host_start(test, 0);
@@ -70,7 +70,7 @@ static void retry_after_canary(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, host->nr_canaries, 1);
 }
 
-/* Each delay is kept, and twice as long as the one before it. */
+/* The driver waits for each delay, which is twice as long as the last one. */
 static void retry_backs_off(struct kunit *test)
 {
 	struct fake_host *host = fake_host_start(test, 0);
@@ -92,7 +92,7 @@ static void retry_backs_off(struct kunit *test)
 	}
 }
 
-/* The time of the next try is moved to now, rather than waited for. */
+/* The test moves the time of the next try to now and does not wait. */
 static void retry_backs_off_to_ten_seconds(struct kunit *test)
 {
 	struct fake_host *host = fake_host_start(test, 0);
@@ -138,7 +138,7 @@ static void retry_new_target_resets_delay(struct kunit *test)
 	KUNIT_EXPECT_LT(test, jiffies - since, HZ / 2);
 }
 
-/* The same target again is no reason to try at once. */
+/* Setting the same target again does not cause a try at once. */
 static void retry_same_target_keeps_delay(struct kunit *test)
 {
 	struct fake_host *host = fake_host_start(test, 0);
@@ -153,7 +153,7 @@ static void retry_same_target_keeps_delay(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, nr_tries(host), tries);
 }
 
-/* The largest blocks are free again, perhaps, when it tries again. */
+/* The next try begins with the largest blocks again. */
 static void retry_tries_large_blocks_again(struct kunit *test)
 {
 	struct fake_host *host = fake_host_start(test, 0);
@@ -186,7 +186,7 @@ static void retry_lower_target_ends_waiting(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, host->bd->thread.retry_delay_ms, 0);
 }
 
-/* More than there is, more than there can be: approached, and left again. */
+/* The driver moves towards a target above all memory, and back again. */
 static void retry_target_beyond_memory(struct kunit *test)
 {
 	struct fake_host *host = fake_host_start(test, 0);
@@ -215,7 +215,7 @@ static void retry_removed_while_waiting(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, host->nr_inflated_at_reset, 0);
 }
 
-/* There is memory, and the guest can not do without it. */
+/* There is free memory, but the guest needs it for its floor. */
 static void retry_when_not_affordable(struct kunit *test)
 {
 	struct fake_host *host = fake_host_start(test, 0);
@@ -254,8 +254,8 @@ static void retry_leaves_floor_available(struct kunit *test)
 }
 
 /*
- * Frees every other one of pages that were taken one by one. An eighth of the
- * memory may hang on to the CPU's own list.
+ * Allocates half of the memory page by page, and frees every other page. An
+ * eighth of the memory may be on the per-CPU lists.
  */
 static void retry_sees_fragments(struct kunit *test)
 {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The statistics queue: one buffer that goes back and forth.
+ * The statistics queue, which has a single buffer.
  */
 
 #include <kunit/test.h>
@@ -42,7 +42,7 @@ static u64 stat_of_tag(struct fake_host *host, struct fake_message *message,
 	return value;
 }
 
-/* Returns the answer to the host's return of the buffer. */
+/* Returns the buffer to the driver, and returns the new statistics. */
 static struct fake_message *ask(struct fake_host *host)
 {
 	unsigned int nr = nr_stats(host);
@@ -96,7 +96,7 @@ static void stats_are_of_this_guest(struct kunit *test)
 			stat_of_tag(host, message, VIRTIO_BALLOON_S_SWAP_IN));
 }
 
-/* Until the host returns it, the host may be reading it. */
+/* The host may read the buffer until it returns the buffer. */
 static void stats_buffer_is_the_hosts(struct kunit *test)
 {
 	struct fake_host *host = fake_host_start(test, STATS_VQ);
@@ -118,7 +118,7 @@ static void stats_buffer_is_the_hosts(struct kunit *test)
 			stat_of_tag(host, first, VIRTIO_BALLOON_S_MEMTOT));
 }
 
-/* Whoever inflates is not the one who answers. */
+/* The work answers while the kthread waits for the host. */
 static void stats_while_inflation_is_stuck(struct kunit *test)
 {
 	struct fake_host *host = fake_host_start(test, STATS_VQ);
@@ -147,7 +147,7 @@ static void stats_while_balloon_lock_is_held(struct kunit *test)
 	mutex_unlock(&host->bd->balloon_lock);
 }
 
-/* It does not keep the very first buffer for a moment. */
+/* The host returns even the first statistics at once. */
 static void stats_host_returns_at_once(struct kunit *test)
 {
 	struct fake_host *host = fake_host_create(test);
@@ -179,7 +179,7 @@ static void stats_not_offered(struct kunit *test)
 	fake_host_reach(host, 100);
 }
 
-/* Removed between the interrupt and the answer. */
+/* Removal comes between the interrupt and the answer. */
 static void stats_removed_while_asked(struct kunit *test)
 {
 	struct fake_host *host = fake_host_start(test, STATS_VQ);
@@ -202,7 +202,7 @@ static void stats_with_wrong_id(struct kunit *test)
 	ask(host);
 }
 
-/* What is on trial is as good as free. */
+/* Pages on trial count as free. */
 static void stats_contain_what_is_on_trial(struct kunit *test)
 {
 	struct fake_host *host = fake_host_start(test, STATS_VQ);

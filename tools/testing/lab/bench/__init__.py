@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
-"""What this driver costs beside the kernel's own, each scenario in guests of its own.
+"""Compares the cost of this driver with the kernel's own; each scenario has its own guests.
 
-lab.py boots the guests, play.py plays the scenarios, table.py says what has to be
-reached and what was; the others are scenarios.  Those of restraint.py are a bench of
-their own: not how fast, but what becomes of the guest.
+lab.py boots the guests, play.py runs the scenarios, and table.py compares the results
+with their bounds.  The other files are scenarios.  The scenarios of restraint.py are a
+separate bench, which measures the effect on the guest, not the speed.
 """

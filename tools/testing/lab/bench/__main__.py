@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""`make bench`: this driver beside the kernel's own, in the same guests, in turns.
+"""`make bench`: this driver and the kernel's own in the same guests, in turns.
 
 Settings come from the environment: S, ROUNDS, KERNEL (see make help).
 """
@@ -14,7 +14,7 @@ from .migration import Migration
 from .moves import Moves
 from .reserve import Reserve
 
-# A new one has a class in this package and its place here, in the order of the tables.
+# All scenarios, in the order of their tables.
 SCENARIOS = (Moves, Fragments, Migration, Reserve, Growth, HugePages)
 
 if __name__ == "__main__":

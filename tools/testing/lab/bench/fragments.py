@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""A balloon made of the pieces of a fragmented memory, and what compaction makes of it."""
+"""A balloon in a fragmented guest, and compaction of this guest."""
 
 import time
 
@@ -12,16 +12,16 @@ from .table import Row
 
 MEMORY = 2048  # MiB
 KEEP = 128  # MiB that stay in one piece
-# MiB for the host: half of what is free then.  Not half of what a guest says is free: that
-# differs by 20 MiB from boot to boot, and blocks are counted one by one.
+# MiB for the host: half of the memory that is free then.  The number is fixed, because the
+# guest's free memory differs by 20 MiB from boot to boot, and single blocks count.
 HALF = 464
-MORE_PASSES = 4  # one may end where another has been
+MORE_PASSES = 4  # a pass may end early, at the position of another one
 COMPACT = "/proc/sys/vm/compact_memory"
 MOVED = ("balloon_migrate", "pgmigrate_fail")  # of /proc/vmstat
 
 
 def rows():
-    """What must be reached is on the same kernel; the series also spares compaction work."""
+    """The bounds are for the same kernel; the series also saves compaction work."""
     yield Row("rate", "balloon pages migrated, per second", peer="stock", decimals=0, more=True,
               ratio=2, aim="4")
     yield Row("moved", "... pages of the first pass", peer="stock", decimals=0, more=True)
@@ -30,7 +30,7 @@ def rows():
               more=True, aim="4")
     yield Row("failed", "... and failures", ours="series", peer="stock", decimals=0)
     for when, words in (("before", "before compaction"), ("after", "after it")):
-        # Not fewer; one in a hundred says nothing, they are more or less from boot to boot.
+        # No fewer blocks; a difference of one in a hundred comes from boot to boot.
         yield Row(f"blocks_{when}", f"free 2 MiB blocks {words}", peer="stock", decimals=0,
                   more=True, ratio=0.99, aim="more")
     yield Row("blocks_after", "..., kernel of the series", ours="series", peer="stock",
@@ -38,7 +38,7 @@ def rows():
 
 
 class Fragments(Scenario):
-    """The balloon takes half of what is free; then the guest wants its memory in one piece."""
+    """The balloon takes half of the free memory; then the guest compacts its memory."""
     NAME = "compaction"
     TITLE = "half of a fragmented memory to the host, then compaction"
     SETUPS = {"ours": Setup("ours", memory=MEMORY), "stock": Setup("stock", memory=MEMORY),
@@ -52,7 +52,7 @@ class Fragments(Scenario):
             holder.wait_output("holding")
             balloon.reach((MEMORY - HALF) * MIB)
         answer = {"blocks_before": guest.free_huge_blocks()}
-        # The first pass moves nearly all that there is to be moved.
+        # The first pass moves nearly all pages.
         before, begin = guest.vmstat(), time.monotonic()
         guest.write(COMPACT, "1")
         seconds, after = time.monotonic() - begin, guest.vmstat()

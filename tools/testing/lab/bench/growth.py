@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Does a page cost the same, however much memory the guest has?"""
+"""Does a page cost the same in guests of all sizes?"""
 
 import statistics
 
@@ -12,14 +12,14 @@ from .table import Row
 
 SIZES = (1, 2, 4, 8, 16)  # GiB
 PART = 2  # the balloon takes half
-# In each guest.  A host may have two paces, and change from one to the other within a tenth of
-# a second: a move is at either or both, and it takes this many for means to agree.
+# Moves in each guest.  A host may switch between two speeds within a tenth of a second, also
+# during a move.  The means of this many moves agree.
 TIMES = 25
 WAYS = ("inflate", "deflate")
 
 
 class Growth(Alternating):
-    """Memory that was never used goes to the host, from guests of all sizes."""
+    """Guests of all sizes inflate with memory that was never used."""
     NAME = "growth"
     TITLE = "half of the memory of guests of several sizes to the host, init_on_alloc=0"
     SETUPS = {f"{size} GiB": Setup("ours", memory=size * 1024, init_args="init_on_alloc=0",

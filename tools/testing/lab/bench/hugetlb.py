@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""A guest whose memory is hugetlbfs's: does the host get whole huge pages back?"""
+"""A guest in hugetlbfs memory: does the host get whole huge pages back?"""
 
 import contextlib
 import re
@@ -21,14 +21,14 @@ MOUNT = BUILD / "hugetlbfs"
 
 
 def free_pages():
-    """Huge pages that nobody has."""
+    """Number of free huge pages."""
     return int(re.search(r"^HugePages_Free: *(\d+)", Path("/proc/meminfo").read_text("ascii"),
                          re.MULTILINE)[1])
 
 
 @contextlib.contextmanager
 def reserved():
-    """As many huge pages as the guest needs, in a file system; OSError where that is not had."""
+    """A file system with the guest's huge pages; OSError if the host cannot spare them."""
     missing = max(MEMORY // HUGE_PAGE - free_pages(), 0)
     before = int(PAGES.read_text("ascii"))
     try:
@@ -50,7 +50,7 @@ def reserved():
 
 
 class HugePages(Scenario):
-    """The host has a huge page back once one message has named all of it (QEMU's rule)."""
+    """The host gets a huge page back if one message names all of it (a rule of QEMU)."""
     NAME = "hugetlbfs"
     TITLE = "1 GiB of a guest of 2 GiB to the host, whose huge pages the guest has"
     SETUPS = {peer: Setup(peer, memory=MEMORY, extra=(
@@ -75,7 +75,7 @@ class HugePages(Scenario):
     def measure(self, guest, contestant):
         balloon = Balloon(guest)
         balloon.load()
-        # All of them the guest's: what was never used cannot come back.
+        # Make all huge pages resident: unused memory cannot come back.
         guest.run("memtool touch 64")
         before = free_pages()
         balloon.reach(guest.memory - INFLATED * MIB)

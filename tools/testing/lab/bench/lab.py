@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""The guests of a bench: which driver, in which kernel, how QEMU runs it."""
+"""The guests of a bench: their drivers, their kernels, and QEMU's arguments."""
 
 import contextlib
 import ctypes
@@ -13,16 +13,16 @@ from host.guest import Guest, GuestDied
 from host.paths import QEMU
 from host.qmp import Disconnected
 
-SERIES = "bench"  # the kernel of the series, as kernel.sh has it
+SERIES = "bench"  # kernel.sh's name for the kernel of the series
 PR_SET_THP_DISABLE = 41  # <linux/prctl.h>
 
 
 class Setup(NamedTuple):
-    """A driver and the guest it is measured in.
+    """A driver and its guest.
 
-    driver: "ours" or "stock", the kernel's own.  kernel: one of kernel.BUILT, whose
-    own driver is ours, or None for the installed one.  huge: the host may provide
-    memory in transparent huge pages, if it does so at all.
+    driver: "ours" or "stock", the kernel's own.  kernel: one of kernel.BUILT, which
+    contains this driver, or None for the installed one.  huge: the host may provide
+    memory in transparent huge pages, if it supports them.
     """
     driver: str
     kernel: str = None
@@ -36,7 +36,7 @@ class Setup(NamedTuple):
 
 @contextlib.contextmanager
 def host_pages(huge):
-    """What is started meanwhile is provided with huge pages, or is not."""
+    """Allow or forbid transparent huge pages for processes that the block starts."""
     def disable(yes):
         if ctypes.CDLL(None).prctl(PR_SET_THP_DISABLE, yes, 0, 0, 0):
             raise OSError("prctl() does not know PR_SET_THP_DISABLE: measure on a newer kernel")
@@ -48,16 +48,16 @@ def host_pages(huge):
 
 
 def spoiled(guest):
-    """Has QEMU's emulation made a mistake, for which the driver must not be blamed?
+    """Has a bug of QEMU's emulation hit the guest, which is not the driver's fault?
 
-    Before init runs there is none.
+    Before init runs the answer is no.
     """
     console = guest.console()
     return klog.EMULATOR_BUG.search(console) is not None or klog.INIT not in console
 
 
 def unspoiled(attempt):
-    """What attempt() answers; once more where its second answer is that QEMU spoiled it."""
+    """The answer of attempt(), which runs once more if QEMU has spoiled the first one."""
     for _ in range(2):
         answer, was_spoiled = attempt()
         if not was_spoiled:
@@ -68,12 +68,12 @@ def unspoiled(attempt):
 
 
 def in_turn(contestants, number):
-    """The items of a dict, in every other round from the last one: hosts drift."""
+    """The items of a dict, reversed in every other round, because the host's speed drifts."""
     return list(contestants.items())[::1 if number % 2 else -1]
 
 
 def take_turns(generators):
-    """All that each of a dict of generators yields, which go on one after the other."""
+    """Run the generators of a dict in turn; return all that each yields."""
     seen, going = {name: [] for name in generators}, dict(generators)
     while going:
         for name, generator in tuple(going.items()):
@@ -94,7 +94,7 @@ class Lab:
         self._systems = {}
 
     def _system(self, setup):
-        """Kernel and initramfs; made once, when first wanted."""
+        """Kernel and initramfs, built once at the first use."""
         key = setup.kernel, setup.driver
         if key not in self._systems:
             if setup.kernel:
@@ -108,7 +108,7 @@ class Lab:
         return self._systems[key]
 
     def guest(self, name, setup):
-        """A guest, not yet booted."""
+        """A guest that is not booted yet."""
         system = self._system(setup)
         with host_pages(setup.huge):
             return Guest(f"bench-{name}", *system, self.accelerator,
@@ -116,14 +116,14 @@ class Lab:
                          cpus=setup.cpus, extra=setup.extra)
 
     def measure(self, name, setup, measure):
-        """What `measure` makes of a guest."""
+        """The answer of `measure` for a guest."""
         return unspoiled(lambda: self._attempt([(name, setup)], lambda guests: measure(*guests)))
 
     def alternate(self, guests, turns):
-        """What several guests, all running, do by turns: a list of figures of each.
+        """Run several guests at the same time, and measure them in turn; return their figures.
 
-        guests: of contestant, name and Setup, in their order.  turns(guest, contestant):
-        a generator, which yields figures whenever it is another guest's turn.
+        guests: contestant, name and Setup of each, in their order.  turns(guest, contestant):
+        a generator that yields figures at the end of each turn.
         """
         contestants = [contestant for contestant, _, _ in guests]
         return unspoiled(lambda: self._attempt(
@@ -132,16 +132,16 @@ class Lab:
                                         contestant, guest in zip(contestants, running)})))
 
     def _attempt(self, wanted, work):
-        """What `work` makes of guests by name and Setup, and whether QEMU spoiled it."""
+        """The answer of `work` for guests by name and Setup, and whether QEMU spoiled it."""
         running = []
         try:
             for name, setup in wanted:
                 running.append(self.guest(name, setup))
             for guest in running:
-                # Not by "with": how it powers off is of no interest.
+                # Without "with": the bench does not wait for a power-off.
                 guest.__enter__()
             answer = work(running)
-            # A guest may die and be measured all the same.
+            # The figures of a guest that died count as well.
             return answer, any(map(spoiled, running))
         except (GuestDied, Disconnected):
             if not any(map(spoiled, running)):
@@ -152,7 +152,7 @@ class Lab:
                 guest.kill()
 
     def conditions(self):
-        """What the figures depend on."""
+        """The conditions of the measurement."""
         version = subprocess.run([QEMU, "-version"], check=True, capture_output=True, text=True)
         return {"date": datetime.date.today().isoformat(), "kernel": self.release,
                 "accelerator": self.accelerator.name,

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""A guest that migrates and tells what need not be sent."""
+"""A guest that migrates with free page hints."""
 
 from host.balloon import Balloon
 from host.migration import HINTING, HINTS, bandwidth, progress
@@ -10,13 +10,13 @@ from .scenario import Scenario
 from .table import Row
 
 MEMORY = 2048  # MiB
-UNUSED = 1024  # MiB that no program ever has used
-LINK = 117 * MIB  # bytes a second: Gigabit Ethernet, less what it needs itself
+UNUSED = 1024  # MiB that no program has ever used
+LINK = 117 * MIB  # bytes a second: Gigabit Ethernet without its overhead
 PAGE_SIZE = 4096
 
 
 class Migration(Scenario):
-    """An idle guest, of whose memory a half was used once and is free again."""
+    """An idle guest; half of its memory was used and is free again."""
     NAME = "migration"
     TITLE = ("2 GiB guest migrates over 1 Gbit/s, free-page-hint=on; this driver in the kernel of "
              "the series; peer: see there")
@@ -39,7 +39,7 @@ class Migration(Scenario):
         sizes = [guest.rss()]
         with guest.destination() as uri:
             guest.qmp.execute("migrate", uri=uri)
-            # For a moment a migration is completed and has taken no time.
+            # A newly completed migration may still report a total time of 0.
             answer = progress(guest, lambda answer: answer["status"] == "completed"
                               and answer["total-time"], lambda: sizes.append(guest.rss()))
         return {"seconds": answer["total-time"] / 1000,

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Inflation and deflation: how long, how often the host is disturbed, what it costs it."""
+"""Inflation and deflation: their time, their notifications, and the host's CPU time."""
 
 import statistics
 from typing import NamedTuple
@@ -15,25 +15,25 @@ from .table import Row
 
 MEMORY = 4096  # MiB
 MOVED = 3  # GiB
-SMALL = 1024 * MIB  # what is left then
+SMALL = 1024 * MIB  # the rest of the guest
 KEEP = 128  # MiB that no program uses
 PLAIN = "init_on_alloc=0"
-# A host has paces which it keeps for a tenth of a second, or for ten.  What takes long is done
-# once, in the second of these turns; what takes half a second is done so often in each, so that
-# it is measured before and after what it is compared with.
+# A host may change its speed after a tenth of a second, or after ten seconds.  A long move runs
+# once, in the second turn.  Short moves run several times in each turn, before and after the
+# long ones with which they are compared.
 TURNS = 3
 TIMES = 2
 
 TRACING = "/sys/kernel/tracing"
-NOTIFY = "vp_notify"  # virtio-pci's
+NOTIFY = "vp_notify"  # of virtio-pci
 
 
 class HostShare:
-    """The time that the guest's CPUs spend in notifications, while the host works.
+    """The time that the guest's CPUs spend in notifications, in which the host works.
 
-    QEMU's balloon has no thread of its own: it handles messages in the guest's
+    QEMU's balloon has no thread of its own.  It handles messages during the guest's
     write to the notification register, before vp_notify() returns.  The guest's
-    function graph tracer measures that function and no other.
+    function graph tracer measures only this function.
     """
 
     def __init__(self, guest):
@@ -43,18 +43,18 @@ class HostShare:
             guest.write(f"{TRACING}/{name}", text)
 
     def clear(self):
-        """Forget what was measured."""
-        self._guest.run(f": > {TRACING}/trace")  # truncated by who opens it, not by what is written
+        """Discard the measurements so far."""
+        self._guest.run(f": > {TRACING}/trace")  # opening the file for writing truncates it
 
     def seconds(self):
-        """Sum since then, of lines such as " 0)  $ 1234.567 us  |  vp_notify();"."""
+        """The sum since clear(), of lines such as " 0)  $ 1234.567 us  |  vp_notify();"."""
         lines = self._guest.run(f"cat {TRACING}/trace").splitlines()
         return sum(float(line.split(" us ")[0].split()[-1]) for line in lines
                    if NOTIFY in line and " us " in line) / 1e6
 
 
 class Host(NamedTuple):
-    """What the host has of the memory that the balloon takes; key: of figures."""
+    """How the host has the memory that the balloon takes; key: the key of the figures."""
     key: str
     label: str
 
@@ -77,10 +77,10 @@ def figures(host, there, back):
 
 
 def rows():
-    """What must be reached is where the host has nothing to take away: that takes no driver.
+    """The bounds are for memory that the host has not provided, so it has nothing to take away.
 
-    The kernel's own driver has each page zeroed, so the host has to provide it first: with
-    huge pages sooner than without.  14 has to be reached on both kinds of host.
+    With the kernel's own driver the guest zeroes each page, so the host provides the page
+    first; with huge pages this is faster.  The bound of 14 holds on both kinds of host.
     """
     plain = {"ours": "ours-plain", "peer": "stock-plain"}
     for how, names, must, aim in (
@@ -95,7 +95,7 @@ def rows():
     yield Row("deflate", "deflate, s", **plain, ratio=1.4, aim="2.2")
     for host in (AGAIN, USED):
         yield Row("deflate" + host.key, f"... {host.label}", **plain)
-    # What no driver can pass.
+    # The host's share, which no driver can avoid.
     share = {"ours": "ours-plain", "peer": "share"}
     yield Row("inflate", "inflate; peer: the host's share, s", **share, aim="0.87 (1 / 1.15)")
     yield Row("deflate", "deflate; peer: the host's share, s", **share, aim="0.77 (1 / 1.3)")
@@ -121,7 +121,7 @@ class Moves(Alternating):
         "series": Setup("ours", kernel=SERIES),
         "series-4k": Setup("ours", kernel=SERIES, huge=False),
         "stock-4k": Setup("stock", huge=False),
-        # The tracer changes the guest's code while that runs, see host/accel.py.
+        # The tracer patches the guest's code while the code runs, see host/accel.py.
         "share": Setup("ours", init_args=PLAIN, cpus="in turn"),
     }.items()}
     ROWS = tuple(rows())
@@ -150,7 +150,7 @@ class Moves(Alternating):
                 yield self._move(guest, trace, contestant, host, times)
 
     def _move(self, guest, trace, contestant, host, times):
-        """Figures of so many moves there and back; none of none."""
+        """Figures of `times` moves there and back; empty for 0."""
         there, back = [], []
         for _ in range(times):
             if host is USED:
@@ -161,7 +161,7 @@ class Moves(Alternating):
         return figures(host, there, back) if times else {}
 
     def _is_short(self, contestant, host):
-        """Are moves short, and is the memory after one, for the host, what it was before?"""
+        """Are moves short, and does the host have the memory in the same way afterwards?"""
         setup = self.SETUPS[contestant]
         return setup.driver == "ours" and host is not USED and (
             setup.init_args == PLAIN or setup.kernel == SERIES)

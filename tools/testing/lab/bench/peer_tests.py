@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""The guest's tests that are as much about the kernel's own driver, run with both."""
+"""Runs the guest tests that also apply to the kernel's own driver, with both drivers."""
 
 import os
 import subprocess
@@ -16,7 +16,7 @@ FILES = ("test_unaffordable_target.py", "test_restraint.py", "test_workloads.py"
 
 
 def outcome(case):
-    """Of a test in pytest's XML: one line."""
+    """The outcome of a test in pytest's XML, in one line."""
     for kind in ("failure", "error"):
         problem = case.find(kind)
         if problem is not None:
@@ -25,7 +25,7 @@ def outcome(case):
 
 
 def run(peer):
-    """Run them; return the outcome of each by its name."""
+    """Run the tests; return the outcome of each by its name."""
     answer = BUILD / f"bench-tests-{peer}.xml"
     answer.unlink(missing_ok=True)
     subprocess.run([sys.executable, "-m", "pytest", "-q", "--tb=no", "-p", "no:cacheprovider",
@@ -36,13 +36,13 @@ def run(peer):
         raise Unusable("pytest has not run: see above")
     results = {}
     for case in ElementTree.parse(answer).getroot().iter("testcase"):
-        # A second entry is the clean-up that failed after the test did.
+        # A second entry is a failed clean-up after a failed test.
         results.setdefault(case.get("name").removeprefix("test_").replace("_", " "), outcome(case))
     return results
 
 
 class PeerTests(Scenario):
-    """Those tests; each is a figure."""
+    """The tests for both drivers; each is a figure."""
     NAME = "tests"
     TITLE = "tests of what a guest may expect of its balloon"
     SETUPS = {"ours": None, "stock": None}

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Plays scenarios round by round, and tells what was seen."""
+"""Runs scenarios round by round, and reports the results."""
 
 import json
 import os
@@ -13,10 +13,10 @@ from .lab import Lab, in_turn
 
 
 def rounds(lab, scenario, count):
-    """All rounds of a scenario: in each, every contestant once."""
+    """Run all rounds of a scenario; each round has each contestant once."""
     seen = table.Seen()
     for number in range(1, count + 1):
-        # Before we add to it.
+        # The load before this round adds to it.
         print(f"{scenario.NAME}, round {number} of {count}: the host's load is "
               f"{os.getloadavg()[0]:.1f}", flush=True)
         for contestant, figures in scenario.play(lab, in_turn(scenario.SETUPS, number)):
@@ -27,7 +27,7 @@ def rounds(lab, scenario, count):
 
 
 class Outcome:
-    """All that was seen: on the terminal, in JSON and in pictures, whose names begin with NAME."""
+    """The results: on the terminal, in JSON, and in pictures; NAME begins the file names."""
 
     def __init__(self, name, conditions):
         self._name = name
@@ -36,20 +36,20 @@ class Outcome:
         self._where = f"{conditions['kernel']}, {conditions['qemu']}, {conditions['date']}"
         self._bars = []
         self._pictures = []
-        self.missed = []  # what had to be reached and was not
+        self.missed = []  # rows that miss their bounds
 
     def _keep(self, scenario, what):
-        """Now: what follows may take long, and be stopped."""
+        """Write the results now: the user may stop the next scenario."""
         self._answer["scenarios"][scenario.NAME] = what
         self._figures.write_text(json.dumps(self._answer, indent=1) + "\n", encoding="utf-8")
 
     def skip(self, scenario, problem):
-        """The machine cannot do it."""
+        """Record that the machine cannot run a scenario."""
         print(f"{scenario.NAME}: not possible here: {problem}", flush=True)
         self._keep(scenario, {"unable": problem})
 
     def add(self, scenario, seen):
-        """What was seen in a scenario."""
+        """Add the results of a scenario."""
         results = [row.result(seen) for row in scenario.ROWS]
         table.report(scenario, results)
         self._keep(scenario, {"figures": seen.plain(),
@@ -62,7 +62,7 @@ class Outcome:
             self._pictures.append(drawing)
 
     def close(self):
-        """Draw what there is to be drawn; say where everything is, and what was missed."""
+        """Draw the pictures; print the paths of all files, and the missed bounds."""
         if self._bars:
             self._pictures.append(BUILD / f"{self._name}-ratios.png")
             picture.ratios(self._bars, "how many times better than the kernel's own driver\n"
@@ -75,7 +75,7 @@ class Outcome:
 
 
 def scenarios(name, known, count):
-    """A bench: all scenarios, or the chosen one; fails where what must be reached is not."""
+    """Run all scenarios or the chosen one; fail if a bound is missed."""
     known = {scenario.NAME: scenario for scenario in known}
     names, count = bench_choice(known, count)
     lab = Lab(chosen_release())

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""A guest that takes back what it needs: deflate-on-oom."""
+"""A guest that takes memory back from the balloon: deflate-on-oom."""
 
 from host.balloon import Balloon
 from host.memtool import roaming_after
@@ -11,11 +11,11 @@ from .table import Row
 
 MEMORY = 3072  # MiB
 TARGET = 1024 * MIB
-BACK = 1024  # MiB, a GiB, that the process wants, beyond what is available
+BACK = 1024  # MiB that the process needs beyond the available memory
 
 
 class Reserve(Scenario):
-    """A process wants a GiB more than the balloon has left over."""
+    """A process needs a GiB more than the balloon has left to the guest."""
     NAME = "reserve"
     TITLE = "a process takes 1 GiB of the balloon's, deflate-on-oom=on"
     SETUPS = {peer: Setup(peer, memory=MEMORY, device="virtio-balloon-pci,deflate-on-oom=on")

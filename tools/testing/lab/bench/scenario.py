@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""What all scenarios have in common."""
+"""Base classes of the scenarios."""
 
 import contextlib
 import os
@@ -7,25 +7,25 @@ import statistics
 
 
 class Scenario:
-    """Something that is measured, in a new guest for each contestant and round.
+    """A measurement, in a new guest for each contestant and round.
 
-    NAME is what S= takes.  SETUPS: the contestants, in the order in which they take
-    turns; ROWS: of the table.
+    NAME: its name for S=.  SETUPS: the contestants, in the order of their turns.  ROWS:
+    the rows of the table.
     """
     NAME = TITLE = None
     SETUPS = {}
     ROWS = ()
 
     def rounds(self, wanted):
-        """How often it is played if so many rounds are wanted."""
+        """The number of rounds if the user wants `wanted` rounds."""
         return wanted
 
     def unable(self):
-        """Why this machine cannot do it, and what to do; None where it can."""
+        """Why this machine cannot run it, and the remedy; None if the machine can."""
         return None
 
     def around(self):
-        """What of the host the guests need, as a context manager."""
+        """A context manager that prepares the host for the guests."""
         return contextlib.nullcontext()
 
     def measure(self, guest, contestant):
@@ -33,38 +33,38 @@ class Scenario:
         raise NotImplementedError
 
     def play(self, lab, setups):
-        """One round: yields each of these contestants and its figures."""
+        """Run one round; yield each of these contestants and its figures."""
         for contestant, setup in setups:
-            load = os.getloadavg()[0]  # before we add to it
+            load = os.getloadavg()[0]  # before this guest adds to it
             figures = lab.measure(f"{self.NAME}-{contestant}", setup,
                                   lambda guest, who=contestant: self.measure(guest, who))
             yield contestant, {**figures, "load": load}
 
     def brief(self, figures):
-        """One guest's figures, for who waits."""
+        """One guest's figures in a line, for the waiting user."""
         decimals = {row.key: row.decimals for row in self.ROWS}
         return ", ".join(f"{key} {value}" if isinstance(value, str) else
                          f"{key} {value:.{decimals[key]}f}" for key, value in figures.items()
                          if key in decimals and value is not None)
 
     def conclude(self, seen):
-        """Add to what was seen that which takes several guests to tell."""
+        """Add the figures that follow from several guests."""
 
     def draw(self, where, path):
-        """Draw a picture into this file, if there is one: is there?  WHERE: it was measured."""
+        """Draw a picture, if the scenario has one, and tell so.  where: the conditions."""
         del where, path
         return False
 
 
 class Alternating(Scenario):
-    """One whose contestants are measured within seconds of each other, turn by turn.
+    """A scenario that measures its contestants in turns of seconds.
 
-    For what a host disturbs whose own pace changes within minutes.  All guests of
-    a round run at once, and one of them works.
+    This is for figures that depend on the host's speed, which changes within minutes.
+    All guests of a round run at the same time, and only one of them works.
     """
 
     def turns(self, guest, contestant):
-        """Yields figures; where several have the same key, their mean counts."""
+        """Yield figures; the mean of figures with the same key counts."""
         raise NotImplementedError
 
     def play(self, lab, setups):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""What is to be reached, and whether it was: the bench's table."""
+"""The bench's table: figures, their bounds, and whether they are reached."""
 
 import operator
 import statistics
@@ -12,14 +12,14 @@ COLUMNS = ("", "ours", "peer", "ratio", "must reach", "reached", "aim")
 
 
 class Seen:
-    """The figures of a scenario: by contestant and key one for each round."""
+    """The figures of a scenario: one for each round, by contestant and key."""
 
     def __init__(self):
         self._figures = {}
         self._gaps = set()
 
     def add(self, contestant, figures):
-        """Those of one round; what is None is not known."""
+        """Add the figures of one round; None means unknown."""
         for key, value in figures.items():
             if value is None:
                 self._gaps.add((contestant, key))
@@ -27,24 +27,24 @@ class Seen:
                 self._figures.setdefault((contestant, key), []).append(value)
 
     def is_complete(self, contestant, key):
-        """Was it known in each round?"""
+        """Is the figure known in each round?"""
         return (contestant, key) in self._figures and (contestant, key) not in self._gaps
 
     def keys(self, contestant):
-        """Of all that is known of it, as they came."""
+        """The keys of a contestant's known figures, in their order of arrival."""
         return [key for name, key in self._figures if name == contestant]
 
     def values(self, contestant, key):
-        """Of each round; empty: not known."""
+        """The figure of each round; empty if unknown."""
         return self._figures.get((contestant, key), [])
 
     def median(self, contestant, key):
-        """None: not known."""
+        """The median of all rounds; None if unknown."""
         values = self.values(contestant, key)
         return statistics.median(values) if values else None
 
     def plain(self):
-        """For JSON."""
+        """The figures as a dict for JSON."""
         answer = {}
         for (contestant, key), values in self._figures.items():
             answer.setdefault(contestant, {})[key] = values
@@ -52,14 +52,14 @@ class Seen:
 
 
 class Row(NamedTuple):
-    """A figure of ours, beside a peer's where there is one.
+    """A figure of this driver, beside the peer's if there is one.
 
-    ours, peer: contestants.  The ratio says how many times better ours is, of a
-    figure of which less is better unless `more`: the median of the rounds' ratios, as
-    the host's pace changes from round to round, for both.  At most one of `ratio`, `above`
-    (a ratio that has to be exceeded), `at_most`, `at_least` and `words` (of our figure
-    alone) must be reached; a row without them just tells.  words: each round has to say
-    one of these.  told: a figure that has no ratio.
+    ours, peer: contestants.  The ratio tells how many times better this driver is.  It is
+    the median of the rounds' ratios, because the host's speed changes between rounds.  A
+    smaller figure is better unless `more`.  A row has at most one bound: `ratio`, `above` (a
+    ratio to exceed), or `at_most`, `at_least` and `words`, which are for this driver's
+    figure alone.  words: the figure of each round must be one of these.  told: the figure
+    has no ratio.
     """
     key: str
     label: str
@@ -85,7 +85,7 @@ class Row(NamedTuple):
         return statistics.median(map(operator.truediv, better, worse))
 
     def _must(self):
-        """In words, or ""."""
+        """The bound in words, or ""."""
         for limit, words in ((self.ratio, ""), (self.above, "more than "),
                              (self.at_most, "at most "), (self.at_least, "at least ")):
             if limit is not None:
@@ -93,7 +93,7 @@ class Row(NamedTuple):
         return " or ".join(self.words)
 
     def _reached(self, seen, ratio):
-        """None: nothing has to be, or that is not known."""
+        """Is the bound reached?  None if there is no bound, or if the figure is unknown."""
         if self.words:
             said = seen.values(self.ours, self.key)
             return all(word in self.words for word in said) if said else None
@@ -108,7 +108,7 @@ class Row(NamedTuple):
         return None
 
     def _show(self, values):
-        """Median and spread; of words, how often which."""
+        """Median and spread; of words, the count of each."""
         if not values:
             return "-"
         if any(isinstance(value, str) for value in values):
@@ -121,7 +121,7 @@ class Row(NamedTuple):
         return f"{text} ({min(values):.{self.decimals}f}..{max(values):.{self.decimals}f})"
 
     def result(self, seen):
-        """The row of the table, and of the JSON."""
+        """The row of the table and of the JSON."""
         ratio = self._ratio(seen)
         return Result(self.label, self._show(seen.values(self.ours, self.key)),
                       self._show(seen.values(self.peer, self.key)) if self.peer else "",
@@ -130,7 +130,7 @@ class Row(NamedTuple):
 
 
 class Result(NamedTuple):
-    """A row of the table; mark: the ratio that has to be reached, if any."""
+    """A row of the table; mark: the bound of the ratio, if any."""
     label: str
     ours: str
     peer: str
@@ -142,11 +142,11 @@ class Result(NamedTuple):
 
     @property
     def missed(self):
-        """Is it to be reached, and was not, or nobody knows?"""
+        """Has the row a bound that is missed, or whose figure is unknown?"""
         return bool(self.must) and not self.reached
 
     def words(self):
-        """In the order of COLUMNS."""
+        """The cells in the order of COLUMNS."""
         ratio = "" if self.ratio is None else f"{self.ratio:.2f}"
         reached = {True: "yes", False: "no", None: "not known" if self.must else ""}
         return (self.label, self.ours, self.peer, ratio, self.must, reached[self.reached], self.aim)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Chooses QEMU's accelerator: KVM only where a guest really boots under it."""
+"""Chooses QEMU's accelerator: KVM only if a guest really boots under it."""
 
 import json
 import shutil
@@ -17,14 +17,13 @@ TRIAL_SECONDS = 60
 
 
 class Accelerator(NamedTuple):
-    """An accelerator, arguments of QEMU and of the kernel for it, and why it was chosen.
+    """An accelerator, its arguments of QEMU and of the kernel, and the reason of the choice.
 
-    arguments: of QEMU, by how the guest's CPUs are to run; where the hardware
-    does it there is only one way.
-      parallel: as they would on hardware
+    arguments: of QEMU, for each way to run the guest's CPUs; the same for all ways under KVM.
+      parallel: as on hardware
       in turn: for a guest that patches its kernel's code while it runs
       counted: for a guest whose clock counts instructions
-    clock: further arguments of the kernel where the board lacks a clock.
+    clock: further arguments of the kernel if the board lacks a clock.
     """
     name: str
     arguments: dict
@@ -38,7 +37,7 @@ class Accelerator(NamedTuple):
                      for argument in self.arguments[cpus])
 
 
-# The same guest under both, and one that no nested hypervisor is too small for.
+# The same CPU for both accelerators; each nested hypervisor supports it.
 CPU = ("-cpu", "qemu64")
 LOOPS_PER_JIFFY = 10_000_000
 CPUS = ("parallel", "in turn", "counted")
@@ -52,24 +51,25 @@ def kvm(reason):
 def tcg(reason):
     """Emulation.
 
-    The cache of translated code counts as QEMU's resident memory: kept small,
-    it does not blur what the balloon does to that. A kernel that looks for mistakes
-    has several times the code, which would be translated again and again.
+    The cache of translated code counts as QEMU's resident memory.  It is small, so
+    that it does not hide the balloon's effect on resident memory.  A kernel with
+    run-time checks has several times the code, and needs a larger cache: otherwise
+    QEMU would translate the code again and again.
 
-    The kernel boots on one CPU, init starts the other: QEMU 7.2 now and then
-    lets one CPU run into an int3 that the other's patching of kernel code has
-    already taken back, and most of that patching happens during boot.  Some
-    guests patch code later, and their CPUs run in turn: the freezer patches
-    try_to_freeze(), page reporting the page allocator.
+    The kernel boots on one CPU, and init starts the other.  When one CPU patches
+    kernel code, QEMU 7.2 may let the other CPU hit an int3 that the first one has
+    already removed.  Most patching happens during boot.  Some guests patch code
+    later, so their CPUs run in turn: the freezer patches try_to_freeze(), page
+    reporting the page allocator.
 
-    A clock that counts instructions, 16 ns each, measures the same however busy
-    the host is, as long as the guest has something to do.
+    A clock that counts instructions, 16 ns each, does not depend on the host's load,
+    as long as the guest has work to do.
 
-    To count how often an emulated CPU goes round a loop between two interrupts takes
-    seconds, and fails; nothing here depends on it.
+    The kernel's calibration of the delay loop takes seconds on an emulated CPU, and
+    fails.  So the kernel gets a fixed value, on which nothing here depends.
 
-    The guest sees the host's time stamp counter; a guest that can not measure
-    its frequency, and has no KVM to ask, has to be told.
+    The guest sees the host's time stamp counter.  A guest without a clock to measure
+    its frequency, and without KVM, gets the frequency as an argument.
     """
     in_turn = ("-accel", "tcg,thread=single,tb-size={cache}", *CPU)
     arguments = {
@@ -84,7 +84,7 @@ def tcg(reason):
 def tsc_khz():
     """Frequency of the host's time stamp counter.
 
-    A bogomips is 500 kHz of it: the kernel's delay loop counts its ticks.
+    A bogomips is 500 kHz, because the kernel's delay loop counts this counter.
     """
     lines = Path("/proc/cpuinfo").read_text(encoding="ascii", errors="replace").splitlines()
     return next(int(float(line.partition(":")[2]) * 500) for line in lines
@@ -92,7 +92,7 @@ def tsc_khz():
 
 
 def try_kvm(release):
-    """Boot a guest under KVM; return None where it came up, else what went wrong."""
+    """Boot a guest under KVM; return None if it came up, else the reason of the failure."""
     if not Path("/dev/kvm").exists():
         return "/dev/kvm does not exist"
     try:
@@ -126,7 +126,7 @@ def watch_boot(guest):
 
 
 def choose(release):
-    """Choose once for this QEMU, kernel and boot of the host; the answer is kept in build/."""
+    """Choose once for this QEMU, kernel and boot of the host; keep the answer in build/."""
     if not shutil.which(QEMU):
         raise Unusable(f"{QEMU} is not installed: apt install qemu-system-x86")
     version = subprocess.run([QEMU, "-version"], check=True, capture_output=True, text=True)
@@ -138,7 +138,7 @@ def choose(release):
             known = json.loads(cache.read_text(encoding="utf-8"))
             answered = known["question"] == question
         except (OSError, ValueError, KeyError, TypeError):
-            answered = False  # nothing kept yet, or kept by an older version of this
+            answered = False  # no answer is kept yet, or one of an older version
         if not answered:
             known = {"question": question, "problem": try_kvm(release)}
             cache.write_text(json.dumps(known) + "\n", encoding="utf-8")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""The balloon of a guest, as its host and its administrator see it."""
+"""The balloon of a guest, by QMP and sysfs."""
 
 import errno
 import time
@@ -9,11 +9,11 @@ from .paths import BALLOON_PAGE
 from .until import until
 
 DRIVER = "/sys/bus/virtio/drivers/virtio_balloon"
-NEVER = 1 << 20  # seconds between two questions for statistics
+NEVER = 1 << 20  # seconds between two requests for statistics
 
 
 class Balloon:
-    """Targets and what becomes of them.  All sizes are bytes of guest memory, not of balloon."""
+    """A balloon.  All sizes are bytes of guest memory, not of balloon."""
 
     def __init__(self, guest):
         self.guest = guest
@@ -23,7 +23,7 @@ class Balloon:
         self.guest.run("modprobe virtio_balloon")
 
     def unload(self):
-        """Remove the module, with whatever the balloon holds."""
+        """Remove the module, also if the balloon holds memory."""
         self.guest.run("modprobe -r virtio_balloon")
 
     def device(self):
@@ -33,7 +33,7 @@ class Balloon:
                      and name[len("virtio"):].isdigit()), None)
 
     def attribute(self, name):
-        """Content of one of the driver's sysfs files; None where the driver has none."""
+        """Content of one of the driver's sysfs files; None if the driver has no such file."""
         pattern = f"{DRIVER}/virtio*/balloon/{name}"
         return self.guest.run(f"cat {pattern} 2>/dev/null || true").strip() or None
 
@@ -45,11 +45,11 @@ class Balloon:
         self.guest.write(self._path(name), str(value))
 
     def actual(self):
-        """What the device has been told."""
+        """The size of the guest, as reported by the driver to the device."""
         return self.guest.qmp.execute("query-balloon")["actual"]
 
     def settled(self, target):
-        """What query-balloon says once `target` is reached: only whole pages move."""
+        """The answer of query-balloon at `target`: only whole pages move."""
         target = min(target, self.guest.memory)
         pages = (self.guest.memory - target) // BALLOON_PAGE
         return self.guest.memory - pages * BALLOON_PAGE
@@ -74,18 +74,18 @@ class Balloon:
               pause=self._change(tick))
 
     def _change(self, seconds=0.1):
-        """A function that returns when the balloon's size changes, or after so many seconds."""
+        """A function that returns when the balloon's size changes, or after `seconds`."""
         return self.guest.qmp.pause("BALLOON_CHANGE", seconds)
 
     def start(self, target):
-        """Set the target; wait until the balloon has left its size, or is there already."""
+        """Set the target; wait until the balloon begins to move, or has the size already."""
         before = self.actual()
         self.set(target)
         until(lambda: before == self.settled(target) or self.actual() != before,
               f"a move from {before} bytes to {target}", pause=self._change(0.01))
 
     def wait_below(self, size):
-        """Wait until the guest is smaller than that; return the seconds it took."""
+        """Wait until the guest is smaller than `size`; return the seconds it took."""
         begin = time.monotonic()
         until(lambda: self.actual() < size,
               lambda: f"from {self.actual()} bytes to below {size}", pause=self._change())
@@ -97,7 +97,7 @@ class Balloon:
         self.wait(target)
 
     def scatter(self, target):
-        """Reach it out of memory in which only single pages are free; then free the rest."""
+        """Reach a target while only single pages are free; then free the rest."""
         with self.guest.job("memtool fragment 128") as holder:
             holder.wait_output("holding")
             self.reach(target)
@@ -107,11 +107,11 @@ class Balloon:
         self.wait_attribute("state", state)
 
     def wait_device(self):
-        """Wait for the driver of a device that was plugged a moment ago; return its name."""
+        """Wait for the driver of a newly plugged device; return the device's name."""
         return until(self.device, "a device has the driver", tick=0)
 
     def _read(self, path):
-        """Content of a sysfs file.  A device has its driver before it has the driver's files."""
+        """Content of a sysfs file, which may appear later than the driver is bound."""
         try:
             return self.guest.read(path).strip()
         except CommandFailed as failure:
@@ -131,10 +131,10 @@ class Balloon:
         self.reach(self.guest.memory)
 
     def unmoved(self, look, rests=lambda: True):
-        """What `look` answers where no page of the balloon has moved meanwhile, and it rests.
+        """The answer of `look`, given while the balloon rests and none of its pages moves.
 
-        The kernel compacts memory whenever it likes, and the driver has its own reasons to
-        go on: what was seen of two sizes says nothing.
+        The kernel may compact memory at any time, and the driver may move by itself.  An
+        answer that mixes two states would be useless.
         """
         def moved():
             return {name: count for name, count in self.guest.vmstat().items()
@@ -148,19 +148,19 @@ class Balloon:
         return until(seen, "no balloon page moves", tick=0)[0]
 
     def marked_pages(self):
-        """Pages that are marked PG_offline: one that moves meanwhile is met twice, or never."""
+        """Number of PG_offline pages; a page that moves meanwhile may count twice, or not."""
         return int(self.guest.run("memtool offline"))
 
     def offline_pages(self):
-        """The same while none moved."""
+        """Number of PG_offline pages while no page moves."""
         return self.unmoved(self.marked_pages)
 
     def rests(self):
-        """Does the driver say that it has nothing on its way?  Not every driver says so."""
+        """Does the driver report that it is at rest?  Not each driver reports a state."""
         return self.attribute("state") not in ("inflating", "deflating")
 
     def statistics(self, interval=1):
-        """Ask the guest for statistics every `interval` seconds (0: no more)."""
+        """Ask the guest for statistics every `interval` seconds (0: never)."""
         self.guest.qmp.execute("qom-set", path=f"/machine/peripheral/{BALLOON_ID}",
                                property="guest-stats-polling-interval", value=interval)
 
@@ -170,14 +170,14 @@ class Balloon:
                                       property="guest-stats")
 
     def next_second(self):
-        """Wait until a new answer can be told from the last one, whose second it returns."""
+        """Wait until the clock shows a later second than the last answer; return the latter."""
         last = self.next_stats(0)["last-update"]
         while int(time.time()) <= last:
             time.sleep(0.01)
         return last
 
     def ask(self):
-        """Ask now: QEMU does so when questions were switched off before."""
+        """Ask now: QEMU asks at once if its requests were off before."""
         self.statistics(0)
         self.statistics(NEVER)
 

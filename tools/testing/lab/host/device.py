@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""The balloon device, as its driver has set it up and as QEMU has it."""
+"""The balloon device: its features, its configuration and its queues in QEMU."""
 
 import itertools
 from typing import NamedTuple
@@ -7,11 +7,11 @@ from typing import NamedTuple
 from .guest import BALLOON_ID
 from .until import until
 
-# Bits of the feature word, from 0, by the names of QEMU's properties where it has one.
+# Bits of the feature word, from 0, with the names of QEMU's properties if there are any.
 FEATURES = ("must-tell-host", "stats", "deflate-on-oom", "free-page-hint", "page-poison",
             "free-page-reporting")
 
-# Those that a host may choose for any guest, and all choices of them.
+# Features that a host may choose for each guest, and all their subsets.
 OPTIONS = ("deflate-on-oom", "free-page-hint", "free-page-reporting")
 SUBSETS = [subset for size in range(len(OPTIONS) + 1)
            for subset in itertools.combinations(OPTIONS, size)]
@@ -26,7 +26,7 @@ VIRTIO_PCI_CAP_DEVICE_CFG = 4
 
 
 class Queue(NamedTuple):
-    """A virtqueue: has the driver set it up, and how many buffers were used (modulo 2^16)?"""
+    """A virtqueue: whether the driver has set it up, and the used index (modulo 2^16)."""
     ready: bool
     used: int
 
@@ -48,7 +48,7 @@ def find_config(registers):
 
 
 def query_queue(guest, name, features):
-    """A queue of the guest's balloon; QEMU numbers those of the features that are there."""
+    """A queue of the guest's balloon; QEMU numbers the queues of negotiated features."""
     names = ["inflate", "deflate", "stats"]
     names += [feature for feature in ("free-page-hint", "free-page-reporting")
               if feature in features or feature == name]
@@ -61,7 +61,7 @@ def query_queue(guest, name, features):
 class Device:
     """The device that a balloon's driver is bound to.
 
-    features: the names of those that device and driver have agreed on.
+    features: the names of the negotiated features.
     """
 
     def __init__(self, balloon):
@@ -71,7 +71,7 @@ class Device:
         self.features = {name for bit, name in enumerate(FEATURES) if bits[bit] == "1"}
 
     def poison_val(self):
-        """The device's own idea of the value, read where the driver would read it."""
+        """The poison value, read from the device's configuration."""
         pci = f"{self._path}/.."
         bar, offset = find_config(bytes.fromhex(self._guest.run(f"xxd -p {pci}/config")))
         start = int(self._guest.read(f"{pci}/resource").splitlines()[bar].split()[0], 16)
@@ -81,10 +81,10 @@ class Device:
         return int(answer.split()[-1], 16)
 
     def queue(self, name):
-        """One of the queues that only exist where the feature `name` was agreed on."""
+        """A queue that exists only if the feature `name` is negotiated."""
         return query_queue(self._guest, name, self.features)
 
     def wait_used(self, name, since, count):
-        """Wait for `count` buffers to be used; nothing but the queue's index tells."""
+        """Wait for `count` used buffers; only the queue's index shows them."""
         until(lambda: (self.queue(name).used - since) % 65536 >= count,
               f"{name}: {count} buffers")

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
-"""What QEMU sees of a balloon's driver: notifications and writes to the configuration.
+"""QEMU's trace of a balloon's driver: notifications and writes of the configuration.
 
-QEMU writes its trace to its standard error, which is the guest's qemu.log.  No
-question to its monitor is in the way of what is measured.
+QEMU writes its trace to its standard error, which is the guest's qemu.log.  So no
+request to its monitor disturbs the measurement.
 """
 
 import contextlib
@@ -12,12 +12,12 @@ from typing import NamedTuple
 from .paths import BALLOON_PAGE
 from .until import until
 
-# What a guest has to be booted with for the trace to have times; they are 0 otherwise.
+# QEMU's arguments for a trace with times, which are 0 otherwise.
 TIMED = ("-msg", "timestamp=on")
 TARGET, WRITE, NOTIFY = ("virtio_balloon_to_target", "virtio_balloon_set_config",
                          "virtio_queue_notify")
-# As virtio 1.2, 5.5.2 has them.  virtio-serial has the same numbers for a port that no guest
-# here has.
+# The numbers of virtio 1.2, 5.5.2.  virtio-serial has them too, for a port that no guest here
+# has.
 QUEUES = ("0", "1")
 LOOK_SECONDS = 0.005
 _LINE = re.compile(r"^(?:\d+@(\d+\.\d+):)?(\w+) (.*)\n", re.MULTILINE)
@@ -58,7 +58,7 @@ class DeviceTrace:
 
     @contextlib.contextmanager
     def _recording(self):
-        """QEMU traces, and next() begins here."""
+        """Trace in the block; _next() begins here."""
         self._position, self._rest = self._guest.qemu_log.stat().st_size, ""
         self._enable(True)
         try:
@@ -67,7 +67,7 @@ class DeviceTrace:
             self._enable(False)
 
     def _next(self):
-        """What has come since the last call."""
+        """The events since the last call."""
         with open(self._guest.qemu_log, encoding="ascii", errors="replace") as log:
             log.seek(self._position)
             text = self._rest + log.read()
@@ -77,7 +77,7 @@ class DeviceTrace:
                 for seconds, name, rest in _LINE.findall(lines + newline)]
 
     def _until_reported(self, pages):
-        """The events until the driver reports so many balloon pages."""
+        """The events until the driver reports `pages` balloon pages."""
         events = []
 
         def reported():
@@ -89,7 +89,7 @@ class DeviceTrace:
         return events
 
     def move(self, target):
-        """Set a target that is not the balloon's size; return once it was reported."""
+        """Set a target that differs from the balloon's size; wait until the driver reports it."""
         guest = self._guest
         with self._recording():
             before = guest.cpu_seconds()[0]

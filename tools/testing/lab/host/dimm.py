@@ -1,24 +1,24 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Memory that comes and goes while the guest runs."""
+"""Memory hot-plug."""
 
 from .guest import PAGE_SIZE
 from .until import HANG_SECONDS
 
 MEMORY = "/sys/devices/system/memory"
 
-# ACPI 6.5, 6.3.5: what the guest says (_OST) about a plug or an eject request.
+# ACPI 6.5, 6.3.5: the guest's answers (_OST) to a plug or an eject request.
 EJECT_REQUEST = 3
 SUCCESS = 0
 EJECTION_PENDING = range(0x80, 0x100)
 
 
 class Refused(Exception):
-    """The guest does not do with its memory what it was asked to do."""
+    """The guest refuses to change the state of its memory."""
 
 
 def change(guest, block, state):
     """Take a memory block offline, or back ("online_kernel", "online_movable")."""
-    # A job of its own: init would not answer while this takes its time.
+    # A job of its own, because init does not answer during a write.
     with guest.job(f"echo {state} > {MEMORY}/{block}/state") as job:
         if not job.ended(HANG_SECONDS):
             raise Refused(f"{block} is not {state} within {HANG_SECONDS} s")
@@ -33,7 +33,7 @@ def blocks(guest):
 
 
 class Dimm:
-    """A DIMM; its memory goes where `auto_online_blocks` of the guest says."""
+    """A DIMM; the guest's `auto_online_blocks` chooses the zone of its memory."""
 
     def __init__(self, guest, name, size):
         self.guest = guest
@@ -67,7 +67,7 @@ class Dimm:
         self.pages = range(start // PAGE_SIZE, end // PAGE_SIZE)
 
     def unplug(self):
-        """Ask for it back; return when the guest has let go of it."""
+        """Unplug it; return when the guest has released it."""
         qmp = self.guest.qmp
         since = len(qmp.events)
         qmp.execute("device_del", id=self.name)
@@ -92,12 +92,12 @@ class Dimm:
                 and data["info"]["status"] not in EJECTION_PENDING)
 
     def state(self, block):
-        """What sysfs says about one of its blocks."""
+        """The state of one of its blocks in sysfs."""
         return self.guest.read(f"{MEMORY}/{block}/state").strip()
 
     @property
     def online(self):
-        """Bytes of it that the guest uses."""
+        """Bytes of it that are online."""
         states = [self.state(block) for block in self.blocks]
         return states.count("online") * self.size // max(len(states), 1)
 

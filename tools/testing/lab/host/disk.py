@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""A disk of zeroes, for a guest that is to have something in its page cache."""
+"""A disk of zeroes, with which a guest can fill its page cache."""
 
 import contextlib
 
@@ -10,14 +10,14 @@ DISK = "/dev/vda"
 
 
 def zeroes(size):
-    """QEMU's arguments for a disk of so many MiB that has no file on the host."""
+    """QEMU's arguments for a disk of `size` MiB that has no file on the host."""
     return ("-blockdev", f"null-co,node-name=zeroes,size={size * MIB},read-zeroes=on",
             "-device", "virtio-blk-pci,drive=zeroes")
 
 
 @contextlib.contextmanager
 def opened(guest):
-    """The disk; somebody has it open all the time, else its cache would go."""
+    """The disk, kept open in the block: closing it would drop its page cache."""
     guest.run(f"modprobe {DISK_MODULE}")
     with guest.job(f"exec sleep 999999 <{DISK}"):
         yield DISK

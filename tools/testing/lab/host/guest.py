@@ -21,7 +21,7 @@ from .until import HANG_SECONDS, until
 PAGE_SIZE = os.sysconf("SC_PAGE_SIZE")
 BALLOON_ID = "balloon0"
 PER_CPU = "/proc/sys/vm/percpu_pagelist_high_fraction"
-PER_CPU_PART = 1024  # one of so many parts of memory, for all CPUs together
+PER_CPU_PART = 1024  # the lists of all CPUs get 1 / PER_CPU_PART of memory
 KEYBOARD = "/sys/devices/platform/i8042/serio0"
 FROZEN = "Freezing remaining freezable tasks completed"
 HALTED_LOOKS = 20
@@ -53,7 +53,7 @@ class Job:
 
     @property
     def output(self):
-        """What it has written so far."""
+        """Its output so far."""
         return b"".join(self.chunks).decode(errors="replace")
 
     def wait(self, check=True):
@@ -71,17 +71,17 @@ class Job:
             raise CommandFailed(self.command, self.status, self.output)
 
     def ended(self, within):
-        """Has it ended, or does so `within` that many seconds?"""
+        """Does the command end `within` this many seconds?"""
         return self.channel.happens(lambda: self.status is not None, within)
 
     def kill(self, number=signal.SIGKILL):
-        """Kill it, and all that it started; wait for its end."""
+        """Kill it and all its children; wait for its end."""
         self.channel.send(f"kill {self.number} {int(number)}")
         return self.wait(check=False)
 
 
 class Channel:
-    """The line to init.c (see there for the protocol)."""
+    """The connection to init.c, which describes the protocol."""
 
     def __init__(self, connection):
         self._socket = connection
@@ -101,7 +101,7 @@ class Channel:
                 for line in stream:
                     self._dispatch(line.decode().split(), stream)
         except (OSError, ValueError):
-            pass  # the line broke in the middle of a message: same as its end
+            pass  # the connection broke in the middle of a message: same as its end
         with self._changed:
             self._closed = True
             self._changed.notify_all()
@@ -139,12 +139,12 @@ class Channel:
         self.wait_for(lambda: self._ready, "boot")
 
     def goes_on(self, job):
-        """Wait for the job's end, or for an init that knows nothing of it: which is it?"""
+        """Wait for the job's end, or for an init that does not know the job; tell which came."""
         self.wait_for(lambda: job.status is not None or self._ready, job.command)
         return not self._ready
 
     def ready(self, within):
-        """Does init run, or come to run `within` that many seconds?"""
+        """Does init answer `within` this many seconds?"""
         return self.happens(lambda: self._ready, within)
 
     def send(self, line):
@@ -158,7 +158,7 @@ class Channel:
             raise GuestDied(f"the guest ended: {line}") from error
 
     def request(self, verb, rest=""):
-        """Send a request that will be answered; return the job that collects the answer."""
+        """Send a request; return the job that collects the answer."""
         with self._changed:
             self._count += 1
             job = Job(self, self._count, f"{verb} {rest}".strip())
@@ -167,7 +167,7 @@ class Channel:
         return job
 
     def inherit(self, other):
-        """Take over from the channel over which the same guest spoke in another QEMU."""
+        """Take over from the channel that the same guest used in another QEMU."""
         with self._changed:
             self.records = [*other.records]
             self._jobs, self._count = other._jobs, other._count
@@ -185,10 +185,10 @@ class Channel:
 class Guest:
     """A booted guest; a context manager, so that no QEMU is left behind.
 
-    memory: MiB.  transport: see there.  device: QEMU's -device argument for the
-    balloon without id, bus and the transport's properties, or None.  bus: another
-    than the transport's.  slots: DIMMs of up to 1 GiB that can be plugged while
-    the guest runs.  cpus: how they run, see accel.py.
+    memory: MiB.  transport: see transport.py.  device: QEMU's -device argument for the
+    balloon without id, bus and the transport's properties, or None.  bus: a bus other
+    than the transport's.  slots: number of DIMMs of up to 1 GiB that can be plugged
+    while the guest runs.  cpus: how the CPUs run, see accel.py.
     """
 
     def __init__(self, name, kernel, initramfs, accel, *, memory=1024,
@@ -212,7 +212,7 @@ class Guest:
             place = ",".join(f"{name}={value}" for name, value in self._place(bus).items())
             command += ["-device", f"{transport.device(device)},{place}"]
         command += self._console(console) + list(extra)
-        self._machine = command  # what a migration's destination has to equal
+        self._machine = command  # a migration's destination needs the same
         self._start(command, interactive=console is not None)
 
     def _command(self, kernel, initramfs, accel, memory, init_args):
@@ -222,7 +222,7 @@ class Guest:
             QEMU, "-smp", "2", "-m", memory,
             "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
             "-kernel", str(kernel.image), "-initrd", str(initramfs),
-            # A guest that is beyond help ends at once, instead of being waited for.
+            # A guest that panics ends at once, so that no test has to wait.
             "-append", " ".join(filter(None, (
                 "console=ttyS0 panic=-1 oops=panic", accel.kernel, clock, init_args))),
             *board.arguments,
@@ -247,13 +247,13 @@ class Guest:
         try:
             with open(self.qemu_log, "wb") as log:
                 self._process = subprocess.Popen(
-                    # QEMU must not survive us, even if we are killed.
+                    # QEMU must end with this process, also if this process is killed.
                     ["setpriv", "--pdeathsig", "KILL", "--", *command],
                     stdin=None if interactive else subprocess.DEVNULL,
                     stdout=None if interactive else log, stderr=log,
                     pass_fds=(qmp_theirs.fileno(), channel_theirs.fileno()),
-                    # Ctrl-C is ours to handle.  A terminal cannot be read from
-                    # another session, though, and QEMU makes Ctrl-C a byte there.
+                    # Ctrl-C must not reach QEMU.  An interactive QEMU stays in the
+                    # session, to read from the terminal, and passes Ctrl-C on as a byte.
                     start_new_session=not interactive)
         finally:
             qmp_theirs.close()
@@ -315,8 +315,8 @@ class Guest:
     def destination(self):
         """Another QEMU that waits for this guest; yields the URI to migrate to.
 
-        Where the guest has moved at the block's end, this object speaks to
-        where it runs now; where it has not, the other QEMU is ended.
+        If the guest has moved at the block's end, this object uses the QEMU in which the
+        guest runs now.  If it has not moved, the block ends the other QEMU.
         """
         source = self._process, self.qmp, self.channel
         with tempfile.TemporaryDirectory() as directory:
@@ -338,14 +338,14 @@ class Guest:
         self._end(*source)
 
     def _settled(self):
-        """What QEMU is doing once no migration is about to end.
+        """The status of QEMU once no migration is about to end.
 
-        One that query-migrate calls completed still has to leave "finish-migrate".
+        After query-migrate reports "completed", QEMU still has to leave "finish-migrate".
         """
         def settled():
             status = self.qmp.execute("query-status")["status"]
             return status if status != "finish-migrate" else None
-        # No event tells.
+        # There is no event.
         return until(settled, "the end of a migration", error=GuestDied)
 
     @staticmethod
@@ -360,7 +360,7 @@ class Guest:
     # Sleep
 
     def _fall_asleep(self, state, event):
-        """Let the guest suspend; return the job that ends when it is awake again."""
+        """Suspend the guest; return the job that ends when the guest is awake again."""
         since = len(self.qmp.events)
         job = self.channel.request("write", f"/sys/power/state {state}")
 
@@ -375,7 +375,7 @@ class Guest:
 
     @contextlib.contextmanager
     def asleep(self):
-        """Suspended to RAM in the block, awake after it."""
+        """Suspend the guest to RAM in the block."""
         self.run(f"dd if={CHIPSET}/config of=/tmp/chipset bs=8 skip=8 count=1")
         job = self._fall_asleep("mem", "SUSPEND")
         try:
@@ -383,15 +383,15 @@ class Guest:
         finally:
             self.qmp.execute("system_wakeup")
             job.wait()
-            # q35 wakes up without PMBASE (64) and ACPI_CNTL (68) of its chipset, and QEMU 7.2's
-            # firmware does not set them: no other sleep, nor power-off, would work.
+            # At resume q35 loses PMBASE (64) and ACPI_CNTL (68) of its chipset, and QEMU 7.2's
+            # firmware does not set them.  Without them suspend and power-off do not work.
             self.run(f"dd if=/tmp/chipset of={CHIPSET}/config bs=8 seek=8 conv=notrunc")
 
     @contextlib.contextmanager
     def idle_asleep(self):
-        """Suspended to idle in the block, awake after it: a key wakes the guest up.
+        """Suspend the guest to idle in the block; a key wakes it up.
 
-        Devices have power, and QEMU is not told.
+        Devices keep their power, and QEMU does not notice the suspend.
         """
         self.write(f"{KEYBOARD}/power/wakeup", "enabled")
         frozen = self.console().count(FROZEN)
@@ -404,10 +404,10 @@ class Guest:
             job.wait()
 
     def _wait_cpus_halted(self, job, frozen):
-        """Wait until all tasks are frozen once more, and CPUs do nothing at many looks in a row.
+        """Wait until all tasks are frozen again, and the CPUs are halted at many looks in a row.
 
-        Nothing tells when the devices sleep, too.  Meanwhile a CPU is halted for
-        milliseconds only.
+        There is no event when the devices are suspended.  Before that, a CPU is halted
+        only for milliseconds.
         """
         halted = 0
 
@@ -424,11 +424,10 @@ class Guest:
 
     @contextlib.contextmanager
     def hibernated(self, disk, modules=()):
-        """Suspended to a disk, and resumed from it by a new QEMU.
+        """Hibernate the guest to a disk, and resume it in a new QEMU.
 
-        That QEMU is there in the block already, but waits for the block's end
-        to boot.  modules: what its kernel loads besides the disk's before it
-        resumes.
+        The new QEMU exists in the block, but boots only at the block's end.  modules:
+        modules that its kernel loads before it resumes, besides the disk's.
         """
         job = self._fall_asleep("disk", "SUSPEND_DISK")
         old = self._process, self.qmp, self.channel
@@ -447,7 +446,7 @@ class Guest:
                 raise GuestDied("the guest was booted anew, not resumed")
             job.wait()
 
-    # The guest's inside
+    # Inside the guest
 
     def spawn(self, command):
         """Start a shell command in the guest."""
@@ -476,20 +475,20 @@ class Guest:
         return self.channel.request("write", f"{path} {text}").wait()
 
     def kernel_log(self):
-        """Every record that the kernel has logged until now."""
+        """All records of the kernel's log so far."""
         self.channel.request("sync").wait()
         return list(self.channel.records)
 
     def console(self):
-        """What is on the console, also of a guest that ended."""
+        """The output on the console, also of a guest that ended."""
         return self.console_log.read_text(errors="replace")
 
     def alarms(self, since=0):
-        """Records of the kernel's log, after the first `since` ones, that should not be there."""
+        """Alarming records of the kernel's log after the first `since` ones."""
         return klog.alarming(self.kernel_log()[since:], max(self._booted - since, 0))
 
     def driver_lines(self, since=0):
-        """What balloon drivers have logged, after the first `since` records."""
+        """Lines of balloon drivers in the log after the first `since` records."""
         return [record.text for record in klog.of_driver(self.kernel_log()[since:])]
 
     def uptime_ns(self):
@@ -497,11 +496,11 @@ class Guest:
         return float(self.read("/proc/uptime").split()[0]) * 1e9
 
     def ask_meminfo(self):
-        """Ask for /proc/meminfo; return the job whose output it will be."""
+        """Ask for /proc/meminfo; return the job that will have it as output."""
         return self.channel.request("read", "/proc/meminfo")
 
     def meminfo(self, job=None):
-        """/proc/meminfo in bytes, asked for now or earlier."""
+        """/proc/meminfo in bytes, from an earlier job or from now."""
         text = (job or self.ask_meminfo()).wait()
         lines = (line.split() for line in text.splitlines())
         return {words[0].rstrip(":"): int(words[1]) * (1024 if words[-1] == "kB" else 1)
@@ -513,25 +512,25 @@ class Guest:
         return {name: int(value) for name, value in lines}
 
     def shrink_per_cpu_lists(self):
-        """Give what the page allocator keeps at hand for each CPU back to where it can merge.
+        """Shrink the page allocator's per-CPU lists, so that their pages can merge.
 
-        Up to an eighth of memory is kept so, in single pages.
+        Up to an eighth of memory may be on these lists, in single pages.
         """
         self.write(PER_CPU, PER_CPU_PART)
         most = self.memory // PAGE_SIZE // PER_CPU_PART
-        # Each read has those lists shrink by a step, as they do once a second.
+        # Each read shrinks the lists by a step, as the kernel does once a second.
         until(lambda: self.cached_pages() <= most,
               lambda: f"from {self.cached_pages()} pages in per-CPU lists to {most}",
               pause=lambda: self.read("/proc/sys/vm/stat_refresh"), error=GuestDied)
-        self.write(PER_CPU, 0)  # as it was
+        self.write(PER_CPU, 0)  # the default
 
     def cached_pages(self):
-        """Pages that the page allocator keeps at hand for each CPU."""
+        """Number of pages on the per-CPU lists."""
         lines = (line.split() for line in self.read("/proc/zoneinfo").splitlines())
         return sum(int(words[1]) for words in lines if words[:1] == ["count:"])
 
     def short_zones(self):
-        """Zones that kswapd wakes for: {name: (free, low watermark)}, in pages."""
+        """Zones below their low watermark: {name: (free, low watermark)}, in pages."""
         short = {}
         for text in self.read("/proc/zoneinfo").split("Node ")[1:]:
             free, low = (int(re.search(rf"^ +{key} +(\d+)", text, re.MULTILINE)[1])
@@ -541,7 +540,7 @@ class Guest:
         return short
 
     def free_huge_blocks(self):
-        """Number of free 2 MiB blocks, larger ones counted as what they hold."""
+        """Number of free 2 MiB blocks, also within larger ones."""
         total = 0
         for line in self.read("/proc/buddyinfo").splitlines():
             orders = [int(n) for n in line.split()[4:]]
@@ -559,7 +558,7 @@ class Guest:
             raise GuestDied("QEMU is gone") from error
 
     def cpu_seconds(self):
-        """Seconds that QEMU's threads ran, and that they waited for one of the host's CPUs."""
+        """Seconds that QEMU's threads ran, and that they waited for a CPU of the host."""
         ran = waited = 0
         for path in Path(f"/proc/{self.pid}/task").glob("*/schedstat"):
             with contextlib.suppress(OSError):  # a thread that ended
@@ -568,7 +567,7 @@ class Guest:
         return ran / 1e9, waited / 1e9
 
     def wait_rss_below(self, limit):
-        """mm reports free memory every two seconds; nobody tells us when it has."""
+        """Wait for reports of free memory: mm makes one every two seconds, without an event."""
         until(lambda: self.rss() <= limit,
               lambda: f"from {self.rss()} bytes of host RSS to {limit}", tick=0.2)
 
@@ -581,7 +580,7 @@ class Guest:
 
     @property
     def plugged(self):
-        """Has the guest a balloon device?"""
+        """Does the guest have a balloon device?"""
         return any(device["name"] == BALLOON_ID for device in self.qmp.execute(
             "qom-list", path="/machine/peripheral"))
 
@@ -592,11 +591,11 @@ class Guest:
         self.qmp.execute("device_add", driver=driver, **self._place(bus), **options)
 
     def unplug(self):
-        """Remove the balloon; return when the guest has let go of it.
+        """Remove the balloon; return when the guest has released it.
 
-        Asked again where nothing happens for long: the slot's state machine may drop
-        a request that comes while it still handles the last one.  Not sooner: where
-        both come through in the end, the second one takes the next device away.
+        The slot's state machine may drop a request while it still handles the last one.
+        So this asks again after a long time without an answer.  It must not ask sooner:
+        if the guest handles both requests, the second one removes the next device.
         """
         since = len(self.qmp.events)
 
@@ -610,7 +609,7 @@ class Guest:
         until(gone, "device_del has an effect", tick=0, error=GuestDied)
 
     def move_to(self, transport):
-        """Give the guest a plain balloon on another transport of its board, if it has not one."""
+        """Give the guest a plain balloon on another transport of its board, unless it has one."""
         if transport == self.transport:
             return
         self.unplug()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Builds the guest's initramfs: busybox, kmod, a few modules, our programs."""
+"""Builds the guest's initramfs: busybox, kmod, a few modules, the lab's programs."""
 
 import os
 import re
@@ -18,7 +18,7 @@ KMOD_NAMES = ("modprobe", "modinfo", "insmod", "rmmod", "lsmod", "depmod")
 
 
 def compile_programs():
-    """Compile the guest's programs where they are out of date; return their directory."""
+    """Compile outdated programs of the guest; return their directory."""
     target = BUILD / "guest" / "bin"
     target.mkdir(parents=True, exist_ok=True)
     headers = list(GUEST_SOURCES.glob("*.h"))
@@ -46,7 +46,7 @@ class Tree:
         self.root = directory
 
     def add(self, source, name):
-        """Copy a file to where the guest will find it."""
+        """Copy a file to a path in the guest."""
         target = self.root / name
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(source, target)
@@ -87,7 +87,7 @@ def cpio_entry(inode, name, mode, data):
 
 
 def add_shell(tree):
-    """busybox, under all its names but those of kmod."""
+    """Add busybox, under all its names except those of kmod."""
     busybox = shutil.which("busybox")
     if not busybox:
         raise Unusable("busybox is missing: apt install busybox-static")
@@ -99,7 +99,7 @@ def add_shell(tree):
 
 
 def add_kmod(tree):
-    """The real modprobe: busybox's knows nothing of depmod's search order."""
+    """Add kmod's modprobe: that of busybox does not know depmod's search order."""
     kmod = shutil.which("kmod", path="/bin:/usr/bin")
     if not kmod:
         raise Unusable("kmod is missing: apt install kmod")
@@ -111,13 +111,13 @@ def add_kmod(tree):
 
 
 def add_modules(tree, kernel, peer):
-    """The kernel's own balloon in its usual place, ours under updates/, depmod's files."""
+    """Add the kernel's own balloon in its place, ours under updates/, and depmod's files."""
     target = Path("lib/modules") / kernel.release
     stock = list(kernel.modules.glob(f"kernel/drivers/virtio/**/{MODULE}.ko*"))
     if not stock:
         raise Unusable(f"kernel {kernel.release} has no {MODULE} module of its own: "
                        "choose another KERNEL=")
-    # Some kernels have these built in; init loads them where the machine needs them.
+    # Some kernels have these built in; init loads them if the machine needs them.
     others = [path for name in ("virtio/virtio_mmio", f"block/{DISK_MODULE}")
               for path in kernel.modules.glob(f"kernel/drivers/{name}.ko*")]
     for path in stock[:1] + others:
@@ -129,7 +129,7 @@ def add_modules(tree, kernel, peer):
         if not ours.is_file():
             raise Unusable(f"{ours} is missing: run make modules")
         tree.add(ours, str(target / "updates" / ours.name))
-        # As with the kernel's own; these are 4 MiB of the guest's memory.
+        # The kernel's own is stripped as well; debug information would need 4 MiB of the guest.
         subprocess.run(["strip", "--strip-debug", tree.root / target / "updates" / ours.name],
                        check=True)
     depmod = shutil.which("depmod", path="/sbin:/usr/sbin")
@@ -139,8 +139,8 @@ def add_modules(tree, kernel, peer):
 def build(kernel, peer="ours", programs=()):
     """Build the guest's initramfs for a kernel; return the archive's path.
 
-    peer: "ours", or "stock" for a guest with nothing but the kernel's own module.
-    programs: paths of further ones, for the guest's bin/.
+    peer: "ours", or "stock" for a guest that has only the kernel's own module.
+    programs: paths of further programs for the guest's bin/.
     """
     names = "".join(f"-{path.name}" for path in programs)
     archive = BUILD / "guest" / f"initramfs-{kernel.release}-{peer}{names}.cpio"
@@ -158,7 +158,7 @@ def build(kernel, peer="ours", programs=()):
 
 
 def build_trial():
-    """An initramfs that only reports that it lives, for the trial boot."""
+    """Build an initramfs for the trial boot, which only reports that it runs."""
     archive = BUILD / "guest" / "initramfs-trial.cpio"
     with alone("initramfs"):
         tree = Tree(BUILD / "guest" / "tree-trial")

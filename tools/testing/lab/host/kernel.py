@@ -15,8 +15,8 @@ class Kernel(NamedTuple):
     """A kernel and where its files are."""
     release: str
     image: Path
-    modules: Path  # what is, or would be, /lib/modules/RELEASE
-    translated: int = 64  # MiB for its code once QEMU has translated that
+    modules: Path  # its /lib/modules/RELEASE, installed or not
+    translated: int = 64  # MiB of QEMU's cache for its translated code
 
 
 def installed(release):
@@ -25,7 +25,7 @@ def installed(release):
 
 
 def build(name):
-    """Bring the kernel of configs/NAME.config up to date; its own balloon module is ours."""
+    """Bring the kernel of configs/NAME.config up to date; it contains this driver."""
     result = subprocess.run(["sh", LAB / "kernel.sh", name], check=False,
                             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     if result.returncode:

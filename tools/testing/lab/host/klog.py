@@ -1,16 +1,16 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Reads the guest's kernel log: what is alarming in it, what became of the guest."""
+"""Reads the guest's kernel log, and finds alarming records."""
 
 import re
 from typing import NamedTuple
 
 WARNING = 4  # printk level; smaller is worse
 
-# Any out-of-tree, unsigned module causes these two.
+# Each out-of-tree, unsigned module causes these two.
 TAINT = re.compile(r"loading out-of-tree module taints kernel"
                    r"|module verification failed: signature and/or required key missing")
 
-# The emulated machine's slow or unsteady clock, whatever the driver does.
+# The slow or unsteady clock of an emulated machine causes these; the driver does not.
 SLOW_MACHINE = re.compile(r"^hrtimer: interrupt took"
                           r"|^perf: interrupt took too long"
                           r"|clocksource: "
@@ -18,19 +18,19 @@ SLOW_MACHINE = re.compile(r"^hrtimer: interrupt took"
                           r"|^TSC found unstable after boot"
                           r"|^workqueue: (?!.*balloon).* hogged CPU")
 
-# kmod first offers a compressed module as it is, to kernels that can unpack it.
+# kmod first passes a compressed module to the kernel, which may be able to unpack it.
 COMPRESSED = re.compile(r"^Invalid ELF header magic")
 
 HARMLESS = (TAINT, SLOW_MACHINE, COMPRESSED)
 
-# Alarming at any level: what a trace consists of is printed at several.
+# Alarming at any level: the kernel prints a trace at several levels.
 SPLAT = re.compile(r"WARNING:|BUG:|\bOops\b|Call Trace|hung task|blocked for more than"
                    r"|general protection|soft lockup|rcu.*stall|kernel BUG|Bad page state"
                    r"|page allocation failure|refcount_t|list_(add|del) corruption"
                    r"|UBSAN:|trying to register non-static key"
                    r"|kmemleak: .* new suspected memory leaks")
 
-# QEMU 7.2's threads trip over each other now and then (see accel.py).
+# A race in QEMU 7.2's emulation causes this (see accel.py).
 EMULATOR_BUG = re.compile(r"Oops: int3")
 INIT = "Run /init as init process"
 PANIC = re.compile(r"Kernel panic - not syncing: (.*)")
@@ -55,10 +55,10 @@ def parse(record):
 
 
 def alarming(records, booted):
-    """Those records that a healthy guest does not produce.
+    """The records that a healthy guest does not produce.
 
-    Of the first `booted` ones, which the kernel wrote before any module was
-    loaded, only traces count: it warns of its virtual hardware's oddities.
+    Of the first `booted` records, from before any module was loaded, only traces count:
+    the kernel may warn of the virtual hardware.
     """
     return [record for number, record in enumerate(records)
             if (SPLAT.search(record.text) or (record.level <= WARNING and number >= booted))
@@ -66,5 +66,5 @@ def alarming(records, booted):
 
 
 def of_driver(records):
-    """Those records that a balloon driver wrote."""
+    """The records of balloon drivers."""
     return [record for record in records if record.text.startswith("virtio_balloon")]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""The kselftest that the series mails, built and run in the kernel's tree as a user would."""
+"""The kselftest of the series, built and run in the kernel's tree."""
 
 import subprocess
 
@@ -15,7 +15,7 @@ SKIPPED = 4  # KSFT_SKIP, tools/testing/selftests/kselftest.h
 def make(*goals):
     """Bring the kernel's tree up to date, and make goals of the kselftest; return its output.
 
-    Its programs are linked statically, as guests have no library for them.
+    The programs are linked statically, because guests have no libraries.
     """
     with alone("kselftest"):
         result = subprocess.run(["sh", LAB / "tree.sh"], check=False, text=True,
@@ -32,6 +32,6 @@ def make(*goals):
 
 
 def build():
-    """Build it; return the paths of its programs."""
+    """Build the kselftest; return the paths of its programs."""
     make()
     return tuple(OUTPUT / "kselftest" / TARGET / name for name in PROGRAMS)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
-"""What the balloon's driver has not given back, as the kernel's own accounts have it.
+"""Finds memory that the driver has not freed, by page_owner and kmemleak.
 
-For a kernel with page_owner=on on its command line, whose driver is a module
-that is loaded (else nobody knows the names of its functions) and bound to no device.
+The kernel needs page_owner=on on its command line.  The driver has to be a module that
+is loaded, as traces need the names of its functions, and bound to no device.
 """
 
 import re
@@ -12,32 +12,32 @@ DEBUGFS = "/sys/kernel/debug"
 PAGE_OWNER = f"{DEBUGFS}/page_owner_stacks/show_stacks"
 KMEMLEAK = f"{DEBUGFS}/kmemleak"
 
-# An object is looked at only once it is so old, in seconds.
+# kmemleak ignores objects younger than this, in seconds.
 KMEMLEAK_AGE = 5
 OURS = re.compile(r"\bballoon_|vballoon|\[virtio_balloon\]")
-# A page of the slab allocator's stays with that when all objects in it are free.
+# The slab allocator may keep a page although all its objects are free.
 SLAB = re.compile(r"\b(allocate_slab|new_slab|___slab_alloc)\b")
-# So do pages in which stack traces and names are remembered once and for all.
+# The kernel never frees pages with recorded stack traces and names.
 KEPT = re.compile(r"\b(stack_depot_save_flags|load_module|kasan_populate_vmalloc)\b")
 
 
 def pages(guest):
-    """Stack traces of the driver's pages that were not given back."""
+    """Stack traces of the driver's pages that were not freed."""
     stacks = guest.run(f"cat {PAGE_OWNER}").split("\n\n")
     return [stack for stack in stacks
             if OURS.search(stack) and not SLAB.search(stack) and not KEPT.search(stack)]
 
 
 def has_kmemleak(guest):
-    """Does the guest's kernel look for memory that nobody has a pointer to?"""
+    """Does the guest's kernel have kmemleak?"""
     return guest.run(f"[ -e {KMEMLEAK} ] && echo yes || true").strip() == "yes"
 
 
 def objects(guest):
-    """What kmemleak says about objects of the driver's that were lost.
+    """Reports of kmemleak about objects of the driver.
 
-    An object is suspected when nothing points to it at two looks in a row, as
-    the first one only learns what is in it.
+    kmemleak reports an object after two scans without a pointer to it.  The first scan
+    only records the object's contents.
     """
     time.sleep(KMEMLEAK_AGE)
     for _ in range(2):
@@ -47,5 +47,5 @@ def objects(guest):
 
 
 def find(guest):
-    """Everything of both kinds."""
+    """Lost pages and lost objects."""
     return pages(guest) + (objects(guest) if has_kmemleak(guest) else [])

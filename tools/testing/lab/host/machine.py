@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""The guests of the tests: booted when first wanted, and again if one has died."""
+"""The guests of the tests.  They boot when a test first needs them, and after they died."""
 
 import functools
 import warnings
@@ -10,7 +10,7 @@ from .guest import Guest, GuestDied
 
 
 class Boot:
-    """Boots guests of the chosen kernel and driver; what they consist of is built once."""
+    """Boots guests of the chosen kernel and driver, which are built once."""
 
     def __init__(self):
         self._accelerator = accel.choose(RELEASE)
@@ -22,16 +22,16 @@ class Boot:
         """A kernel, and the initramfs for it."""
         if name in kernel.BUILT:
             built = kernel.build(name)
-            return built, initramfs.build(built, "stock", programs)  # its own is ours
+            return built, initramfs.build(built, "stock", programs)  # it contains ours
         if PEER == "ours":
             module.build(name)
         installed = kernel.installed(name)
         return installed, initramfs.build(installed, PEER, programs)
 
     def __call__(self, name="test", build=KERNEL, programs=(), **options):
-        """A guest, see Guest for the options.
+        """A guest; Guest describes the options.
 
-        build: a kernel of configs/ to boot.  programs: paths of those that only this guest has.
+        build: a kernel of configs/ to boot.  programs: paths of further programs of this guest.
         """
         return Guest(f"{WORKER}-{name}", *self._system(build, programs), self._accelerator,
                      **{"memory": MEMORY, "transport": TRANSPORT, **options})
@@ -45,10 +45,10 @@ class Machine:
         self._build = build
         self._name = name
         self._guest = None
-        self._count = 0  # of boots; each has its own log
+        self._count = 0  # number of boots; each has its own log
 
     def guest(self, wanted=TRANSPORT):
-        """The running guest; a new one where there is none, or none that could have `wanted`."""
+        """The running guest; a new one if none runs, or if its board lacks `wanted`."""
         if self._guest and self._guest.transport.board != wanted.board:
             self.end()
         if self._guest is None:
@@ -57,21 +57,21 @@ class Machine:
             try:
                 self._guest = self._boot(name, transport=wanted).__enter__()
             except GuestDied as error:
-                if self._build in kernel.BUILT:  # from the series: some of its lines are ours
+                if self._build in kernel.BUILT:  # the driver may be the cause
                     raise
-                # Debian's kernel, no module yet: QEMU's emulation is not always up to that.
+                # Debian's kernel without the module: QEMU's emulation sometimes fails.
                 warnings.warn(f"{name}: booted once more: {error}")
                 self._guest = self._boot(name, transport=wanted).__enter__()
             self._guest.whole = self._guest.meminfo()["MemTotal"]
         return self._guest
 
     def discard(self):
-        """End a guest that is of no more use."""
+        """End a guest that is unusable."""
         self._guest.kill()
         self._guest = None
 
     def end(self):
-        """Let the guest power off, as any guest does: balloon and all."""
+        """Power the guest off as usual, with its balloon."""
         if self._guest is not None:
             guest, self._guest = self._guest, None
             guest.power_off()

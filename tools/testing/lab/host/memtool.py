@@ -1,53 +1,53 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Reads what memtool says in the guest while it roams and probes."""
+"""Parses the output of memtool's roam and probe."""
 
 import re
 import statistics
 from typing import NamedTuple
 
-# Complete lines only: a guest may die in the middle of one.
+# Only complete lines: a guest may die in the middle of a line.
 ROAMING = re.compile(r"^roaming after (\d+\.\d+)\n", re.MULTILINE)
 ROAM = re.compile(r"^(\d+\.\d+) (\d+)\n", re.MULTILINE)
 PROBE = re.compile(r"^(\d+\.\d+) (\d+) (\d+)\n", re.MULTILINE)
 
 
 class Probe(NamedTuple):
-    """How one command fared."""
-    uptime: float  # of the guest when it began, seconds
-    seconds: float  # that it took
+    """One command, as measured by `memtool probe`."""
+    uptime: float  # of the guest at its begin, seconds
+    seconds: float  # its duration
     available: int  # MemAvailable after it, bytes
 
 
 def probes(output):
-    """What `memtool probe` has measured."""
+    """All measurements of `memtool probe`."""
     return [Probe(float(uptime), int(microseconds) / 1e6, int(kib) * 1024)
             for uptime, microseconds, kib in PROBE.findall(output)]
 
 
 def roaming_after(output):
-    """Seconds until `memtool roam` had all its memory; None: it never had."""
+    """Seconds until `memtool roam` had all its memory; None if it never had."""
     roaming = ROAMING.search(output)
     return float(roaming[1]) if roaming else None
 
 
 class Look(NamedTuple):
-    """How far a process that roams has come."""
+    """The progress of `memtool roam` at one instant."""
     seconds: float
     writes: int
 
 
 def looks(output):
-    """What `memtool roam` has told, second by second."""
+    """The progress of `memtool roam`, second by second."""
     return [Look(float(seconds), int(writes)) for seconds, writes in ROAM.findall(output)]
 
 
 def roamed(output):
-    """How far it had come when it last told."""
+    """The last reported progress of `memtool roam`."""
     return (looks(output) or [Look(0, 0)])[-1]
 
 
 def writes_per_second(output, start, end):
-    """What `memtool roam` wrote between two instants, seconds since it began; None: unknown."""
+    """Rate of `memtool roam` between two instants, in seconds since its begin, or None."""
     between = [look for look in looks(output) if start <= look.seconds <= end]
     if len(between) < 2:
         return None
@@ -56,7 +56,7 @@ def writes_per_second(output, start, end):
 
 
 def percentile(values, percent):
-    """A percentile, None where there are too few values to tell."""
+    """A percentile; None if there are too few values."""
     if len(values) < 2 or len(values) * (100 - percent) < 100:
         return None
     return statistics.quantiles(values, n=100, method="inclusive")[percent - 1]

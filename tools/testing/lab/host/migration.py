@@ -1,20 +1,20 @@
 # SPDX-License-Identifier: GPL-2.0
-"""A migration, as its source sees it."""
+"""The source of a migration."""
 
 import contextlib
 
 from .until import Stuck, until
 
-# For a guest whose driver is to tell what need not be sent.
+# QEMU's arguments for a guest that hints free pages.
 HINTS = ("-object", "iothread,id=hints")
 HINTING = "virtio-balloon-pci,free-page-hint=on,iothread=hints"
-CRAWL = 100  # bytes a second, for one that is not to end; QEMU takes less than 10 for no limit
+CRAWL = 100  # bytes a second, for a migration that must not end; below 10 is no limit
 
 
 def progress(guest, condition, watch=lambda: None):
-    """Wait until `condition` holds for query-migrate's answer; return that.
+    """Wait until `condition` holds for query-migrate's answer; return the answer.
 
-    `watch` is called at every look.
+    `watch` is called at each look.
     """
     answer = None
 
@@ -25,20 +25,20 @@ def progress(guest, condition, watch=lambda: None):
         if answer.get("status") == "failed":
             raise Stuck(f"the migration failed: {answer}")
         return condition(answer)
-    # Nothing tells how far a migration is.
+    # There is no event for the progress of a migration.
     until(come, lambda: f"the migration goes on from {answer}",
           pause=guest.qmp.pause("STOP", 0.05))
     return answer
 
 
 def looks(answer):
-    """How often QEMU has looked at what is dirty."""
+    """How often QEMU has synchronized the dirty bitmap."""
     return answer.get("ram", {}).get("dirty-sync-count", 0)
 
 
 @contextlib.contextmanager
 def crawling(guest):
-    """A migration to nowhere, at whose start QEMU asks for hints; it is cancelled in the end."""
+    """A migration without a destination that asks for hints; the block's end cancels it."""
     bandwidth(guest, CRAWL)
     guest.qmp.execute("migrate", uri="exec:cat > /dev/null")
     try:
@@ -51,5 +51,5 @@ def crawling(guest):
 
 
 def bandwidth(guest, size):
-    """Bytes a second that may be sent from now on."""
+    """Limit the bytes that QEMU sends in a second."""
     guest.qmp.execute("migrate-set-parameters", **{"max-bandwidth": size})

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Builds the module by the front door's own rule, quietly unless it fails."""
+"""Builds the module with `make modules`, quietly unless it fails."""
 
 import subprocess
 

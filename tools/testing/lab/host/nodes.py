@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""The NUMA nodes of a guest: QEMU's arguments, and what the guest says of each node."""
+"""The NUMA nodes of a guest: QEMU's arguments, and the guest's view of each node."""
 
 import re
 
@@ -9,7 +9,7 @@ NODES = "/sys/devices/system/node"
 
 
 def numa(sizes):
-    """QEMU's arguments for a guest with a node of so many MiB each; all CPUs are on the first."""
+    """QEMU's arguments for nodes of these sizes in MiB; all CPUs are on the first one."""
     arguments = []
     for number, size in enumerate(sizes):
         cpus = ",cpus=0-1" if number == 0 else ""
@@ -26,12 +26,12 @@ class Node:
         self.number = number
 
     def free(self):
-        """Bytes that are free on it."""
+        """Free bytes of the node."""
         text = self.guest.read(f"{NODES}/node{self.number}/meminfo")
         return int(re.search(r"MemFree: +(\d+) kB", text)[1]) * 1024
 
     def spans(self):
-        """Page frame numbers of its zones, a range for each that is populated."""
+        """A range of page frame numbers for each populated zone of the node."""
         spans = []
         for text in self.guest.read("/proc/zoneinfo").split("Node ")[1:]:
             spanned, present = (int(re.search(rf"^ +{key} +(\d+)", text, re.MULTILINE)[1])
@@ -42,11 +42,11 @@ class Node:
         return spans
 
     def marked(self):
-        """Bytes of it that are marked PG_offline."""
+        """PG_offline bytes of the node."""
         return PAGE_SIZE * sum(
             int(self.guest.run(f"memtool offline {span.start} {span.stop}"))
             for span in self.spans())
 
     def bound(self, command):
-        """A command whose memory comes from this node only."""
+        """A command that gets its memory from this node only."""
         return f"exec memtool bind {self.number} {command}"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Where things stand in the source tree, and the one kind of error users see."""
+"""Paths of the source tree, and the error that users see."""
 
 import contextlib
 import fcntl
@@ -10,7 +10,7 @@ from pathlib import Path
 LAB = Path(__file__).resolve().parent.parent
 ROOT = LAB.parents[2]
 GUEST_SOURCES = LAB / "guest"
-# The Makefile hands its own choice over; everything that is made lies below.
+# The Makefile passes its own choice; all results are below this directory.
 BUILD = Path(os.environ.get("BUILD") or ROOT / "build").resolve()
 QEMU = os.environ.get("QEMU") or "qemu-system-x86_64"
 
@@ -19,17 +19,17 @@ BALLOON_PAGE = 4096  # bytes, whatever the guest's page size (virtio 1.2, 5.5.6)
 
 
 def shown(path):
-    """A path as the user would type it from where they stand."""
+    """A path relative to the current directory, for messages."""
     return os.path.relpath(path) if path.is_relative_to(Path.cwd()) else str(path)
 
 
 class Unusable(Exception):
-    """The user's input or machine does not do: one line, what is wrong and what to do."""
+    """The user's input or machine is unusable; one line with the problem and the remedy."""
 
 
 @contextlib.contextmanager
 def alone(name):
-    """Let no other process be in a block of this name below the same BUILD."""
+    """Keep other processes with the same BUILD out of blocks of this name."""
     BUILD.mkdir(parents=True, exist_ok=True)
     with open(BUILD / f"{name}.lock", "wb") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Draws what a balloon and its guest did over time."""
+"""Draws a balloon and its guest over time."""
 
 from typing import NamedTuple
 
 import matplotlib
 
-matplotlib.use("Agg")  # no display is needed, nor looked for
+matplotlib.use("Agg")  # needs no display
 from matplotlib import pyplot  # noqa: E402  pylint: disable=wrong-import-position
 
 from .paths import MIB
@@ -34,13 +34,13 @@ def draw(samples, marks, title, path):
 
 
 class Trace(NamedTuple):
-    """One guest under a target; times are seconds since that was set, None where it was not."""
+    """One guest under a target; times are seconds since the target was set, or None."""
     title: str
     memory: int  # of the guest, bytes
     samples: list  # see sampler.py
-    probes: list  # of commands: (begin, how long it took)
-    ended: float  # when the process did that used memory
-    died: float  # when the guest did
+    probes: list  # of commands: (begin, duration)
+    ended: float  # end of the process that used memory
+    died: float  # death of the guest
     outcome: str
 
 
@@ -75,7 +75,7 @@ def _mark(axes, trace, end):
 
 
 def compare(traces, title, path):
-    """Draw traces side by side into a PNG file: memory above, below how a command fares."""
+    """Draw traces side by side into a PNG file: memory above, durations of a command below."""
     figure, rows = pyplot.subplots(2, len(traces), figsize=(4.8 * len(traces), 5.6),
                                    squeeze=False, sharex=True, sharey="row")
     end = max(trace.samples[-1].elapsed for trace in traces)
@@ -98,7 +98,7 @@ def compare(traces, title, path):
 
 
 def inflation(curves, memory, title, path):
-    """Draw how balloons grew, (seconds, bytes of the guest) by their names, into a PNG file."""
+    """Draw the growth of balloons into a PNG file: (seconds, bytes of the guest) by name."""
     figure, axes = pyplot.subplots(figsize=(9, 4.5))
     for name, steps in curves.items():
         axes.plot([0, *(seconds for seconds, _ in steps)],
@@ -114,7 +114,7 @@ def inflation(curves, memory, title, path):
 
 
 def ratios(bars, title, path):
-    """Draw bars of (label, ratio or None, the ratio that must be reached) into a PNG file."""
+    """Draw bars of (label, ratio or None, bound of the ratio) into a PNG file."""
     figure, axes = pyplot.subplots(figsize=(9, 1.2 + 0.3 * len(bars)))
     for place, (_, ratio, mark) in enumerate(reversed(bars)):
         if ratio is not None:
@@ -128,7 +128,7 @@ def ratios(bars, title, path):
     axes.axvline(1, color="0.6", linewidth=0.8, zorder=0)
     axes.set_yticks(range(len(bars)), [label for label, _, _ in reversed(bars)], fontsize=7)
     axes.margins(x=0.1)
-    figure.suptitle(title, fontsize=10)  # the axes alone are too narrow for it
+    figure.suptitle(title, fontsize=10)  # the axes are too narrow for the title
     figure.tight_layout()
     figure.savefig(path, dpi=120)
     pyplot.close(figure)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""How every program here ends: cleaned up, with one line where something is wrong."""
+"""Runs a program of the lab; a known failure ends it with one line, and cleanly."""
 
 import errno
 import os
@@ -22,10 +22,10 @@ def _interrupted(number, _frame):
 def execute(main):
     """Run main(), which returns an exit status; turn known failures into one line."""
     for name in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL"):
-        # A make that we start is no part of the one that may have started us.
+        # A make that this program starts must not be a part of a make that started it.
         os.environ.pop(name, None)
     for number in (signal.SIGTERM, signal.SIGHUP):
-        # Context managers end QEMU on the way out, as they do at Ctrl-C.
+        # The exception makes context managers end QEMU, as at Ctrl-C.
         signal.signal(number, _interrupted)
     try:
         status = main()

@@ -61,7 +61,7 @@ class QMP:
             self._changed.notify_all()
 
     def execute(self, command, **arguments):
-        """Send a command, return its answer's content."""
+        """Send a command; return the content of the answer."""
         with self._send_lock:
             self._next_id += 1
             number = self._next_id
@@ -82,7 +82,7 @@ class QMP:
         return answer["return"]
 
     def wait_event(self, name, since=0, timeout=None, matching=lambda data: True):
-        """Wait for an event after the first `since` ones, of this name or one of these.
+        """Wait for an event of this name, or of one of these names, after the first `since` ones.
 
         Returns (event, position after it), or (None, since) after `timeout`
         seconds.  The position is where the next wait may start.
@@ -105,9 +105,9 @@ class QMP:
                 self._changed.wait(left)
 
     def pause(self, name, seconds=0.1):
-        """A function that returns at the next event of this name, or after so many seconds.
+        """A function that returns at the next event of this name, or after `seconds`.
 
-        QEMU holds back events that come within a second of the last.
+        QEMU delays an event that comes within a second of the last one.
         """
         position = len(self.events)
 
@@ -117,7 +117,7 @@ class QMP:
         return wait
 
     def close(self):
-        """Close our side; QEMU goes on."""
+        """Close this side; QEMU goes on."""
         try:
             self._socket.shutdown(socket.SHUT_RDWR)
         except OSError:

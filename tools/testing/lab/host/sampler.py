@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Looks at the balloon of a guest again and again, also of one that is short of memory."""
+"""Samples the balloon of a guest, also of a guest that is short of memory."""
 
 import time
 from typing import NamedTuple
@@ -10,7 +10,7 @@ from .units import mib
 from .until import HANG_SECONDS
 
 SAMPLE_SECONDS = 0.2
-# An answer that takes longer belongs to a later sample.
+# An answer of the guest that takes longer belongs to a later sample.
 ANSWER_SECONDS = 0.1
 
 
@@ -19,7 +19,7 @@ class Sample(NamedTuple):
     elapsed: float
     target: int
     actual: int
-    available: int  # the guest's last word: as old as it takes the guest to answer
+    available: int  # by the guest's last answer, which may be old
     rss: int
     rate: float  # of actual, bytes per second
 
@@ -51,7 +51,7 @@ class Sampler:
         self._view.note(text)
 
     def mark(self, text):
-        """Something happens at this instant."""
+        """Remember an event at this instant."""
         self.marks.append((self.elapsed(), text))
 
     def go_to(self, target):
@@ -80,7 +80,7 @@ class Sampler:
         self._view.show(self.samples[-1])
 
     def watch(self, seconds, until=lambda: False):
-        """Sample for so long, or until an answer of the guest brings `until` about: did it?"""
+        """Sample for `seconds`, or until `until` holds after an answer; return if it holds."""
         end = time.monotonic() + seconds
         while (left := end - time.monotonic()) > 0:
             self.sample()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""What the user chooses by make's variables: MEM, TARGETS, KERNEL, DEVICE, PEER."""
+"""The user's choices by make's variables: MEM, TARGETS, KERNEL, DEVICE, PEER."""
 
 import os
 from typing import NamedTuple
@@ -9,15 +9,15 @@ from .units import mib, parse_size
 
 
 def smallest_target(memory):
-    """What a guest of this much memory can be sure to live in.
+    """The smallest target at which a guest of this much memory surely survives.
 
-    The kernel and its page array stay, and so does what the driver leaves alone.
+    The kernel, its page array and the driver's floor stay in the guest.
     """
     return 256 * MIB + memory // 16
 
 
 class Settings(NamedTuple):
-    """What the user may choose."""
+    """The user's choices."""
     memory: int
     targets: list
     release: str
@@ -26,19 +26,19 @@ class Settings(NamedTuple):
 
 
 def variable(name, default):
-    """An environment variable; make exports those that are not set as empty ones."""
+    """An environment variable or a default; make exports unset variables as empty ones."""
     return os.environ.get(name) or default
 
 
 def chosen_release():
-    """The kernel that the guest runs; it is there."""
+    """The kernel of the guest; fails if it is not installed."""
     release = variable("KERNEL", None) or newest_kernel()
     kernel_image(release)
     return release
 
 
 def bench_choice(known, rounds):
-    """What a bench is to do: the names of its scenarios, and how often it does each."""
+    """The user's choices for a bench: its scenarios, and the number of rounds."""
     name, rounds = variable("S", None), variable("ROUNDS", rounds)
     if name and name not in known:
         raise Unusable(f"S: '{name}' is unknown: choose from {' '.join(known)}")

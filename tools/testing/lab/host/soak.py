@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Everything that can happen to a balloon, at the same time, for as long as one likes.
+"""Runs all activities around a balloon at the same time, for minutes or hours.
 
-Each actor does one thing again and again in a thread of its own.  When all have
-stopped, the guest has to have all its memory, its data, and a quiet log.
+Each actor repeats one activity in a thread of its own.  After all have stopped, the
+guest must have all its memory, intact data, and no alarming line in its log.
 """
 
 import contextlib
@@ -22,33 +22,33 @@ from .qmp import QMPError
 from .until import HANG_SECONDS, until
 
 MEMORY = 1024  # MiB of the guest
-DATA = 64  # MiB of it that must be intact in the end
-LOWEST = 640  # MiB, of the targets
-PRESSURE = 96  # MiB, at most, that a process needs at a time
-HUNG_TASK_SECONDS = 240  # only a hang takes so long, on a slow machine too
-HINTS_SECONDS = 20  # until hints have come, where there is a driver to send them
-LONGER = 900  # seconds, at most, until everything has happened, on a slow machine
+DATA = 64  # MiB of data that must be intact at the end
+LOWEST = 640  # MiB, the lowest target
+PRESSURE = 96  # MiB that a process needs at a time, at most
+HUNG_TASK_SECONDS = 240  # longer than any wait, also on a slow machine
+HINTS_SECONDS = 20  # until hints come, if a driver is bound
+LONGER = 900  # more seconds, at most, until each activity has happened on a slow machine
 
 FEATURES = ("deflate-on-oom=on", "free-page-reporting=on", "free-page-hint=on,iothread=hints",
             "page-poison=on")
 
 INJECTED = re.compile("|".join((NOT_BOUND, NO_WORKER, NO_PAGE, NO_SLAB)))
 KCSAN_SWITCH = "/sys/kernel/debug/kcsan"
-# Every how many accesses one is watched, and for how many microseconds: more of them and
-# shorter than by default, as an emulated CPU does little in a minute.
+# KCSAN watches one of so many accesses, for so many microseconds.  It watches more accesses
+# than by default, each for a shorter time, because an emulated CPU is slow.
 KCSAN_PARAMETERS = {"skip_watch": "300", "udelay_task": "50"}
 KCSAN = re.compile(r"BUG: KCSAN:")
 KCSAN_EDGE = re.compile(r"^=+$")
-# How deep in a racing access's stack a function of ours makes the race one of ours.
+# A race is the driver's if one of its functions is in the first frames of a racing access.
 KCSAN_DEPTH = 3
 KCSAN_ACCESS = re.compile(r"^(race at unknown origin, with )?(read|write|assert)\b", re.IGNORECASE)
 
 
 class Actor:
-    """Something that happens again and again; what it counts must not stay 0.
+    """An activity that repeats; its count must not stay 0.
 
-    name: what is counted.  pause: seconds between two cycles, at random; rest: at
-    least so many times as long as the last one took.
+    name: the counted event.  pause: bounds of the random seconds between two cycles.
+    rest: the pause is at least `rest` times as long as the last cycle.
     """
 
     name = ""
@@ -67,10 +67,10 @@ class Actor:
         raise NotImplementedError
 
     def end(self):
-        """Undo what the last cycle has left."""
+        """Undo the last cycle."""
 
     def run(self):
-        """Cycles until the soak is over."""
+        """Run cycles until the soak is over."""
         while not self.soak.over.is_set():
             begin = time.monotonic()
             self.step()
@@ -97,7 +97,7 @@ class Statistics(Actor):
     name = "statistics received"
     pause = (0.2, 0.3)
 
-    _last = 0  # second in which an answer came
+    _last = 0  # second of the last answer
 
     def step(self):
         with contextlib.suppress(QMPError):  # there is no device just now
@@ -119,13 +119,13 @@ class Compaction(Actor):
 
 
 class Hinting(Actor):
-    """The host migrates the guest to nowhere, and asks for hints."""
+    """The host asks for hints, for migrations without a destination."""
 
     name = "migrations with hints"
     pause = (0.2, 1.0)
 
     def step(self):
-        # A device can neither come nor go during a migration.
+        # QEMU cannot plug or unplug a device during a migration.
         with self.soak.device_stays:
             if "free-page-hint" in self.soak.features:
                 self._migrate()
@@ -136,20 +136,20 @@ class Hinting(Actor):
         return 0
 
     def _came(self, before):
-        """Have hints come?  A driver that was bound anew begins from 0."""
+        """Have hints come?  A newly bound driver begins to count from 0."""
         return self._used() not in (0, before)
 
     def _status(self):
         return self.guest.qmp.execute("query-migrate").get("status")
 
     def _migrate(self):
-        """To nowhere; cancelled once hints have come, or would have."""
+        """Migrate; cancel once hints have come, or after HINTS_SECONDS."""
         qmp, before, since = self.guest.qmp, self._used(), time.monotonic()
         bandwidth(self.guest, CRAWL)
         qmp.execute("migrate", uri="exec:cat >/dev/null")
         while (not self._came(before) and not self.soak.over.is_set()
                and time.monotonic() < since + HINTS_SECONDS):
-            self.soak.over.wait(0.05)  # nothing tells
+            self.soak.over.wait(0.05)  # there is no event
         self.count += self._came(before)
         self.soak.over.wait(self.rng.uniform(0, 0.5))
         qmp.execute("migrate_cancel")
@@ -158,18 +158,18 @@ class Hinting(Actor):
 
 
 class Reporting(Actor):
-    """The guest reports free pages, which others see to that there are."""
+    """The guest reports free pages, which the other actors free."""
 
     name = "looks at new reports"
     pause = (0.2, 0.3)
 
-    _last = 0  # buffers that were used, modulo 2^16
+    _last = 0  # the queue's used index, modulo 2^16
 
     def step(self):
         features = self.soak.features
         if "free-page-reporting" not in features:
             return
-        with contextlib.suppress(QMPError):  # there is no device, or another one
+        with contextlib.suppress(QMPError):  # there is no device, or a new one
             used = query_queue(self.guest, "free-page-reporting", features).used
             self.count += used not in (0, self._last)
             self._last = used
@@ -190,7 +190,7 @@ class Pressure(Actor):
 
 
 class Absence(Actor):
-    """The balloon goes and comes; on a slow machine, too, others find it most of the time."""
+    """The balloon goes and comes; it is there most of the time, also on a slow machine."""
 
     pause = (2.0, 10.0)
     rest = 4
@@ -208,28 +208,28 @@ class Module(Absence):
 
 
 class Binding(Absence):
-    """The driver is taken from its device and bound again, with allocations failing."""
+    """The driver is unbound and bound again while allocations fail."""
 
     name = "unbind and bind"
 
     def step(self):
         device = self.balloon.device()
         if device:
-            # Each of it may fail, as device and module go and come meanwhile.
+            # Each step may fail, because device and module go and come meanwhile.
             self.guest.run(f"cd {DRIVER}; echo {device} > unbind; echo 1 > /proc/self/make-it-fail;"
                            f" echo {device} > bind", check=False)
-            # It rarely is, after that.
+            # The bind above rarely succeeds.
             self.guest.run(f"echo {device} > {DRIVER}/bind", check=False)
             self.count += 1
 
     def end(self):
-        # Whatever is not bound now is so after that.
+        # Loading the module anew binds a device that is unbound now.
         self.balloon.unload()
         self.balloon.load()
 
 
 class Devices(Absence):
-    """The device goes, and one with other features comes."""
+    """The device goes, and a device with other features comes."""
 
     name = "device_del, device_add"
 
@@ -242,7 +242,7 @@ class Devices(Absence):
         self.count += 1
 
     def end(self):
-        # One that was asked to go twice, on a busy machine, may have taken this one along.
+        # A second request to unplug the last device may have removed this one too.
         if not self.guest.plugged:
             self.guest.plug()
 
@@ -262,7 +262,7 @@ class Processor(Actor):
 
 
 class Readers(Actor):
-    """Somebody reads what the driver has in sysfs."""
+    """Processes read the driver's sysfs files."""
 
     name = "reads of sysfs"
 
@@ -276,8 +276,8 @@ class Injection(Actor):
 
     name = "failed allocations"
     pause = (0.0, 0.2)
-    RATES = (2, 10, 30)  # a process that gets no page at all only asks for it again
-    LONG = 10  # looks for a new thread at the same rate
+    RATES = (2, 10, 30)  # with 100, processes would only repeat the allocation
+    LONG = 10  # cycles at the same rate, each with a look for new threads
 
     def __init__(self, soak):
         super().__init__(soak)
@@ -303,14 +303,14 @@ ACTORS = (Targets, Statistics, Compaction, Hinting, Reporting, Pressure, Module,
 
 
 class Race(NamedTuple):
-    """What KCSAN says about two accesses."""
+    """KCSAN's report of two accesses."""
     title: str
     records: list
     ours: bool
 
 
 def _is_ours(texts):
-    """Is one of our functions at the top of one of the accesses' stacks?"""
+    """Is a function of the driver near the top of one of the accesses' stacks?"""
     left = 0
     for text in texts:
         if KCSAN_ACCESS.search(text):
@@ -335,20 +335,20 @@ def races(records):
             if title:
                 found.append(Race(title, block, _is_ours([r.text for r in block])))
                 block = None
-            else:  # that edge began something else, or this one begins a report
+            else:  # the last edge began something else, or this one begins a report
                 others += block
                 block = []
-    # The end of a report that is on its way tells whose it is.
+    # Only the end of an unfinished report shows whether it is the driver's.
     if block and not any(KCSAN.search(record.text) for record in block):
         others += block
     return found, others
 
 
 class Soak:
-    """One guest and all that happens to it; a context manager: inside of it all happens.
+    """A guest and its actors, which run inside of this context manager.
 
-    features: what QEMU's balloon offers.  device_stays: held where the device
-    must not change.  problems: what went wrong; not empty: failed.
+    features: the features of QEMU's balloon.  device_stays: a lock, held while the device
+    must not change.  problems: descriptions of failures; not empty if the soak failed.
     """
 
     def __init__(self, guest, seed, actors=ACTORS):
@@ -392,31 +392,31 @@ class Soak:
     def __exit__(self, kind, *_):
         self.over.set()
         if kind:
-            return  # the guest is about to be ended: so are the threads
+            return  # the guest is about to end, and so are the threads
         for actor, thread in zip(self.actors, self._threads):
             thread.join(2 * HANG_SECONDS)
             if thread.is_alive():
                 self.problems.append(f"{actor.name}: does not stop")
 
     def races(self):
-        """What KCSAN has reported until now."""
+        """KCSAN's reports so far."""
         return races(self.guest.channel.records[self._since:])[0]
 
     def alarms(self):
-        """What should not be in the log."""
+        """Alarming records of the log."""
         found, others = races(self.guest.channel.records[self._since:])
         return ([record for record in klog.alarming(others, 0)
                  if not INJECTED.search(record.text)]
                 + [record for race in found if race.ours for record in race.records])
 
     def _goes_on(self, start, seconds):
-        """Is there time left?  On a busy machine some things take longer to happen at all."""
+        """Is there time left?  On a busy machine some activities take longer to happen."""
         elapsed = time.monotonic() - start
         return elapsed < seconds or (elapsed < seconds + LONGER
                                      and any(self._missing()))
 
     def last(self, seconds, show=lambda: None, tick=1.0):
-        """Let all of it go on for so long, or until something is wrong."""
+        """Let the actors run for `seconds`, or until there is a problem."""
         start = time.monotonic()
         while self._goes_on(start, seconds):
             show()
@@ -425,13 +425,13 @@ class Soak:
         show()
 
     def events(self):
-        """What the guest's kernel has counted of the balloon's pages, since the start."""
+        """The guest's counters of balloon pages since the start."""
         now = self.guest.vmstat()
         return {name: now[f"balloon_{name}"] - self._events[f"balloon_{name}"]
                 for name in ("inflate", "deflate", "migrate")}
 
     def settle(self):
-        """Once the actors have stopped: look for what was lost or spoilt."""
+        """After the actors have stopped, look for lost pages and damaged data."""
         for check in (self._stop, self._check_actors, self._check_empty, self._check_data,
                       self._check_leaks, self._check_removed, self._check_log):
             try:
@@ -446,7 +446,7 @@ class Soak:
             actor.end()
 
     def _missing(self):
-        """What has not happened at all."""
+        """Activities that have not happened at all."""
         yield from (f"{actor.name}: none" for actor in self.actors if not actor.count)
         yield from (f"pages: no {name}" for name, count in self.events().items() if not count)
 
@@ -487,6 +487,6 @@ class Soak:
         self.problems += [f"kernel log: {alarm}" for alarm in self.alarms()]
 
     def rows(self):
-        """How often each thing happened: (what, how often)."""
+        """How often each activity happened: (name, count)."""
         rows = [(actor.name, actor.count) for actor in self.actors]
         return rows + [(f"pages: {name}", count) for name, count in self.events().items()]

@@ -8,9 +8,9 @@ from typing import NamedTuple
 
 from .paths import QEMU, Unusable
 
-# What a -device argument may call the balloon whatever the transport.
+# The name of a balloon in a -device argument for any transport.
 ANY_BALLOON = "virtio-balloon"
-# An interrupt line is all it has: the property of a QEMU whose balloon has more.
+# The property for a balloon with only an interrupt line, in a QEMU whose balloon has MSI-X.
 NO_VECTORS = "vectors=0"
 
 
@@ -18,9 +18,9 @@ class Board(NamedTuple):
     """A machine that QEMU emulates.
 
     arguments: the machine, its buses, and the virtio-serial device whose first
-    port is the command channel.  balloon: QEMU's name of a balloon for it.
-    parent: the guest's driver of the transport.  lacks: "clock", one to measure
-    the CPU's time stamp counter by, and what else tests have the mark "needs" for.
+    port is the command channel.  balloon: QEMU's name of a balloon for this board.
+    parent: the guest's driver of the transport.  lacks: names of missing functions, for
+    the mark "needs" of tests; "clock" is a clock to measure the time stamp counter by.
     """
     name: str
     arguments: tuple
@@ -49,10 +49,10 @@ def microvm(legacy):
 class Transport(NamedTuple):
     """One way to a balloon.
 
-    properties: of QEMU's balloon device.  bus: where it goes; "port0" is PCI
-    Express, "pci0" conventional PCI, where QEMU has legacy and transitional
-    devices.  legacy: the device can be driven as virtio 0.9 had it.  modern: it
-    can be as virtio 1.0 has it, and is.
+    properties: of QEMU's balloon device.  bus: its bus; "port0" is PCI Express, "pci0"
+    is conventional PCI, on which QEMU has legacy and transitional devices.  legacy: the
+    device supports virtio 0.9.  modern: the device supports virtio 1.0, and the driver
+    uses it.
     """
     name: str
     board: Board

@@ -27,7 +27,7 @@ class PlainView:
         pass
 
     def note(self, text):
-        """Say what happens now."""
+        """Print what happens now."""
         print(text, flush=True)
 
     def show(self, sample):
@@ -41,7 +41,7 @@ class PlainView:
 
 
 class LiveView:
-    """A table that is drawn anew with each sample."""
+    """A table that each sample redraws."""
 
     def __init__(self, memory):
         self._memory = memory
@@ -77,7 +77,7 @@ def make_view(memory):
 
 
 def print_table(columns, rows, title):
-    """Print a table; unlike the console's own guess, wide enough in a pipe."""
+    """Print a table that is wide enough, also into a pipe."""
     table = Table(*columns, title=title, title_justify="left")
     for row in rows:
         table.add_row(*row)
