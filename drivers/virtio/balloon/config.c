@@ -4,11 +4,71 @@
  * and actual, the size that the driver reports. Both are little-endian, always.
  */
 
+#include <linux/jiffies.h>
+#include <linux/sysfs.h>
 #include <linux/virtio_config.h>
 
 #include "config.h"
 #include "device.h"
 #include "virtio_balloon.h"
+
+/**
+ * balloon_state_set - say what the balloon does about the target
+ * @bd: the balloon
+ * @state: what
+ *
+ * Wakes tasks that poll the file in sysfs.
+ *
+ * Context: the kthread; may sleep.
+ */
+void balloon_state_set(struct balloon_device *bd, enum balloon_state state)
+{
+	if (bd->config.state == state)
+		return;
+	WRITE_ONCE(bd->config.state, state);
+	sysfs_notify(&bd->vdev->dev.kobj, BALLOON_SYSFS_GROUP, "state");
+}
+
+/**
+ * balloon_hold_set - say why the balloon holds
+ * @bd: the balloon
+ * @hold: why
+ *
+ * Wakes tasks that poll the file in sysfs.
+ *
+ * Context: the kthread; may sleep.
+ */
+void balloon_hold_set(struct balloon_device *bd, enum balloon_hold hold)
+{
+	struct balloon_config *config = &bd->config;
+	enum balloon_hold before = config->hold;
+
+	if (before == hold)
+		return;
+	WRITE_ONCE(config->held[before],
+		   config->held[before] + jiffies - config->hold_since);
+	WRITE_ONCE(config->hold_since, jiffies);
+	WRITE_ONCE(config->hold, hold);
+	sysfs_notify(&bd->vdev->dev.kobj, BALLOON_SYSFS_GROUP, "hold_reason");
+}
+
+/**
+ * balloon_held_for - for how long the balloon has held for a reason
+ * @config: the configuration
+ * @hold: the reason
+ *
+ * Context: any.
+ * Return: jiffies, off by what changes meanwhile.
+ */
+unsigned long balloon_held_for(const struct balloon_config *config,
+			       enum balloon_hold hold)
+{
+	unsigned long held = READ_ONCE(config->held[hold]);
+
+	if (READ_ONCE(config->hold) == hold)
+		held += jiffies - READ_ONCE(config->hold_since);
+	return held;
+}
 
 /**
  * balloon_target_read - read the target that the host wants

@@ -24,7 +24,11 @@ enum balloon_hold {
 	BALLOON_HOLD_REFAULT,	/* reclaimed pages refault, or are swapped */
 	BALLOON_HOLD_STALL,	/* allocations wait, reclaim is laborious */
 	BALLOON_HOLD_ALLOCATION,	/* an allocation failed */
+	BALLOON_HOLDS
 };
+
+/* The attribute group that sysfs.c fills. */
+#define BALLOON_SYSFS_GROUP	"balloon"
 
 /**
  * struct balloon_config - what the host and the driver tell each other
@@ -33,6 +37,8 @@ enum balloon_hold {
  * @actual_at: when, in jiffies
  * @state: what the balloon does about @target
  * @hold: why it holds, or did when it last tried; none once it goes on
+ * @hold_since: when @hold was set, in jiffies
+ * @held: jiffies for which it has held so far, by reason
  *
  * The kthread's own; others read single values for display.
  */
@@ -42,8 +48,14 @@ struct balloon_config {
 	unsigned long actual_at;
 	enum balloon_state state;
 	enum balloon_hold hold;
+	unsigned long hold_since;
+	unsigned long held[BALLOON_HOLDS];
 };
 
+void balloon_state_set(struct balloon_device *bd, enum balloon_state state);
+void balloon_hold_set(struct balloon_device *bd, enum balloon_hold hold);
+unsigned long balloon_held_for(const struct balloon_config *config,
+			       enum balloon_hold hold);
 bool balloon_target_read(struct balloon_device *bd);
 void balloon_actual_write(struct balloon_device *bd, unsigned long pages);
 void balloon_actual_read(struct balloon_device *bd);

@@ -139,6 +139,20 @@ void balloon_control_begin_anew(struct balloon_control *control,
 }
 
 /**
+ * balloon_control_refaults - refaults in the present window
+ * @control: the control
+ * @now: a sample
+ *
+ * Context: any.
+ * Return: how many, those of cgroups that reclaim from themselves left out.
+ */
+unsigned long balloon_control_refaults(const struct balloon_control *control,
+				       const struct balloon_sample *now)
+{
+	return refaulted(&control->from, now);
+}
+
+/**
  * balloon_control_baseline - the lowest rate of the last ten minutes
  * @control: the control
  *

@@ -9,6 +9,14 @@
 #define BALLOON_WINDOW_MS	1000U
 #define BALLOON_BASELINE_MINUTES	10U
 
+/* What the balloon does to a guest for the host's target. */
+enum balloon_policy {
+	BALLOON_POLICY_FULL,	/* takes no memory that the guest uses */
+	BALLOON_POLICY_FLOOR,	/* takes all memory above the floor */
+	BALLOON_POLICY_OBEY,	/* takes all memory */
+	BALLOON_POLICIES
+};
+
 /**
  * struct balloon_node - how a node does
  * @spare: guest pages free beyond the high watermark
@@ -41,6 +49,7 @@ struct balloon_node {
  * @size: guest pages in the balloon
  * @on_trial: guest pages on trial
  * @may_give: VIRTIO_BALLOON_F_DEFLATE_ON_OOM is negotiated
+ * @policy: what the administrator has chosen
  *
  * From @refaults to @stalls these count up, and wrap around.
  */
@@ -59,6 +68,7 @@ struct balloon_sample {
 	unsigned long size;
 	unsigned long on_trial;
 	bool may_give;
+	enum balloon_policy policy;
 };
 
 /**
@@ -95,6 +105,8 @@ void balloon_control_begin_anew(struct balloon_control *control,
 				const struct balloon_sample *now);
 void balloon_control_end(struct balloon_control *control,
 			 const struct balloon_sample *now);
+unsigned long balloon_control_refaults(const struct balloon_control *control,
+				       const struct balloon_sample *now);
 unsigned int balloon_control_baseline(const struct balloon_control *control);
 bool balloon_control_hurts(const struct balloon_control *control,
 			   const struct balloon_sample *now,

@@ -22,6 +22,7 @@
 #include <linux/math64.h>
 #include <linux/minmax.h>
 #include <linux/mm.h>
+#include <linux/numa.h>
 #include <linux/sizes.h>
 #include <linux/string.h>
 
@@ -249,7 +250,7 @@ static struct balloon_action take_free(struct balloon_experiment *ex,
 	unsigned long most = min(now->target - now->size, affordable(ex, now));
 	struct balloon_action action = act(BALLOON_ACT_TAKE, 0, 0);
 	const struct balloon_node *node = ex->control.nodes;
-	unsigned int nid;
+	int nid;
 
 	for (nid = 0; nid < ex->control.nr_nodes && !ex->missed; nid++, node++) {
 		if (node->spare > action.pages && node->calm) {
@@ -258,6 +259,17 @@ static struct balloon_action take_free(struct balloon_experiment *ex,
 		}
 	}
 	action.pages = min(action.pages, most);
+	return action;
+}
+
+/* kswapd reclaims as much as the balloon takes; whose pages, is not asked. */
+static struct balloon_action take_any(struct balloon_experiment *ex,
+				      const struct balloon_sample *now)
+{
+	struct balloon_action action = act(BALLOON_ACT_TAKE, 0, TAKE_MS);
+
+	action.node = NUMA_NO_NODE;
+	action.pages = min(now->target - now->size, affordable(ex, now));
 	return action;
 }
 
@@ -439,7 +451,7 @@ static bool ease(struct balloon_experiment *ex, const struct balloon_sample *now
 	unsigned long give;
 
 	give = give_to_short(ex, now, &why);
-	if (whole)
+	if (whole && now->policy == BALLOON_POLICY_FULL)
 		give = max(give, give_to_thrashing(ex, now, &why));
 	if (give && now->on_trial) {
 		*action = end_trial(ex, now, why);
@@ -501,7 +513,8 @@ static struct balloon_action grow(struct balloon_experiment *ex,
 			enter(ex, BALLOON_PHASE_FLOOR, BALLOON_HOLD_FLOOR, now);
 		return rest(ex, BALLOON_NEVER_MS);
 	}
-	action = take_free(ex, now);
+	action = now->policy == BALLOON_POLICY_FULL ? take_free(ex, now) :
+						      take_any(ex, now);
 	if (action.pages) {
 		enter(ex, BALLOON_PHASE_FREE, BALLOON_HOLD_NONE, now);
 		return action;
@@ -547,13 +560,15 @@ struct balloon_action balloon_experiment_step(struct balloon_experiment *ex,
 	ex->missed = ex->missed && now->ms - ex->missed_at < WARY_MS;
 	ex->gave = ex->gave && now->ms - ex->gave_at < WARY_MS;
 
-	if (now->may_give && now->size && ease(ex, now, whole, &action))
+	if (now->may_give && now->size && now->policy != BALLOON_POLICY_OBEY &&
+	    ease(ex, now, whole, &action))
 		return action;
 	if (ex->phase == BALLOON_PHASE_EASE)
 		enter(ex, BALLOON_PHASE_HOLD_OFF, ex->hold, now);
 	if (now->size >= now->target)
 		balloon_experiment_rest(ex);
 	if (ex->phase == BALLOON_PHASE_TRY &&
+	    now->policy == BALLOON_POLICY_FULL &&
 	    (now->on_trial || affordable(ex, now)))
 		return try(ex, now);
 	/* mm had isolated them, or the target fell. */

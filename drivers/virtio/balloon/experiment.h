@@ -45,7 +45,7 @@ enum balloon_act {
  * struct balloon_action - what to do next
  * @act: what
  * @pages: of how many guest pages; the caller may come again after a part of them
- * @node: the node to take them from
+ * @node: the node to take them from, or NUMA_NO_NODE
  * @look_in_ms: come again then, or at once if that is 0
  * @hold: why the balloon does not grow, or gives
  * @retry_ms: how long it does not, at least
@@ -53,7 +53,7 @@ enum balloon_act {
 struct balloon_action {
 	enum balloon_act act;
 	unsigned long pages;
-	unsigned int node;
+	int node;
 	unsigned int look_in_ms;
 	enum balloon_hold hold;
 	unsigned int retry_ms;

@@ -157,7 +157,9 @@ void balloon_sample_read(struct balloon_device *bd,
 	sample->lack = balloon_lack();
 	/* With MUST_TELL_HOST the host has yet to let go of what leaves. */
 	sample->available = balloon_available(bd) + balloon_leaving(&bd->ledger);
-	sample->floor = balloon_floor(bd);
+	sample->policy = READ_ONCE(bd->restraint.policy);
+	sample->floor = sample->policy == BALLOON_POLICY_OBEY ?
+			0 : balloon_floor(bd);
 	sample->target = bd->config.target;
 	sample->size = balloon_size(&bd->ledger);
 	sample->on_trial = balloon_trial_size(bd);
@@ -193,6 +195,22 @@ struct balloon_action balloon_restrain(struct balloon_device *bd)
 	balloon_sample(bd);
 	return balloon_experiment_step(&bd->restraint.experiment,
 				       &bd->restraint.now);
+}
+
+/**
+ * balloon_set_policy - choose what the balloon does to the guest
+ * @bd: the balloon
+ * @policy: what
+ *
+ * The kthread goes by it at once, even while it waits.
+ *
+ * Context: any.
+ */
+void balloon_set_policy(struct balloon_device *bd, enum balloon_policy policy)
+{
+	WRITE_ONCE(bd->restraint.policy, policy);
+	set_bit(BALLOON_FLOOR_CHANGED, &bd->flags);
+	balloon_event(bd);
 }
 
 /**

@@ -12,10 +12,28 @@ struct balloon_device;
 struct shrinker;
 
 /**
+ * struct balloon_counters - what came of restraint since the device was found
+ * @trials: how many were made
+ * @failed: how many ended because the guest needs the pages
+ * @recalled: guest pages that went back with those
+ * @given: guest pages of the balloon that went back unasked, by reason
+ *
+ * The kthread's own; sysfs reads them.
+ */
+struct balloon_counters {
+	unsigned long trials;
+	unsigned long failed;
+	unsigned long recalled;
+	unsigned long given[BALLOON_HOLDS];
+};
+
+/**
  * struct balloon_restraint - how far the balloon may go
  * @shrinker: sets BALLOON_RECLAIMS; NULL without VIRTIO_BALLOON_F_DEFLATE_ON_OOM
+ * @policy: an enum balloon_policy; sysfs sets it, lockless
  *
  * The kthread's own:
+ * @counters: for sysfs
  * @experiment: what it decides by
  * @now: the last sample
  * @counted_at: when its counters were read, in jiffies
@@ -25,6 +43,8 @@ struct shrinker;
  */
 struct balloon_restraint {
 	struct shrinker *shrinker;
+	enum balloon_policy policy;
+	struct balloon_counters counters;
 	struct balloon_experiment experiment;
 	struct balloon_sample now;
 	unsigned long counted_at;
@@ -36,6 +56,7 @@ struct balloon_restraint {
 void balloon_sample_read(struct balloon_device *bd,
 			 struct balloon_sample *sample);
 struct balloon_action balloon_restrain(struct balloon_device *bd);
+void balloon_set_policy(struct balloon_device *bd, enum balloon_policy policy);
 void balloon_restraint_slept(struct balloon_device *bd, long timeout);
 unsigned int balloon_note_recall(struct balloon_device *bd);
 unsigned int balloon_note_oom(struct balloon_device *bd);

@@ -10,12 +10,14 @@
 #include <linux/err.h>
 #include <linux/freezer.h>
 #include <linux/kthread.h>
+#include <linux/numa.h>
 #include <kunit/static_stub.h>
 
 #include "blocks.h"
 #include "config.h"
 #include "device.h"
 #include "experiment.h"
+#include "guest.h"
 #include "hints.h"
 #include "ledger.h"
 #include "pages.h"
@@ -74,14 +76,14 @@ static void balloon_tell_arrived(struct balloon_device *bd)
 static void balloon_go_on(struct balloon_device *bd)
 {
 	WRITE_ONCE(bd->thread.retry_delay_ms, 0);
-	WRITE_ONCE(bd->config.hold, BALLOON_HOLD_NONE);
+	balloon_hold_set(bd, BALLOON_HOLD_NONE);
 }
 
 static void balloon_retry_in(struct balloon_device *bd, unsigned int delay_ms,
 			     enum balloon_hold reason)
 {
 	WRITE_ONCE(bd->thread.retry_delay_ms, delay_ms);
-	WRITE_ONCE(bd->config.hold, reason);
+	balloon_hold_set(bd, reason);
 	bd->thread.retry_at = jiffies + msecs_to_jiffies(delay_ms);
 	balloon_expect_large_blocks(&bd->blocks);
 	if (reason)
@@ -136,22 +138,29 @@ static long balloon_take(struct balloon_device *bd,
 	int err;
 
 	if (left) {
-		WRITE_ONCE(bd->config.state, BALLOON_HOLDING);
+		balloon_state_set(bd, BALLOON_HOLDING);
 		return left;
 	}
-	WRITE_ONCE(bd->config.state, BALLOON_INFLATING);
-	balloon_take_from(&bd->blocks, action->node);
+	balloon_state_set(bd, BALLOON_INFLATING);
+	balloon_take_from(&bd->blocks, action->node == NUMA_NO_NODE ?
+				       balloon_sparest_node() : action->node);
 	err = balloon_inflate(bd, action->pages, &got);
-	return balloon_took(bd, err, got, 0);
+	/* kswapd is about to find more. */
+	return balloon_took(bd, err, got,
+			    err == -ENOMEM ? balloon_look_in(action) : 0);
 }
 
 static long balloon_try(struct balloon_device *bd,
 			const struct balloon_action *action)
 {
+	struct balloon_counters *counters = &bd->restraint.counters;
+	bool begins = !balloon_trial_size(bd);
 	unsigned long got;
 
-	WRITE_ONCE(bd->config.state, BALLOON_INFLATING);
+	balloon_state_set(bd, BALLOON_INFLATING);
 	balloon_trial_take(bd, action->pages, &got);
+	if (begins && got)
+		WRITE_ONCE(counters->trials, counters->trials + 1);
 	return balloon_took(bd, 0, got, balloon_look_in(action));
 }
 
@@ -162,12 +171,13 @@ static long balloon_hand_over(struct balloon_device *bd,
 	unsigned long got = 0;
 	int err = -EBUSY;
 
-	WRITE_ONCE(bd->config.state, BALLOON_INFLATING);
+	balloon_state_set(bd, BALLOON_INFLATING);
 	/* If mm has isolated all of them, their return is an event. */
 	if (balloon_trial_pass(bd, action->pages))
 		err = balloon_inflate(bd, bd->trial.nr_passed, &got);
 	balloon_trial_pass(bd, 0);
 	balloon_experiment_handed_over(&bd->restraint.experiment, got);
+	trace_trial(bd, got, true);
 	return balloon_took(bd, err, got, 0);
 }
 
@@ -181,12 +191,29 @@ static void balloon_hold(struct balloon_device *bd, enum balloon_hold hold,
 	balloon_retry_in(bd, retry_ms, hold);
 }
 
+/* Returns how many guest pages went back. */
+static unsigned long balloon_trial_fails(struct balloon_device *bd)
+{
+	struct balloon_counters *counters = &bd->restraint.counters;
+	unsigned long nr = balloon_trial_size(bd);
+
+	balloon_trial_end(bd);
+	nr -= min(nr, balloon_trial_size(bd));
+	WRITE_ONCE(counters->failed, counters->failed + 1);
+	WRITE_ONCE(counters->recalled, counters->recalled + nr);
+	trace_trial(bd, nr, false);
+	return nr;
+}
+
 static long balloon_end_trial(struct balloon_device *bd,
 			      const struct balloon_action *action)
 {
-	balloon_trial_end(bd);
-	if (action->retry_ms)
-		balloon_hold(bd, action->hold, action->retry_ms);
+	if (action->hold == BALLOON_HOLD_NONE ||
+	    action->hold == BALLOON_HOLD_ALLOCATION)
+		balloon_trial_end(bd);
+	else
+		balloon_trial_fails(bd);
+	balloon_hold(bd, action->hold, action->retry_ms);
 	return balloon_look_in(action);
 }
 
@@ -194,6 +221,8 @@ static long balloon_end_trial(struct balloon_device *bd,
 static long balloon_ease(struct balloon_device *bd,
 			 const struct balloon_action *action)
 {
+	unsigned long *count = &bd->restraint.counters.given[action->hold];
+	bool begins = bd->config.state != BALLOON_DEFLATING;
 	unsigned long given;
 	int err;
 
@@ -203,9 +232,10 @@ static long balloon_ease(struct balloon_device *bd,
 		balloon_experiment_given(&bd->restraint.experiment, given);
 		return 0;
 	}
-	WRITE_ONCE(bd->config.state, BALLOON_DEFLATING);
+	balloon_state_set(bd, BALLOON_DEFLATING);
 	err = balloon_deflate(bd, action->pages, &given);
-	if (given)
+	WRITE_ONCE(*count, *count + given);
+	if (begins)
 		balloon_hold(bd, action->hold, action->retry_ms);
 	return err == -EBUSY ? BALLOON_LOOK_AGAIN : 0;
 }
@@ -217,12 +247,12 @@ static long balloon_wait(struct balloon_device *bd,
 	    action->look_in_ms == BALLOON_NEVER_MS)
 		balloon_back_off(bd, BALLOON_HOLD_FLOOR);
 	if (action->hold == BALLOON_HOLD_NONE) {
-		WRITE_ONCE(bd->config.state, BALLOON_INFLATING);
+		balloon_state_set(bd, BALLOON_INFLATING);
 		return balloon_look_in(action);
 	}
 	if (bd->config.hold == BALLOON_HOLD_NONE)
-		WRITE_ONCE(bd->config.hold, action->hold);
-	WRITE_ONCE(bd->config.state, BALLOON_HOLDING);
+		balloon_hold_set(bd, action->hold);
+	balloon_state_set(bd, BALLOON_HOLDING);
 	return min(balloon_look_in(action),
 		   balloon_wait_left(bd) ?: MAX_SCHEDULE_TIMEOUT);
 }
@@ -234,7 +264,7 @@ static long balloon_shrink(struct balloon_device *bd, unsigned long want)
 	balloon_trial_end(bd);
 	balloon_experiment_rest(&bd->restraint.experiment);
 	balloon_go_on(bd);
-	WRITE_ONCE(bd->config.state, BALLOON_DEFLATING);
+	balloon_state_set(bd, BALLOON_DEFLATING);
 	return balloon_deflate(bd, want, &given) == -EBUSY ?
 	       BALLOON_LOOK_AGAIN : 0;
 }
@@ -246,7 +276,7 @@ static long balloon_rest(struct balloon_device *bd, bool busy)
 	balloon_go_on(bd);
 	if (busy)
 		return BALLOON_LOOK_AGAIN;
-	WRITE_ONCE(bd->config.state, BALLOON_IDLE);
+	balloon_state_set(bd, BALLOON_IDLE);
 	balloon_tell_arrived(bd);
 	return MAX_SCHEDULE_TIMEOUT;
 }
@@ -311,14 +341,13 @@ static void balloon_look_after_device(struct balloon_device *bd, bool busy)
 
 static void balloon_answer_recall(struct balloon_device *bd)
 {
-	unsigned long size = balloon_trial_size(bd);
+	unsigned long given = 0;
 
-	if (size) {
+	if (balloon_trial_size(bd)) {
 		balloon_hold(bd, BALLOON_HOLD_STALL, balloon_note_recall(bd));
-		balloon_trial_end(bd);
-		size -= min(size, balloon_trial_size(bd));
+		given = balloon_trial_fails(bd);
 	}
-	balloon_trial_answer(bd, size);
+	balloon_trial_answer(bd, given);
 }
 
 /* Everything that can be done now. Returns as balloon_step(). */
