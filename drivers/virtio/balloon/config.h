@@ -21,8 +21,8 @@ enum balloon_state {
 enum balloon_hold {
 	BALLOON_HOLD_NONE,
 	BALLOON_HOLD_FLOOR,	/* the guest has no more than the floor */
-	BALLOON_HOLD_REFAULT,	/* reclaimed pages refault, or are swapped */
-	BALLOON_HOLD_STALL,	/* allocations wait, reclaim is laborious */
+	BALLOON_HOLD_REFAULT,	/* more pages refault than the baseline allows */
+	BALLOON_HOLD_STALL,	/* allocations stall near the floor, or at OOM */
 	BALLOON_HOLD_ALLOCATION,	/* an allocation failed */
 	BALLOON_HOLDS
 };

@@ -4,7 +4,7 @@
  *
  * Taking free memory hurts no task. Beyond that, reclaim gets each page that the
  * balloon takes from some task. Whether that task needed the page shows only
- * afterwards, as refaults or stalls. Pages that the host has been told of do not go
+ * afterwards, as a refault. Pages that the host has been told of do not go
  * back unasked (virtio 1.2, 5.5.6). So reclaimed pages wait here while the driver
  * watches the guest; experiment.c decides what becomes of them.
  *
