@@ -27,6 +27,7 @@
 #include <linux/jiffies.h>
 #include <linux/list.h>
 #include <linux/mutex.h>
+#include <linux/page_reporting.h>
 #include <linux/sched.h>
 #include <linux/spinlock.h>
 #include <linux/vhost_iotlb.h>
