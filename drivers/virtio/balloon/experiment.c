@@ -26,6 +26,7 @@
 #include <linux/sizes.h>
 #include <linux/string.h>
 
+#include "control.h"
 #include "experiment.h"
 
 #define BYTES(bytes)	((bytes) >> PAGE_SHIFT)
@@ -101,7 +102,7 @@ void balloon_experiment_init(struct balloon_experiment *ex,
 {
 	memset(ex, 0, sizeof(*ex));
 	balloon_control_init(&ex->control, nodes, nr_nodes);
-	ex->wait_ms = BALLOON_WAIT_MIN_MS;
+	ex->wait_ms = BALLOON_WAIT_MIN_MS / 2;
 }
 
 /* What the host wants beyond what it has and is about to get. */
@@ -136,6 +137,7 @@ unsigned int balloon_experiment_missed(struct balloon_experiment *ex,
 				       const struct balloon_sample *now,
 				       enum balloon_hold why)
 {
+	ex->refaults = balloon_control_refaults(&ex->control, now);
 	ex->step = max(min(now->on_trial, ex->step) / 4, STEP_MIN);
 	ex->passed = 0;
 	ex->missed = true;
@@ -323,11 +325,12 @@ static void pass_half(struct balloon_experiment *ex,
 	ex->passed += passed;
 	if (passed) {
 		ex->step = 2 * ex->step;
-		ex->wait_ms = max(ex->wait_ms / 2, BALLOON_WAIT_MIN_MS);
+		ex->wait_ms = max(ex->wait_ms, BALLOON_WAIT_MIN_MS) / 2;
 		ex->grew_at = now->ms;
 	}
 	ex->old = rest - min(rest, ex->missed ? ex->old : passed);
 	ex->half = *now;
+	ex->refaults = balloon_control_refaults(&ex->control, now);
 	balloon_control_end(&ex->control, now);
 	ex->control.from = half;
 }
@@ -411,8 +414,14 @@ static unsigned long give_to_short(struct balloon_experiment *ex,
 		      now->stalls - ex->stalls > STALLS_PER_LOOK;
 	bool is_short = now->available < now->floor - now->floor / 4;
 
-	ex->short_looks = stalls || is_short ? ex->short_looks + 1 : 0;
-	ex->stalls = now->stalls;
+	if (!stalls && !is_short)
+		ex->short_looks = 0;
+	/* Pressure has to last: looks may follow each other at once. */
+	if (now->ms - ex->short_at >= LOOK_MS) {
+		ex->short_looks += stalls || is_short;
+		ex->short_at = now->ms;
+		ex->stalls = now->stalls;
+	}
 	if (ex->short_looks < SUSTAINED && now->available >= now->floor / 2 &&
 	    !(ex->gave && now->available < now->floor))
 		return 0;

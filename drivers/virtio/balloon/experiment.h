@@ -17,7 +17,7 @@
 /* After pages went back under pressure none is taken for this time, or twice that. */
 #define BALLOON_HOLD_OFF_MIN_MS	10000U
 /* The shortest delay after a trial that failed. */
-#define BALLOON_WAIT_MIN_MS	500U
+#define BALLOON_WAIT_MIN_MS	1000U
 /* No action is due before an event. */
 #define BALLOON_NEVER_MS	(~0U)
 
@@ -76,9 +76,11 @@ struct balloon_action {
  * @cost: in WAIT: refaults by then
  * @most: in WAIT: the highest rate of them
  * @wait_ms: how long WAIT lasts from @calm_at, at least
+ * @refaults: refaults in the window in which the last trial failed or passed
  * @missed: a trial failed at @missed_at, less than a minute ago
  * @missed_at: in ms
  * @short_looks: looks in a row that found the guest short of memory
+ * @short_at: when the last of them was, in ms
  * @stalls: @stalls of the last look
  * @thrash: windows in a row in which the guest thrashed
  * @ease: guest pages that were last given for that
@@ -103,9 +105,11 @@ struct balloon_experiment {
 	unsigned long cost;
 	unsigned int most;
 	unsigned int wait_ms;
+	unsigned long refaults;
 	bool missed;
 	u64 missed_at;
 	unsigned int short_looks;
+	u64 short_at;
 	unsigned long stalls;
 	unsigned int thrash;
 	unsigned long ease;

@@ -12,9 +12,11 @@
 #include <linux/kstrtox.h>
 #include <linux/sysfs.h>
 
+#include "config.h"
 #include "guest.h"
 #include "hints.h"
 #include "ledger.h"
+#include "restraint.h"
 #include "sysfs.h"
 #include "trial.h"
 #include "virtio_balloon.h"
@@ -237,7 +239,8 @@ static ssize_t given_kib_show(struct device *dev,
 	struct dev_ext_attribute *reason =
 		container_of(attr, struct dev_ext_attribute, attr);
 	struct balloon_device *bd = dev_to_balloon(dev);
-	unsigned long nr = bd->restraint.counters.given[(uintptr_t)reason->var];
+	unsigned long nr =
+		READ_ONCE(bd->restraint.counters.given[(uintptr_t)reason->var]);
 
 	return sysfs_emit(buf, "%lu\n", guest_pages_to_kib(nr));
 }
@@ -248,10 +251,9 @@ static ssize_t held_ms_show(struct device *dev, struct device_attribute *attr,
 	struct dev_ext_attribute *reason =
 		container_of(attr, struct dev_ext_attribute, attr);
 	struct balloon_device *bd = dev_to_balloon(dev);
-	unsigned long held = balloon_held_for(&bd->config,
-					      (uintptr_t)reason->var);
+	u64 held = balloon_held_for(&bd->config, (uintptr_t)reason->var);
 
-	return sysfs_emit(buf, "%u\n", jiffies_to_msecs(held));
+	return sysfs_emit(buf, "%llu\n", jiffies64_to_msecs(held));
 }
 
 #define BALLOON_ATTR(_name, _show, _reason)				\

@@ -177,7 +177,8 @@ static long balloon_hand_over(struct balloon_device *bd,
 		err = balloon_inflate(bd, bd->trial.nr_passed, &got);
 	balloon_trial_pass(bd, 0);
 	balloon_experiment_handed_over(&bd->restraint.experiment, got);
-	trace_trial(bd, got, true);
+	if (got)
+		trace_trial(bd, got, true);
 	return balloon_took(bd, err, got, 0);
 }
 
@@ -199,6 +200,8 @@ static unsigned long balloon_trial_fails(struct balloon_device *bd)
 
 	balloon_trial_end(bd);
 	nr -= min(nr, balloon_trial_size(bd));
+	if (!nr)
+		return 0;
 	WRITE_ONCE(counters->failed, counters->failed + 1);
 	WRITE_ONCE(counters->recalled, counters->recalled + nr);
 	trace_trial(bd, nr, false);
@@ -366,7 +369,8 @@ static long balloon_thread_pass(struct balloon_device *bd)
 	}
 	if (test_and_clear_bit(BALLOON_CONFIG_CHANGED, &bd->flags) &&
 	    balloon_target_read(bd)) {
-		WRITE_ONCE(bd->thread.retry_delay_ms, 0);
+		if (balloon_wait_left(bd))
+			WRITE_ONCE(bd->thread.retry_delay_ms, 0);
 		balloon_expect_large_blocks(&bd->blocks);
 	}
 	if (test_and_clear_bit(BALLOON_FLOOR_CHANGED, &bd->flags)) {

@@ -48,7 +48,7 @@ DEFINE_EVENT(balloon_pages, migrate,
 /*
  * A part of a trial has passed: the host gets @kib. Or the trial has failed: the guest
  * gets them back. @baseline is refaults a second without a trial, @refaults is how many
- * there were in the present window.
+ * there were in the window that decided.
  */
 TRACE_EVENT(trial,
 	    TP_PROTO(struct balloon_device *bd, unsigned long pages,
@@ -64,9 +64,7 @@ TRACE_EVENT(trial,
 			   __entry->passed = passed;
 			   __entry->baseline =
 				balloon_control_baseline(&bd->restraint.experiment.control);
-			   __entry->refaults =
-				balloon_control_refaults(&bd->restraint.experiment.control,
-							 &bd->restraint.now);),
+			   __entry->refaults = bd->restraint.experiment.refaults;),
 	    TP_printk("device=%s kib=%lu verdict=%s baseline=%u refaults=%lu",
 		      __get_str(device), __entry->kib,
 		      __entry->passed ? "passed" : "failed",
