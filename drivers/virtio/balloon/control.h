@@ -39,6 +39,7 @@ struct balloon_node {
  * @refaults: guest pages so far that were in use when reclaim got them, and swap-ins
  * @reclaimed: guest pages that reclaim got so far, a cgroup's own reclaim left out
  * @stalls: allocations so far that had to reclaim by themselves
+ * @waited_ms: time so far for which tasks waited for disks, and a CPU was idle for it
  * @free: guest pages that are free
  * @lack: guest pages that zones lack to their high watermarks
  * @available: guest pages that tasks can have without swapping
@@ -51,13 +52,14 @@ struct balloon_node {
  * @may_give: VIRTIO_BALLOON_F_DEFLATE_ON_OOM is negotiated
  * @policy: what the administrator has chosen
  *
- * From @refaults to @stalls these count up, and wrap around.
+ * From @refaults to @waited_ms these count up, and wrap around.
  */
 struct balloon_sample {
 	u64 ms;
 	unsigned long refaults;
 	unsigned long reclaimed;
 	unsigned long stalls;
+	unsigned long waited_ms;
 	unsigned long free;
 	unsigned long lack;
 	unsigned long available;
@@ -77,9 +79,11 @@ struct balloon_sample {
  * @nr_nodes: their count
  * @from: the sample at the start of the present window
  * @rate: refaults a second in the last window
- * @calm: @rate is no more than the baseline allows
+ * @waited: ms a second for which tasks waited for disks in it
+ * @calm: both are no more than the baseline allows
  * @foreign: refaults a second that the balloon cannot have caused, on average
  * @lowest: the lowest @rate of each of the last ten minutes
+ * @least: the lowest @waited of each of them
  * @minute: the present one of these minutes
  */
 struct balloon_control {
@@ -87,9 +91,11 @@ struct balloon_control {
 	unsigned int nr_nodes;
 	struct balloon_sample from;
 	unsigned int rate;
+	unsigned int waited;
 	bool calm;
 	unsigned int foreign;
 	unsigned int lowest[BALLOON_BASELINE_MINUTES];
+	unsigned int least[BALLOON_BASELINE_MINUTES];
 	u64 minute;
 };
 

@@ -13,6 +13,8 @@
 
 #include <linux/cpumask.h>
 #include <linux/jiffies.h>
+#include <linux/kernel_stat.h>
+#include <linux/math64.h>
 #include <linux/memcontrol.h>
 #include <linux/minmax.h>
 #include <linux/mm.h>
@@ -21,6 +23,7 @@
 #include <linux/shrinker.h>
 #include <linux/slab.h>
 #include <linux/swap.h>
+#include <linux/tick.h>
 #include <linux/vmstat.h>
 #include <kunit/static_stub.h>
 
@@ -103,6 +106,27 @@ static void balloon_sample_events(struct balloon_sample *sample)
 #endif
 }
 
+/*
+ * A CPU that is idle while a task waits for a disk. The kernel has no better sign of
+ * lost time for modules: PSI is its own.
+ */
+static unsigned long balloon_waited_ms(void)
+{
+	u64 waited, sum = 0;
+	int cpu;
+
+	/* Those that went offline keep theirs. */
+	for_each_possible_cpu(cpu) {
+		waited = get_cpu_iowait_time_us(cpu, NULL);
+		/* Not with periodic ticks. */
+		if (waited == -1ULL)
+			waited = div_u64(kcpustat_cpu(cpu).cpustat[CPUTIME_IOWAIT],
+					 NSEC_PER_USEC);
+		sum += waited;
+	}
+	return div_u64(sum, USEC_PER_MSEC);
+}
+
 static void balloon_sample_nodes(struct balloon_device *bd,
 				 struct balloon_sample *sample, bool count)
 {
@@ -149,8 +173,10 @@ void balloon_sample_read(struct balloon_device *bd,
 	KUNIT_STATIC_STUB_REDIRECT(balloon_sample_read, bd, sample);
 
 	bd->restraint.counted_at = jiffies;
-	if (count)
+	if (count) {
 		balloon_sample_events(sample);
+		sample->waited_ms = balloon_waited_ms();
+	}
 	balloon_sample_nodes(bd, sample, count);
 	balloon_sample_lists(sample);
 	sample->free = global_zone_page_state(NR_FREE_PAGES);

@@ -566,7 +566,7 @@ static void experiment_does_not_ease_for_others(struct kunit *test)
 
 	guest = made_up(test);
 	lend(guest, 1000);
-	KUNIT_EXPECT_FALSE(test, says_within(guest, BALLOON_ACT_GIVE, 9000, 1000));
+	KUNIT_EXPECT_FALSE(test, says_within(guest, BALLOON_ACT_GIVE, 9000, 500));
 }
 
 static void experiment_ends_trial_before_it_eases(struct kunit *test)

@@ -631,7 +631,7 @@ static bool bring_in(struct model_guest *guest, struct model_task *task,
 	struct model_page *page = page_at(guest, nr);
 	struct model_set *set = &guest->sets[task->set];
 	bool evicted = page->flags & EVICTED, waits;
-	u64 cost = 0;
+	u64 before, cost = 0;
 
 	if (!add_page(guest, task->set, nr, &cost))
 		return true;
@@ -645,7 +645,9 @@ static bool bring_in(struct model_guest *guest, struct model_task *task,
 			*when += ZRAM_NS;
 			waits = false;
 		} else {
+			before = *when;
 			disk_wait(&guest->swap, 1, when);
+			guest->waited_ns += *when - before;
 		}
 	}
 	if (evicted)
@@ -674,6 +676,7 @@ static void access(struct model_guest *guest, struct model_task *task,
 {
 	struct model_set *set = &guest->sets[task->set];
 	u32 nr = next_page(guest, task), i;
+	u64 before;
 
 	task->accesses++;
 	*when += task->access_ns;
@@ -685,8 +688,11 @@ static void access(struct model_guest *guest, struct model_task *task,
 				break;
 			bring_in(guest, task, nr + i, when);
 		}
-		if (!set->anon)
+		if (!set->anon) {
+			before = *when;
 			disk_wait(&guest->disk, i, when);
+			guest->waited_ns += *when - before;
+		}
 	}
 	if (page_at(guest, nr)->flags & RESIDENT)
 		touch_resident(guest, nr);

@@ -196,6 +196,7 @@ struct model_driver {
  * @limit: of each cgroup, in pages; 0 for none
  * @total: pages, the kernel's own not included
  * @stalls: ALLOCSTALL
+ * @waited_ns: time for which tasks waited for disks
  * @scanned: PGSCAN of kswapd and direct reclaim
  * @stolen: PGSTEAL of both
  * @swapped_out: PSWPOUT
@@ -228,6 +229,7 @@ struct model_guest {
 	u32 zram_thirds;
 
 	u64 stalls;
+	u64 waited_ns;
 	u64 scanned;
 	u64 stolen;
 	u64 swapped_out;
