@@ -24,11 +24,16 @@
  */
 #define REFAULTS_PER_S	4U
 /*
- * One of 128 pages on trial may refault: it is read again and stays. No more than a
- * slow disk serves in a second: thrash on such a disk must show.
+ * One of 128 pages on trial may refault: it is read again and stays. No more than this
+ * many, as thrash has to show before the trial has evicted much of a working set.
  */
 #define REFAULTS_SHIFT	7U
 #define REFAULTS_ONCE	64UL
+/*
+ * If all CPUs are busy, no wait for a disk shows, however slow that is. Then no more
+ * may refault than a slow disk serves in a tenth of a second.
+ */
+#define REFAULTS_BUSY	16UL
 /*
  * Tasks may wait for disks by this share of the time more than in the baseline, or
  * once for this long: 5 %. On a slow disk that shows earlier than refaults do. A few
@@ -45,20 +50,23 @@
 /*
  * Refaults that the balloon may have caused. A task that refaults needs a free page;
  * a cgroup at its limit reclaims that page from itself, which @reclaimed leaves out.
- * So there are no more of them than pages that reclaim got for tasks.
+ * So there are no more of them than pages that tasks got otherwise. These were free
+ * before, or reclaimed. But slab pages that are freed meanwhile hide some, and files
+ * that are deleted or processes that end hide others. The larger estimate counts.
  */
 static unsigned long refaulted(const struct balloon_sample *from,
 			       const struct balloon_sample *now)
 {
 	unsigned long refaults = now->refaults - from->refaults;
-	long got;
+	long reclaimed, got, used;
 
 	if (!IS_ENABLED(CONFIG_VM_EVENT_COUNTERS))
 		return refaults;
-	got = now->reclaimed - from->reclaimed;
-	got -= now->free - from->free;
+	reclaimed = now->reclaimed - from->reclaimed;
+	used = reclaimed + (long)(now->used - from->used);
+	got = reclaimed - (long)(now->free - from->free);
 	got -= now->size + now->on_trial - from->size - from->on_trial;
-	return min_t(unsigned long, refaults, max(got, 0L));
+	return min_t(unsigned long, refaults, max3(got, used, 0L));
 }
 
 /* A CPU's time may step back, as tasks that wait are counted without a lock. */
@@ -66,6 +74,15 @@ static unsigned long waited_ms(const struct balloon_sample *from,
 			       const struct balloon_sample *now)
 {
 	return max((long)(now->waited_ms - from->waited_ms), 0L);
+}
+
+/* Was a CPU idle for half of the time? Then it shows whether tasks wait for disks. */
+static bool waits_show(const struct balloon_sample *from,
+		       const struct balloon_sample *now)
+{
+	unsigned long idle = now->idle_ms - from->idle_ms;
+
+	return idle + waited_ms(from, now) >= (now->ms - from->ms) / 2;
 }
 
 /* Forgets the rates of ten minutes ago. */
@@ -256,7 +273,9 @@ bool balloon_control_hurts(const struct balloon_control *control,
 
 	if (refaults >= WAITED_REFAULTS && waited_for_long(control, now))
 		return true;
-	once = min(on_trial >> REFAULTS_SHIFT, REFAULTS_ONCE);
+	once = min(on_trial >> REFAULTS_SHIFT,
+		   waits_show(&control->from, now) ? REFAULTS_ONCE :
+						     REFAULTS_BUSY);
 	if (control->foreign > REFAULTS_PER_S)
 		once += FOREIGN_BATCH;
 	return (u64)refaults * 1000 >

@@ -40,7 +40,9 @@ struct balloon_node {
  * @reclaimed: guest pages that reclaim got so far, a cgroup's own reclaim left out
  * @stalls: allocations so far that had to reclaim by themselves
  * @waited_ms: time so far for which tasks waited for disks, and a CPU was idle for it
+ * @idle_ms: time so far for which CPUs were idle otherwise
  * @free: guest pages that are free
+ * @used: guest pages of files and of processes
  * @lack: guest pages that zones lack to their high watermarks
  * @available: guest pages that tasks can have without swapping
  * @inactive: guest pages on inactive lists, those of files only if there is no swap
@@ -52,7 +54,7 @@ struct balloon_node {
  * @may_give: VIRTIO_BALLOON_F_DEFLATE_ON_OOM is negotiated
  * @policy: what the administrator has chosen
  *
- * From @refaults to @waited_ms these count up, and wrap around.
+ * From @refaults to @idle_ms these count up, and wrap around.
  */
 struct balloon_sample {
 	u64 ms;
@@ -60,7 +62,9 @@ struct balloon_sample {
 	unsigned long reclaimed;
 	unsigned long stalls;
 	unsigned long waited_ms;
+	unsigned long idle_ms;
 	unsigned long free;
+	unsigned long used;
 	unsigned long lack;
 	unsigned long available;
 	unsigned long inactive;

@@ -110,21 +110,25 @@ static void balloon_sample_events(struct balloon_sample *sample)
  * A CPU that is idle while a task waits for a disk. The kernel has no better sign of
  * lost time for modules: PSI is its own.
  */
-static unsigned long balloon_waited_ms(void)
+static void balloon_sample_waits(struct balloon_sample *sample)
 {
-	u64 waited, sum = 0;
+	u64 waited, waits = 0, idles = 0;
 	int cpu;
 
 	/* Those that went offline keep theirs. */
 	for_each_possible_cpu(cpu) {
 		waited = get_cpu_iowait_time_us(cpu, NULL);
-		/* Not with periodic ticks. */
-		if (waited == -1ULL)
-			waited = div_u64(kcpustat_cpu(cpu).cpustat[CPUTIME_IOWAIT],
-					 NSEC_PER_USEC);
-		sum += waited;
+		/* With periodic ticks these are all there is. */
+		if (waited == -1ULL) {
+			waits += kcpustat_cpu(cpu).cpustat[CPUTIME_IOWAIT];
+			idles += kcpustat_cpu(cpu).cpustat[CPUTIME_IDLE];
+			continue;
+		}
+		waits += waited * NSEC_PER_USEC;
+		idles += get_cpu_idle_time_us(cpu, NULL) * NSEC_PER_USEC;
 	}
-	return div_u64(sum, USEC_PER_MSEC);
+	sample->waited_ms = div_u64(waits, NSEC_PER_MSEC);
+	sample->idle_ms = div_u64(idles, NSEC_PER_MSEC);
 }
 
 static void balloon_sample_nodes(struct balloon_device *bd,
@@ -146,14 +150,22 @@ static void balloon_sample_nodes(struct balloon_device *bd,
 	}
 }
 
+/*
+ * The multi-gen LRU leaves pages that are read where they are until it tries to evict
+ * them. So its lists tell nothing about use: three eighths of them count as inactive.
+ */
 static void balloon_sample_lists(struct balloon_sample *sample)
 {
 	sample->inactive = global_node_page_state(NR_INACTIVE_FILE);
 	sample->active = global_node_page_state(NR_ACTIVE_FILE);
-	if (!get_nr_swap_pages())
-		return;
-	sample->inactive += global_node_page_state(NR_INACTIVE_ANON);
-	sample->active += global_node_page_state(NR_ACTIVE_ANON);
+	if (get_nr_swap_pages()) {
+		sample->inactive += global_node_page_state(NR_INACTIVE_ANON);
+		sample->active += global_node_page_state(NR_ACTIVE_ANON);
+	}
+	if (balloon_has_generations(first_online_node)) {
+		sample->inactive = (sample->inactive + sample->active) / 8 * 3;
+		sample->active = 0;
+	}
 }
 
 /**
@@ -175,11 +187,13 @@ void balloon_sample_read(struct balloon_device *bd,
 	bd->restraint.counted_at = jiffies;
 	if (count) {
 		balloon_sample_events(sample);
-		sample->waited_ms = balloon_waited_ms();
+		balloon_sample_waits(sample);
 	}
 	balloon_sample_nodes(bd, sample, count);
 	balloon_sample_lists(sample);
 	sample->free = global_zone_page_state(NR_FREE_PAGES);
+	sample->used = global_node_page_state(NR_FILE_PAGES) +
+		       global_node_page_state(NR_ANON_MAPPED);
 	sample->lack = balloon_lack();
 	/* With MUST_TELL_HOST the host has yet to let go of what leaves. */
 	sample->available = balloon_available(bd) + balloon_leaving(&bd->ledger);

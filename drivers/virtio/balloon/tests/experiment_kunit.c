@@ -63,6 +63,7 @@ static void carry_out(struct made_up *guest)
 		now->on_trial += pages;
 		now->available -= pages;
 		now->reclaimed += pages;
+		now->used -= pages;
 		now->inactive -= min(now->inactive, pages);
 		break;
 	case BALLOON_ACT_HAND_OVER:
@@ -98,6 +99,7 @@ static void pass_ms(struct made_up *guest, unsigned int ms, unsigned int rate)
 	unsigned int pages = ms * rate / 1000;
 
 	guest->now.ms += ms;
+	guest->now.idle_ms += ms;
 	guest->now.refaults += pages;
 	guest->now.reclaimed += pages;
 	guest->nodes[0].refaults += pages;
@@ -242,6 +244,37 @@ static void experiment_notices_slow_disk(struct kunit *test)
 
 	await_act(guest, BALLOON_ACT_TRY, 0);
 	KUNIT_EXPECT_TRUE(test, says_within(guest, BALLOON_ACT_END, 2000, 150));
+}
+
+/* Waits show it earlier, but only beside refaults. */
+static void experiment_notices_waits(struct kunit *test)
+{
+	struct made_up *guest = made_up(test);
+	unsigned int ms;
+
+	await_act(guest, BALLOON_ACT_TRY, 0);
+	for (ms = 0; ms < 300; ms += 10) {
+		guest->now.waited_ms += 10;
+		pass_ms(guest, 10, 0);
+		KUNIT_ASSERT_NE(test, step(guest), BALLOON_ACT_END);
+	}
+	guest->now.refaults += 4;
+	guest->now.reclaimed += 4;
+	KUNIT_EXPECT_EQ(test, step(guest), BALLOON_ACT_END);
+}
+
+/* On a guest whose CPUs are all busy no wait shows. */
+static void experiment_is_wary_of_busy_cpus(struct kunit *test)
+{
+	struct made_up *guest = made_up(test);
+
+	await_act(guest, BALLOON_ACT_TRY, 0);
+	KUNIT_EXPECT_FALSE(test, says_within(guest, BALLOON_ACT_END, 300, 0));
+	guest->now.refaults += 40;
+	guest->now.reclaimed += 40;
+	KUNIT_EXPECT_NE(test, step(guest), BALLOON_ACT_END);
+	guest->now.idle_ms = guest->ex.control.from.idle_ms;
+	KUNIT_EXPECT_EQ(test, step(guest), BALLOON_ACT_END);
 }
 
 /* These pages refault with and without a trial. */
@@ -644,6 +677,8 @@ static struct kunit_case experiment_cases[] = {
 	KUNIT_CASE(experiment_takes_cold_cache_fast),
 	KUNIT_CASE(experiment_ends_trial_that_refaults),
 	KUNIT_CASE(experiment_notices_slow_disk),
+	KUNIT_CASE(experiment_notices_waits),
+	KUNIT_CASE(experiment_is_wary_of_busy_cpus),
 	KUNIT_CASE(experiment_allows_for_baseline),
 	KUNIT_CASE(experiment_baseline_does_not_creep),
 	KUNIT_CASE(experiment_lets_cgroups_thrash),

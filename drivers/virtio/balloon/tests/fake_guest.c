@@ -156,6 +156,7 @@ void fake_host_read_sample(struct balloon_device *bd,
 	sample->size = balloon_size(&bd->ledger);
 	sample->on_trial = balloon_trial_size(bd);
 	sample->may_give = bd->deflates_on_oom;
+	sample->used -= sample->size + sample->on_trial;
 	for (nid = 0; nid < nr_node_ids; nid++) {
 		bd->restraint.experiment.control.nodes[nid].spare =
 			fake_host_spare(bd, WMARK_HIGH);

@@ -128,6 +128,10 @@ static void modelled_sample_lists(const struct model_guest *guest,
 		size = guest->lruvecs[i].size;
 		sample->inactive += size[MODEL_INACTIVE_FILE];
 		sample->active += size[MODEL_ACTIVE_FILE];
+		sample->used += size[MODEL_INACTIVE_FILE] +
+				size[MODEL_ACTIVE_FILE] +
+				size[MODEL_INACTIVE_ANON] +
+				size[MODEL_ACTIVE_ANON];
 		if (!guest->swap_free)
 			continue;
 		sample->inactive += size[MODEL_INACTIVE_ANON];
@@ -149,6 +153,7 @@ static void modelled_sample_read(struct balloon_device *bd,
 		.reclaimed = guest->stolen,
 		.stalls = guest->stalls,
 		.waited_ms = div_u64(guest->waited_ns, MODEL_MS),
+		.idle_ms = div_u64(guest->now, MODEL_MS),
 		.free = model_guest_free(guest),
 		.lack = model_guest_lack(guest),
 		.available = model_guest_available(guest),
