@@ -13,6 +13,7 @@ from typing import NamedTuple
 import pytest
 
 from host import memtool
+from host.balloon import NEVER
 from host.chosen import PEER
 from host.held import Held
 from host.initramfs import DISK_MODULE
@@ -272,6 +273,7 @@ def test_statistics_count_what_is_on_trial(stats, disk):
     """What is on trial goes back if it is missed: to the host it is free and available."""
     guest = stats.guest
     read_all(guest, disk)
+    stats.statistics(NEVER)  # the next answer is that to ask()
     held, last = Held(guest), stats.next_second()
     stats.set(200 * MIB)
     held.wait(ON_TRIAL)
