@@ -44,29 +44,27 @@
 #define WAITED_REFAULTS	4U
 /* A cgroup that reclaims from itself does so in batches, on each CPU. */
 #define FOREIGN_BATCH	128U
+/* The guest thrashes: more refaults than a slow disk serves beside other requests. */
+#define THRASH_PER_S	64U
 
 #define NO_RATE		(~0U)
 
 /*
- * Refaults that the balloon may have caused. A task that refaults needs a free page;
- * a cgroup at its limit reclaims that page from itself, which @reclaimed leaves out.
- * So there are no more of them than pages that tasks got otherwise. These were free
- * before, or reclaimed. But slab pages that are freed meanwhile hide some, and files
- * that are deleted or processes that end hide others. The larger estimate counts.
+ * Refaults that the balloon may have caused. A cgroup at its limit reclaims a page from
+ * itself for each page that refaults: the sum of used pages stays, and @reclaimed
+ * leaves these pages out. Other tasks need pages that were free, or that reclaim got.
+ * Free pages are no measure, as CPUs keep lists of them that no counter has.
  */
 static unsigned long refaulted(const struct balloon_sample *from,
 			       const struct balloon_sample *now)
 {
 	unsigned long refaults = now->refaults - from->refaults;
-	long reclaimed, got, used;
+	long got;
 
 	if (!IS_ENABLED(CONFIG_VM_EVENT_COUNTERS))
 		return refaults;
-	reclaimed = now->reclaimed - from->reclaimed;
-	used = reclaimed + (long)(now->used - from->used);
-	got = reclaimed - (long)(now->free - from->free);
-	got -= now->size + now->on_trial - from->size - from->on_trial;
-	return min_t(unsigned long, refaults, max3(got, used, 0L));
+	got = now->reclaimed - from->reclaimed + now->used - from->used;
+	return min_t(unsigned long, refaults, max(got, 0L));
 }
 
 /* A CPU's time may step back, as tasks that wait are counted without a lock. */
@@ -241,6 +239,23 @@ unsigned int balloon_control_baseline(const struct balloon_control *control)
 	return lowest_of(control->lowest);
 }
 
+static unsigned int foreign_batch(const struct balloon_control *control)
+{
+	return control->foreign > REFAULTS_PER_S ? FOREIGN_BATCH : 0;
+}
+
+/**
+ * balloon_control_thrashes - did the guest thrash in the last window?
+ * @control: the control
+ *
+ * Context: any.
+ */
+bool balloon_control_thrashes(const struct balloon_control *control)
+{
+	return control->rate > balloon_control_baseline(control) +
+			       THRASH_PER_S + foreign_batch(control);
+}
+
 /* Have tasks waited for disks for longer than the baseline allows? */
 static bool waited_for_long(const struct balloon_control *control,
 			    const struct balloon_sample *now)
@@ -271,13 +286,14 @@ bool balloon_control_hurts(const struct balloon_control *control,
 	unsigned int base = balloon_control_baseline(control);
 	unsigned long once, refaults = refaulted(&control->from, now);
 
-	if (refaults >= WAITED_REFAULTS && waited_for_long(control, now))
+	/* A cgroup's waits are its own, as its refaults are. */
+	if (!foreign_batch(control) && refaults >= WAITED_REFAULTS &&
+	    waited_for_long(control, now))
 		return true;
 	once = min(on_trial >> REFAULTS_SHIFT,
 		   waits_show(&control->from, now) ? REFAULTS_ONCE :
 						     REFAULTS_BUSY);
-	if (control->foreign > REFAULTS_PER_S)
-		once += FOREIGN_BATCH;
+	once += foreign_batch(control);
 	return (u64)refaults * 1000 >
 	       (base + base / 4 + REFAULTS_PER_S) * length + once * 1000ULL;
 }

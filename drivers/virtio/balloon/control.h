@@ -41,7 +41,6 @@ struct balloon_node {
  * @stalls: allocations so far that had to reclaim by themselves
  * @waited_ms: time so far for which tasks waited for disks, and a CPU was idle for it
  * @idle_ms: time so far for which CPUs were idle otherwise
- * @free: guest pages that are free
  * @used: guest pages of files and of processes
  * @lack: guest pages that zones lack to their high watermarks
  * @available: guest pages that tasks can have without swapping
@@ -63,7 +62,6 @@ struct balloon_sample {
 	unsigned long stalls;
 	unsigned long waited_ms;
 	unsigned long idle_ms;
-	unsigned long free;
 	unsigned long used;
 	unsigned long lack;
 	unsigned long available;
@@ -118,6 +116,7 @@ void balloon_control_end(struct balloon_control *control,
 unsigned long balloon_control_refaults(const struct balloon_control *control,
 				       const struct balloon_sample *now);
 unsigned int balloon_control_baseline(const struct balloon_control *control);
+bool balloon_control_thrashes(const struct balloon_control *control);
 bool balloon_control_hurts(const struct balloon_control *control,
 			   const struct balloon_sample *now,
 			   unsigned long on_trial);

@@ -56,9 +56,7 @@
 /* After a trial that failed a margin is kept for this time, and free memory tried. */
 #define WARY_MS		60000U
 
-/* The guest thrashes: more refaults than a slow disk serves beside other requests. */
-#define THRASH_PER_S	64U
-/* It does so in this many windows in a row, or is short in as many looks. */
+/* The guest thrashes in this many windows in a row, or is short in as many looks. */
 #define SUSTAINED	3U
 /* Near the floor, more allocations than this stall between two looks. */
 #define STALLS_PER_LOOK	1U
@@ -434,13 +432,12 @@ static unsigned long give_to_thrashing(struct balloon_experiment *ex,
 				       const struct balloon_sample *now,
 				       enum balloon_hold *why)
 {
-	unsigned int nid, most = balloon_control_baseline(&ex->control) +
-				 THRASH_PER_S;
 	unsigned long spare = 0;
+	unsigned int nid;
 
 	for (nid = 0; nid < ex->control.nr_nodes; nid++)
 		spare += ex->control.nodes[nid].spare;
-	if (ex->control.rate <= most || spare > SPARE_MIN) {
+	if (!balloon_control_thrashes(&ex->control) || spare > SPARE_MIN) {
 		ex->thrash = 0;
 		ex->ease = 0;
 		return 0;

@@ -191,9 +191,12 @@ void balloon_sample_read(struct balloon_device *bd,
 	}
 	balloon_sample_nodes(bd, sample, count);
 	balloon_sample_lists(sample);
-	sample->free = global_zone_page_state(NR_FREE_PAGES);
+	/* A page in the swap cache may also be mapped. */
 	sample->used = global_node_page_state(NR_FILE_PAGES) +
 		       global_node_page_state(NR_ANON_MAPPED);
+#ifdef CONFIG_SWAP
+	sample->used -= global_node_page_state(NR_SWAPCACHE);
+#endif
 	sample->lack = balloon_lack();
 	/* With MUST_TELL_HOST the host has yet to let go of what leaves. */
 	sample->available = balloon_available(bd) + balloon_leaving(&bd->ledger);

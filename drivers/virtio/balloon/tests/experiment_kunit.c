@@ -73,13 +73,11 @@ static void carry_out(struct made_up *guest)
 		break;
 	case BALLOON_ACT_END:
 		now->available += now->on_trial;
-		now->free += now->on_trial;
 		now->on_trial = 0;
 		break;
 	case BALLOON_ACT_GIVE:
 		now->size -= pages;
 		now->available += pages;
-		now->free += pages;
 		break;
 	default:
 		break;
