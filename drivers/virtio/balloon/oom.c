@@ -217,6 +217,9 @@ unsigned long balloon_give_at_oom(struct balloon_device *bd, unsigned long want)
 
 	if (balloon_is_broken(bd))
 		return balloon_await_all_back(bd);
+	/* The device may have recovered since the caller looked. */
+	if (!bd->deflates_on_oom)
+		return 0;
 	if (!balloon_lock_in_time(bd))
 		return 0;
 	while (queued < want && !balloon_is_dying(bd) &&
