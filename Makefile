@@ -56,7 +56,7 @@ help:
 	@echo '    S=name            one scenario; they are named where that is unknown'
 	@echo '    ROUNDS=5          how often; the tables have medians'
 	@echo '    KERNEL=release    in the guests, for both benches'
-	@echo 'make bench-restraint  a target that the guest can not afford, with our module and'
+	@echo 'make bench-restraint  a target that the guest cannot afford, with our module and'
 	@echo '                      with the kernel'\''s own: tables and a picture'
 	@echo '    S=name            one scenario: target, target-reserve, burst, tests'
 	@echo '    ROUNDS=1          how often; the tables have the medians'

@@ -6,8 +6,8 @@
  *
  * A block is in flight until the host acknowledges it. The driver never frees a
  * block in flight: a late hint would discard the data of the next owner. An
- * acknowledged block is lent. The shrinker, the out-of-memory notifier and the
- * hinting work give lent blocks back.
+ * acknowledged block is lent. The shrinker, the out-of-memory notifier, the
+ * hinting work and the kthread give lent blocks back.
  *
  * mm cannot move a hinted block. So the driver takes none from CMA areas, which
  * mm keeps for movable pages. The driver does take blocks of ZONE_MOVABLE,

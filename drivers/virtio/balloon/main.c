@@ -204,17 +204,17 @@ static int balloon_probe(struct virtio_device *vdev)
 	err = balloon_oom_start(bd);
 	if (err) {
 		dev_err(&vdev->dev,
-			"can not watch for out-of-memory: %d\n", err);
+			"cannot watch for out-of-memory: %d\n", err);
 		goto err_shut_down;
 	}
 	err = balloon_restraint_start(bd);
 	if (err) {
-		dev_err(&vdev->dev, "can not watch for reclaim: %d\n", err);
+		dev_err(&vdev->dev, "cannot watch for reclaim: %d\n", err);
 		goto err_oom;
 	}
 	err = balloon_hotplug_start(bd);
 	if (err) {
-		dev_err(&vdev->dev, "can not watch memory go offline: %d\n",
+		dev_err(&vdev->dev, "cannot watch memory go offline: %d\n",
 			err);
 		goto err_restraint;
 	}
@@ -228,7 +228,7 @@ static int balloon_probe(struct virtio_device *vdev)
 	/* Last: it sets a broken device up again, features included. */
 	err = balloon_thread_start(bd);
 	if (err) {
-		dev_err(&vdev->dev, "can not start vballoon: %d\n", err);
+		dev_err(&vdev->dev, "cannot start vballoon: %d\n", err);
 		goto err_features;
 	}
 	return 0;

@@ -202,6 +202,9 @@ static unsigned long balloon_await_all_back(struct balloon_device *bd)
  * @bd: the balloon
  * @want: guest pages
  *
+ * Without F_DEFLATE_ON_OOM only a broken device's pages go back (virtio 1.2,
+ * 5.5.6).
+ *
  * This function queues the deflates, and the kthread posts them. With
  * MUST_TELL_HOST the driver frees the pages only after the host has
  * acknowledged them. This function then waits for that, up to
@@ -217,11 +220,9 @@ unsigned long balloon_give_at_oom(struct balloon_device *bd, unsigned long want)
 
 	if (balloon_is_broken(bd))
 		return balloon_await_all_back(bd);
-	/* The device may have recovered since the caller looked. */
-	if (!bd->deflates_on_oom)
+	if (!bd->deflates_on_oom || !balloon_lock_in_time(bd))
 		return 0;
-	if (!balloon_lock_in_time(bd))
-		return 0;
+	balloon_find_starved_zones(&bd->oom);
 	while (queued < want && !balloon_is_dying(bd) &&
 	       !balloon_is_broken(bd)) {
 		nr = balloon_deflate_at_oom(bd, want - queued);
@@ -259,10 +260,8 @@ static int balloon_oom_notify(struct notifier_block *nb, unsigned long unused,
 	given = balloon_trial_recall_now(bd);
 	if (!given)
 		given = balloon_hints_give(&bd->hints, BALLOON_PAGES_PER_OOM);
-	if (!given && (bd->deflates_on_oom || balloon_is_broken(bd))) {
-		balloon_find_starved_zones(&bd->oom);
+	if (!given)
 		given = balloon_give_at_oom(bd, BALLOON_PAGES_PER_OOM);
-	}
 	*(unsigned long *)freed += given;
 	return NOTIFY_OK;
 }

@@ -105,7 +105,7 @@ static long balloon_recovery_failed(struct balloon_device *bd, int err)
 		return MAX_SCHEDULE_TIMEOUT;
 	if (balloon_recovery_fails_for_good(recovery, err)) {
 		dev_err(&bd->vdev->dev,
-			"the device can not be set up again (%d): the guest has all memory, bind the driver again once the device works\n",
+			"the device cannot be set up again (%d): the guest has all memory, bind the driver again once the device works\n",
 			err);
 		recovery->lost = true;
 		balloon_state_set(bd, BALLOON_DEAD);

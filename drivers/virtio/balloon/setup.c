@@ -191,7 +191,7 @@ int balloon_features_start(struct balloon_device *bd)
 			continue;
 		err = feature->start(bd);
 		if (err) {
-			dev_err(&bd->vdev->dev, "can not start %s: %d\n",
+			dev_err(&bd->vdev->dev, "cannot start %s: %d\n",
 				feature->name, err);
 			balloon_features_stop_before(bd, feature);
 			return err;

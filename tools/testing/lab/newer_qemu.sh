@@ -40,7 +40,7 @@ trap 'rm -rf "$apt"' EXIT
 mkdir -p "$apt/lists/partial" "$apt/cache/archives/partial" "$apt/root"
 echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg]" \
 	"$mirror $codename-backports main" >"$apt/sources.list"
-private_apt apt-get update >&2 || die "$codename-backports can not be had: see above"
+private_apt apt-get update >&2 || die "$codename-backports cannot be had: see above"
 # $PACKAGES is several words.
 (cd "$apt/cache/archives" && private_apt apt-get download $PACKAGES >&2) ||
 	die "no newer QEMU: see above"

@@ -152,7 +152,7 @@ def in_cgroup(cgroup, command):
 def test_hot_set_stays_in_cache(balloon, disk):
     """A cache full of what was read once is given up, but not what is read all the time.
 
-    The balloon learns how far it may go from what is missed, so it can not be
+    The balloon learns how far it may go from what is missed, so it cannot be
     nothing.  It may be two pages in a hundred of those that are read.
     """
     guest = balloon.guest

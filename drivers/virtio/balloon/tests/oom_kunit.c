@@ -187,6 +187,8 @@ static void oom_not_offered(struct kunit *test)
 
 	fake_host_reach(host, 500);
 	KUNIT_EXPECT_EQ(test, run_out_of_memory(host), 0);
+	/* As for a device that has recovered a moment ago. */
+	KUNIT_EXPECT_EQ(test, balloon_give_at_oom(host->bd, 100), 0);
 	KUNIT_EXPECT_EQ(test, balloon_size(&host->bd->ledger), 500);
 }
 

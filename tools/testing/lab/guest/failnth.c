@@ -140,7 +140,7 @@ static void unbind(int fd)
 		err(1, "unbind");
 }
 
-/* Removal can not fail; what sysfs does before it, can. */
+/* Removal cannot fail; what sysfs does before it, can. */
 static bool unbind_with_fault(int countdown, int fd, unsigned int step)
 {
 	bool injected;

@@ -11,7 +11,7 @@ MANY = 1_000_000_000  # more faults than there will be
 # NO_WORKER: the kernel could not create a thread that it can do without.
 NOT_BOUND = (r"virtio_balloon virtio\d+: (probe with driver virtio_balloon failed"
              r"|really_probe: driver_sysfs_add failed|device_add_groups\(\) failed"
-             r"|found no virtqueues|can not (start|watch))")
+             r"|found no virtqueues|cannot (start|watch))")
 NO_PAGE = r"Huh VM_FAULT_OOM leaked out"  # to a process, which tries again
 NO_SLAB = (r"SLUB: Unable to allocate memory|^  cache: .*, object size: |^  node \d+: slabs: "
            r"| debugging increased min order")
