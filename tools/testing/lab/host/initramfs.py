@@ -14,7 +14,7 @@ from .paths import BUILD, GUEST_SOURCES, Unusable, alone
 MODULE = "virtio_balloon"
 DISK_MODULE = "virtio_blk"
 SWAP_MODULE = "zram"
-PROGRAMS = ("init", "memtool", "attrreader", "failnth", "breakdev", "unloadhalf")
+PROGRAMS = ("init", "memtool", "attrreader", "failnth", "pollattr", "breakdev", "unloadhalf")
 KMOD_NAMES = ("modprobe", "modinfo", "insmod", "rmmod", "lsmod", "depmod")
 
 
