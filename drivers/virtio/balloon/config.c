@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The device's configuration (virtio 1.2, 5.5.4): the target that the host wants,
- * and actual, the size that the driver reports. Both are little-endian, always.
+ * The device's configuration (virtio 1.2, 5.5.4): the target that the host
+ * wants, and actual, the size that the driver reports. Both are always
+ * little-endian.
  */
 
 #include <linux/jiffies.h>
@@ -13,9 +14,9 @@
 #include "virtio_balloon.h"
 
 /**
- * balloon_state_set - say what the balloon does about the target
+ * balloon_state_set - set the balloon's state
  * @bd: the balloon
- * @state: what
+ * @state: the state
  *
  * Wakes tasks that poll the file in sysfs.
  *
@@ -30,9 +31,9 @@ void balloon_state_set(struct balloon_device *bd, enum balloon_state state)
 }
 
 /**
- * balloon_hold_set - say why the balloon holds
+ * balloon_hold_set - set the reason why the balloon holds
  * @bd: the balloon
- * @hold: why
+ * @hold: the reason
  *
  * Wakes tasks that poll the file in sysfs.
  *
@@ -53,12 +54,12 @@ void balloon_hold_set(struct balloon_device *bd, enum balloon_hold hold)
 }
 
 /**
- * balloon_held_for - for how long the balloon has held for a reason
+ * balloon_held_for - time for which the balloon has held for a reason
  * @config: the configuration
  * @hold: the reason
  *
  * Context: any.
- * Return: jiffies, off by what changes meanwhile.
+ * Return: jiffies, not exact if the reason changes meanwhile.
  */
 unsigned long balloon_held_for(const struct balloon_config *config,
 			       enum balloon_hold hold)
@@ -74,11 +75,11 @@ unsigned long balloon_held_for(const struct balloon_config *config,
  * balloon_target_read - read the target that the host wants
  * @bd: the balloon
  *
- * A device that has given up says so by a change of its configuration, and fails
- * here.
+ * A device that has given up changes its configuration to say so. This function
+ * then marks the device broken.
  *
  * Context: the kthread; may sleep.
- * Return: whether the target is another than before.
+ * Return: whether the target has changed.
  */
 bool balloon_target_read(struct balloon_device *bd)
 {
@@ -100,7 +101,7 @@ bool balloon_target_read(struct balloon_device *bd)
 }
 
 /**
- * balloon_actual_read - learn what the device was told last
+ * balloon_actual_read - read the size that the device was told last
  * @bd: the balloon
  *
  * The device remembers the value that an earlier driver has written, even the

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* The device's configuration: the target, actual; and what becomes of the target. */
+/* The device's configuration: the target and actual; the balloon's state. */
 #ifndef _DRIVERS_VIRTIO_BALLOON_CONFIG_H
 #define _DRIVERS_VIRTIO_BALLOON_CONFIG_H
 
@@ -20,9 +20,9 @@ enum balloon_state {
 /* Why the balloon holds below its target. */
 enum balloon_hold {
 	BALLOON_HOLD_NONE,
-	BALLOON_HOLD_FLOOR,	/* the guest has no more than the floor */
-	BALLOON_HOLD_REFAULT,	/* more pages refault than the baseline allows */
-	BALLOON_HOLD_STALL,	/* allocations stall near the floor, or at OOM */
+	BALLOON_HOLD_FLOOR,	/* available memory is at the floor */
+	BALLOON_HOLD_REFAULT,	/* refaults exceed the baseline's limit */
+	BALLOON_HOLD_STALL,	/* allocations stall near the floor or at OOM */
 	BALLOON_HOLD_ALLOCATION,	/* an allocation failed */
 	BALLOON_HOLDS
 };
@@ -31,16 +31,16 @@ enum balloon_hold {
 #define BALLOON_SYSFS_GROUP	"balloon"
 
 /**
- * struct balloon_config - what the host and the driver tell each other
+ * struct balloon_config - the configuration and the balloon's state
  * @target: guest pages that the host wants
  * @actual: balloon pages last written to the device as `actual`
- * @actual_at: when, in jiffies
- * @state: what the balloon does about @target
- * @hold: why it holds, or did when it last tried; none once it goes on
- * @hold_since: when @hold was set, in jiffies
- * @held: jiffies for which it has held so far, by reason
+ * @actual_at: time of this write, in jiffies
+ * @state: the balloon's state with regard to @target
+ * @hold: why the balloon holds, or held at the last try; none once it goes on
+ * @hold_since: time when @hold was set, in jiffies
+ * @held: jiffies for which the balloon has held so far, by reason
  *
- * The kthread's own; others read single values for display.
+ * The kthread owns these. Other tasks read single values for display.
  */
 struct balloon_config {
 	unsigned long target;

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The control of an experiment: how many pages refault anyway.
+ * The control of an experiment: refaults without a trial.
  *
- * A cgroup, a backup or another node may refault whatever the balloon does. Such
- * refaults show in the windows before a trial as well as during it. So a trial is
- * judged by what it adds to the baseline: the lowest rate of the last ten minutes. A
- * control that is measured anew after each trial would creep, as each may add a little.
+ * A cgroup, a backup or another node may refault whatever the balloon does.
+ * Such refaults show in the windows before a trial as well as during it. So the
+ * driver judges a trial by the refaults that it adds to the baseline. The
+ * baseline is the lowest rate of the last ten minutes. A control that is
+ * measured anew after each trial would creep, as each trial may add a few
+ * refaults.
  */
 
 #include <linux/kernel.h>
@@ -15,45 +17,51 @@
 
 #include "control.h"
 
-/* A window that lasts longer than this tells no rate. */
+/* The driver discards a window longer than this: it tells no rate. */
 #define STALE_MS	45000U
 
 /*
- * The rate may exceed the baseline by this. On a disk of 150 requests a second it
- * costs a task that waits for each of them 2.7 % of its time.
+ * The rate may exceed the baseline by this number. On a disk of 150 requests a
+ * second, a task that waits for each refault loses 2.7 % of its time.
  */
 #define REFAULTS_PER_S	4U
 /*
- * One of 128 pages on trial may refault: it is read again and stays. No more than this
- * many, as thrash has to show before the trial has evicted much of a working set.
+ * One of 128 pages on trial may refault: a task reads it again, and it stays.
+ * REFAULTS_ONCE bounds these refaults, as thrash has to show before the trial
+ * has evicted much of a working set.
  */
 #define REFAULTS_SHIFT	7U
 #define REFAULTS_ONCE	64UL
 /*
- * If all CPUs are busy, no wait for a disk shows, however slow that is. Then no more
- * may refault than a slow disk serves in a tenth of a second.
+ * If all CPUs are busy, no wait for a disk shows, not even on a slow disk. Then
+ * no more pages may refault than a slow disk serves in a tenth of a second.
  */
 #define REFAULTS_BUSY	16UL
 /*
- * Tasks may wait for disks by this share of the time more than in the baseline, or
- * once for this long: 5 %. On a slow disk that shows earlier than refaults do. A few
- * refaults have to be there as well, as other requests cause waits, too.
+ * Tasks may wait for disks longer than in the baseline: by this share of the
+ * time, or once by WAITED_ONCE_MS, 5 %. On a slow disk, waits show earlier than
+ * refaults. Other requests cause waits too, so at least WAITED_REFAULTS pages
+ * must have refaulted.
  */
 #define WAITED_SHIFT	4U
 #define WAITED_ONCE_MS	25U
 #define WAITED_REFAULTS	4U
 /* A cgroup that reclaims from itself does so in batches, on each CPU. */
 #define FOREIGN_BATCH	128U
-/* The guest thrashes: more refaults than a slow disk serves beside other requests. */
+/*
+ * Above this rate the guest thrashes: a slow disk does not serve as many
+ * refaults beside other requests.
+ */
 #define THRASH_PER_S	64U
 
 #define NO_RATE		(~0U)
 
 /*
- * Refaults that the balloon may have caused. A cgroup at its limit reclaims a page from
- * itself for each page that refaults: the sum of used pages stays, and @reclaimed
- * leaves these pages out. Other tasks need pages that were free, or that reclaim got.
- * Free pages are no measure, as CPUs keep lists of them that no counter has.
+ * Returns the refaults that the balloon may have caused. A cgroup at its limit
+ * reclaims a page from itself for each page that refaults. So the sum of used
+ * pages stays the same, and @reclaimed leaves out the cgroup's pages. Other
+ * tasks need pages that were free, or that reclaim freed. The number of free
+ * pages is no measure, as CPUs keep lists of free pages that no counter has.
  */
 static unsigned long refaulted(const struct balloon_sample *from,
 			       const struct balloon_sample *now)
@@ -67,14 +75,14 @@ static unsigned long refaulted(const struct balloon_sample *from,
 	return min_t(unsigned long, refaults, max(got, 0L));
 }
 
-/* A CPU's time may step back, as tasks that wait are counted without a lock. */
+/* A CPU's wait time may step back: the kernel counts waiting tasks unlocked. */
 static unsigned long waited_ms(const struct balloon_sample *from,
 			       const struct balloon_sample *now)
 {
 	return max((long)(now->waited_ms - from->waited_ms), 0L);
 }
 
-/* Was a CPU idle for half of the time? Then it shows whether tasks wait for disks. */
+/* Were CPUs idle for half of the time? Only idle CPUs show waits for disks. */
 static bool waits_show(const struct balloon_sample *from,
 		       const struct balloon_sample *now)
 {
@@ -83,7 +91,7 @@ static bool waits_show(const struct balloon_sample *from,
 	return idle + waited_ms(from, now) >= (now->ms - from->ms) / 2;
 }
 
-/* Forgets the rates of ten minutes ago. */
+/* Returns the entry of @minute, and forgets rates of ten minutes ago. */
 static unsigned int entry_of_minute(struct balloon_control *control, u64 minute)
 {
 	unsigned int entry;
@@ -109,7 +117,7 @@ static unsigned int lowest_of(const unsigned int *rates)
 	return lowest == NO_RATE ? 0 : lowest;
 }
 
-/* Rates are rounded up: a window in which anything happened was not quiet. */
+/* Rounds rates up: a window with a single event was not quiet. */
 static void measure(struct balloon_control *control,
 		    const struct balloon_sample *now)
 {
@@ -126,10 +134,10 @@ static void measure(struct balloon_control *control,
 }
 
 /**
- * balloon_control_init - no refault is known of
+ * balloon_control_init - start without any known refaults
  * @control: the control
- * @nodes: room for each node, by number
- * @nr_nodes: their count
+ * @nodes: an array for the nodes, indexed by node number
+ * @nr_nodes: length of @nodes
  *
  * Context: any.
  */
@@ -157,12 +165,12 @@ bool balloon_control_is_stale(const struct balloon_control *control,
 }
 
 /**
- * balloon_control_left_ms - when the present window is over
+ * balloon_control_left_ms - time until the present window is over
  * @control: the control
  * @now: a sample
  *
  * Context: any.
- * Return: ms, 0 if it is.
+ * Return: ms, 0 if the window is over.
  */
 unsigned int balloon_control_left_ms(const struct balloon_control *control,
 				     const struct balloon_sample *now)
@@ -194,8 +202,8 @@ void balloon_control_begin(struct balloon_control *control,
  * @control: the control
  * @now: a sample
  *
- * If next to no page has refaulted since that began, the guest is calm. Otherwise free
- * memory may be taken until a window ends.
+ * If next to no page has refaulted since the stale window began, the guest is
+ * calm. Otherwise the driver may take only free memory until a window ends.
  *
  * Context: any.
  */
@@ -219,7 +227,7 @@ void balloon_control_begin_anew(struct balloon_control *control,
  * @now: a sample
  *
  * Context: any.
- * Return: how many, those of cgroups that reclaim from themselves left out.
+ * Return: refaults, without those of cgroups that reclaim from themselves.
  */
 unsigned long balloon_control_refaults(const struct balloon_control *control,
 				       const struct balloon_sample *now)
@@ -264,7 +272,7 @@ static bool waited_for_long(const struct balloon_control *control,
 	u64 passed = now->ms - control->from.ms;
 	u64 always = lowest_of(control->least);
 
-	/* At most this much of the window so far, and a little. */
+	/* The baseline's share of the window so far, and a quarter more. */
 	always = div_u64(passed * (always + always / 4), 1000);
 	return waited > always + max(passed >> WAITED_SHIFT,
 				     (u64)WAITED_ONCE_MS);
@@ -274,7 +282,7 @@ static bool waited_for_long(const struct balloon_control *control,
  * balloon_control_hurts - do more pages refault than the baseline allows?
  * @control: the control
  * @now: a sample
- * @on_trial: guest pages on trial, of which a small part may refault once
+ * @on_trial: guest pages on trial; a small part of them may refault once
  *
  * Context: any.
  */
@@ -286,7 +294,7 @@ bool balloon_control_hurts(const struct balloon_control *control,
 	unsigned int base = balloon_control_baseline(control);
 	unsigned long once, refaults = refaulted(&control->from, now);
 
-	/* A cgroup's waits are its own, as its refaults are. */
+	/* While cgroups refault, waits do not count: the waits are theirs. */
 	if (!foreign_batch(control) && refaults >= WAITED_REFAULTS &&
 	    waited_for_long(control, now))
 		return true;

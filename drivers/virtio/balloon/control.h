@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* The control of an experiment: how many pages refault anyway. */
+/* The control of an experiment: refaults without a trial. */
 #ifndef _DRIVERS_VIRTIO_BALLOON_CONTROL_H
 #define _DRIVERS_VIRTIO_BALLOON_CONTROL_H
 
@@ -9,7 +9,7 @@
 #define BALLOON_WINDOW_MS	1000U
 #define BALLOON_BASELINE_MINUTES	10U
 
-/* What the balloon does to a guest for the host's target. */
+/* The limit to the memory that the driver takes for the host's target. */
 enum balloon_policy {
 	BALLOON_POLICY_FULL,	/* takes no memory that the guest uses */
 	BALLOON_POLICY_FLOOR,	/* takes all memory above the floor */
@@ -18,13 +18,13 @@ enum balloon_policy {
 };
 
 /**
- * struct balloon_node - how a node does
+ * struct balloon_node - the state of a NUMA node
  * @spare: guest pages free beyond the high watermark
- * @refaults: as @refaults of struct balloon_sample
+ * @refaults: refaults on this node so far, see struct balloon_sample
  * @before: @refaults at the start of the present window
  * @calm: next to no page refaulted in the last window
  *
- * A sample has the first two; the control keeps the others.
+ * Each sample sets @spare and @refaults. The control sets the other members.
  */
 struct balloon_node {
 	unsigned long spare;
@@ -34,26 +34,28 @@ struct balloon_node {
 };
 
 /**
- * struct balloon_sample - how the guest and the balloon do
- * @ms: time for which the guest ran so far; starts above 0
- * @refaults: guest pages so far that were in use when reclaim got them, and swap-ins
- * @reclaimed: guest pages that reclaim got so far, a cgroup's own reclaim left out
+ * struct balloon_sample - the state of the guest and of the balloon
+ * @ms: time for which the guest has run so far; starts above 0
+ * @refaults: refaults so far of guest pages that were in use when reclaim
+ *            evicted them, and swap-ins
+ * @reclaimed: guest pages that reclaim has freed so far, except for a cgroup's
+ *             own reclaim
  * @stalls: allocations so far that had to reclaim by themselves
- * @waited_ms: time so far for which tasks waited for disks, and a CPU was idle for it
- * @idle_ms: time so far for which CPUs were idle otherwise
+ * @waited_ms: time so far for which a CPU was idle while tasks waited for disks
+ * @idle_ms: other idle time of CPUs so far
  * @used: guest pages of files and of processes
  * @lack: guest pages that zones lack to their high watermarks
  * @available: guest pages that tasks can have without swapping
- * @inactive: guest pages on inactive lists, those of files only if there is no swap
- * @active: the same of active lists
- * @floor: of @available, to be left alone
+ * @inactive: guest pages on inactive lists; without swap only pages of files
+ * @active: the same for active lists
+ * @floor: guest pages of @available that inflation leaves alone
  * @target: guest pages that the host wants
  * @size: guest pages in the balloon
  * @on_trial: guest pages on trial
  * @may_give: VIRTIO_BALLOON_F_DEFLATE_ON_OOM is negotiated
- * @policy: what the administrator has chosen
+ * @policy: the administrator's choice
  *
- * From @refaults to @idle_ms these count up, and wrap around.
+ * The members from @refaults to @idle_ms count up and wrap around.
  */
 struct balloon_sample {
 	u64 ms;
@@ -77,16 +79,17 @@ struct balloon_sample {
 
 /**
  * struct balloon_control - refaults, window by window
- * @nodes: each node, by number
- * @nr_nodes: their count
+ * @nodes: an array of the nodes, indexed by node number
+ * @nr_nodes: length of @nodes
  * @from: the sample at the start of the present window
  * @rate: refaults a second in the last window
- * @waited: ms a second for which tasks waited for disks in it
- * @calm: both are no more than the baseline allows
+ * @waited: ms a second for which tasks waited for disks in the last window
+ * @calm: refaults and waits of the last window were within the baseline's
+ *        limits
  * @foreign: refaults a second that the balloon cannot have caused, on average
  * @lowest: the lowest @rate of each of the last ten minutes
- * @least: the lowest @waited of each of them
- * @minute: the present one of these minutes
+ * @least: the lowest @waited of each of these minutes
+ * @minute: the present minute
  */
 struct balloon_control {
 	struct balloon_node *nodes;

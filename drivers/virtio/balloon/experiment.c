@@ -1,22 +1,24 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * How far the balloon may go, decided by experiment.
+ * Decides by experiment how large the balloon may grow.
  *
- * Memory that is free beyond the high watermark is taken for good (FREE). For more,
- * reclaim has to find pages, and no counter tells beforehand whether a task uses
- * them. So the driver makes an experiment. While no page is on trial, it measures how
- * many pages refault (LOOK): the control (control.c). Then it holds pages of which the
- * host has not been told (TRY). If no more refaults than in the control, the host gets
- * them, and the next trial is larger. If more does, all of them go back to the guest,
- * and the next trial is smaller, and comes later (WAIT).
+ * The driver takes memory that is free beyond the high watermark for good
+ * (FREE). To grow further, it needs pages that reclaim finds. No counter tells
+ * beforehand whether a task uses these pages. So the driver makes an
+ * experiment. First it measures how many pages refault while no page is on
+ * trial (LOOK). This is the control (control.c). Then the driver holds pages
+ * and does not tell the host (TRY). If no more pages refault than in the
+ * control, the host gets the pages on trial, and the next trial is larger. If
+ * more pages refault, all pages on trial go back to the guest. The next trial
+ * is then smaller and comes later (WAIT).
  *
  *	IDLE --> FREE --> LOOK --> TRY --> the host
  *	           ^        ^       |
  *	           |        +- WAIT <  refaults
  *	         FLOOR
  *
- * With F_DEFLATE_ON_OOM (virtio 1.2, 5.5.3) a guest that is short of memory gets
- * pages back from each phase (EASE). HOLD_OFF follows.
+ * With F_DEFLATE_ON_OOM (virtio 1.2, 5.5.3) a guest that is short of memory
+ * gets pages back in each phase (EASE). HOLD_OFF follows.
  */
 
 #include <linux/math64.h>
@@ -32,35 +34,50 @@
 #define BYTES(bytes)	((bytes) >> PAGE_SHIFT)
 
 /*
- * A page is on trial for one or two of these. Pages of a working set refault at a
- * rate, so a short time shows it.
+ * A page is on trial for one or two halves of HALF_MS. Pages of a working set
+ * refault at a rate, so a short time shows the refaults.
  */
 #define HALF_MS		500U
-/* After a trial that failed: the next one is smaller, and shows less. */
+/* The same after a failed trial: the next trial is smaller and shows less. */
 #define HALF_WARY_MS	1000U
-/* A trial that has not grown for this long, and of which nothing passes, ends. */
+/* A trial ends if it has not grown, and no page has passed, for this long. */
 #define STUCK_MS	(3 * HALF_WARY_MS)
-/* Between two looks: while pages are taken, and while refaults may show. */
+/*
+ * Between two looks: TAKE_MS while the driver takes pages, LOOK_MS while it
+ * waits for refaults.
+ */
 #define TAKE_MS		10U
 #define LOOK_MS		100U
 
 /* The smallest trial. */
 #define STEP_MIN	BYTES(SZ_1M)
 
-/* The longest delay after a trial that failed, if its cost does not call for more. */
+/* The longest delay after a failed trial, unless its cost calls for more. */
 #define WAIT_MAX_MS	10000U
-/* If a trial has cost tasks a second, no other follows for twenty: 5 %... */
+/*
+ * For each second that a failed trial has cost tasks, no trial begins for
+ * RECOVERIES seconds. So trials cost 5 %.
+ */
 #define RECOVERIES	20U
-/* ... and for no more than ten minutes. */
+/* The longest delay for the cost of a trial: ten minutes. */
 #define RECOVERED_MS	600000U
-/* After a trial that failed a margin is kept for this time, and free memory tried. */
+/*
+ * For this time after a failed trial the driver keeps a margin. It also puts
+ * free memory on trial instead of taking it for good.
+ */
 #define WARY_MS		60000U
 
-/* The guest thrashes in this many windows in a row, or is short in as many looks. */
+/*
+ * The driver gives pages if the guest thrashes in this many windows in a row,
+ * or is short of memory in as many looks in a row.
+ */
 #define SUSTAINED	3U
-/* Near the floor, more allocations than this stall between two looks. */
+/*
+ * Near the floor the guest is short of memory if more allocations than this
+ * stall between two looks.
+ */
 #define STALLS_PER_LOOK	1U
-/* Beside more free memory than this, thrash has another cause. */
+/* If more memory than this is spare, thrash has another cause. */
 #define SPARE_MIN	BYTES(SZ_4M)
 /* The longest HOLD_OFF. */
 #define HOLD_OFF_MAX_MS	20000U
@@ -88,10 +105,10 @@ static struct balloon_action rest(const struct balloon_experiment *ex,
 }
 
 /**
- * balloon_experiment_init - nothing is known yet
- * @ex: what is remembered
- * @nodes: room for each node, by number
- * @nr_nodes: their count
+ * balloon_experiment_init - start without any knowledge
+ * @ex: the experiment
+ * @nodes: an array for the nodes, indexed by node number
+ * @nr_nodes: length of @nodes
  *
  * Context: any.
  */
@@ -103,7 +120,7 @@ void balloon_experiment_init(struct balloon_experiment *ex,
 	ex->wait_ms = BALLOON_WAIT_MIN_MS / 2;
 }
 
-/* What the host wants beyond what it has and is about to get. */
+/* Returns the pages that the host wants and neither has nor is about to get. */
 static unsigned long wanted(const struct balloon_experiment *ex,
 			    const struct balloon_sample *now)
 {
@@ -121,15 +138,16 @@ static unsigned long affordable(const struct balloon_experiment *ex,
 }
 
 /**
- * balloon_experiment_missed - the pages on trial are needed, and go back
- * @ex: what is remembered
- * @now: a sample of before they go back
- * @why: what shows that
+ * balloon_experiment_missed - a trial fails: the guest needs the pages
+ * @ex: the experiment
+ * @now: a sample from before the pages go back
+ * @why: the sign that the guest needs the pages
  *
- * The next trial holds a quarter as many.
+ * The next trial holds a quarter as many pages.
  *
- * Context: any. The out-of-memory notifier ends trials by itself.
- * Return: ms until the next trial, at least.
+ * Context: any. The kthread also calls this if the out-of-memory notifier has
+ * recalled the trial.
+ * Return: the shortest time until the next trial, in ms.
  */
 unsigned int balloon_experiment_missed(struct balloon_experiment *ex,
 				       const struct balloon_sample *now,
@@ -150,13 +168,14 @@ unsigned int balloon_experiment_missed(struct balloon_experiment *ex,
 }
 
 /**
- * balloon_experiment_gave - the guest was short of memory, and pages were given
- * @ex: what is remembered
+ * balloon_experiment_gave - a guest that was short of memory got pages back
+ * @ex: the experiment
  * @now: a sample
- * @why: what shows that it was short
+ * @why: the sign that the guest was short
  *
- * Context: any. The out-of-memory notifier gives by itself.
- * Return: ms for which no page is taken, at least.
+ * Context: any. The kthread also calls this if the out-of-memory notifier has
+ * given pages.
+ * Return: the shortest time for which the balloon takes no page, in ms.
  */
 unsigned int balloon_experiment_gave(struct balloon_experiment *ex,
 				     const struct balloon_sample *now,
@@ -176,7 +195,7 @@ unsigned int balloon_experiment_gave(struct balloon_experiment *ex,
 
 /**
  * balloon_experiment_handed_over - the host has got pages that passed
- * @ex: what is remembered
+ * @ex: the experiment
  * @pages: guest pages
  *
  * Context: any.
@@ -188,9 +207,9 @@ void balloon_experiment_handed_over(struct balloon_experiment *ex,
 }
 
 /**
- * balloon_experiment_given - the guest has got pages that were not the balloon's
- * @ex: what is remembered
- * @pages: guest pages, of those that BALLOON_ACT_GIVE asked for
+ * balloon_experiment_given - the guest got pages from outside of the balloon
+ * @ex: the experiment
+ * @pages: guest pages, a part of those that BALLOON_ACT_GIVE asked for
  *
  * Context: any.
  */
@@ -202,9 +221,9 @@ void balloon_experiment_given(struct balloon_experiment *ex,
 
 /**
  * balloon_experiment_rest - the host wants no more than it has
- * @ex: what is remembered
+ * @ex: the experiment
  *
- * A delay goes on: the host does not end it by changing the target twice.
+ * Delays go on: a host cannot end one by changing the target twice.
  *
  * Context: any.
  */
@@ -217,10 +236,11 @@ void balloon_experiment_rest(struct balloon_experiment *ex)
 }
 
 /**
- * balloon_experiment_forgive - no delay goes on, no margin is kept
- * @ex: what is remembered
+ * balloon_experiment_forgive - end all delays and margins
+ * @ex: the experiment
  *
- * For an administrator, who knows better than the last trial.
+ * For an administrator who writes the floor or the policy, and so knows better
+ * than the last trial.
  *
  * Context: any.
  */
@@ -262,7 +282,10 @@ static struct balloon_action take_free(struct balloon_experiment *ex,
 	return action;
 }
 
-/* kswapd reclaims as much as the balloon takes; whose pages, is not asked. */
+/*
+ * kswapd reclaims as much as the balloon takes. The driver does not check whose
+ * pages kswapd reclaims.
+ */
 static struct balloon_action take_any(struct balloon_experiment *ex,
 				      const struct balloon_sample *now)
 {
@@ -273,13 +296,19 @@ static struct balloon_action take_any(struct balloon_experiment *ex,
 	return action;
 }
 
-/* If less is inactive than this, reclaim begins with active pages. */
+/*
+ * Returns the number of cold pages. If fewer pages are inactive than a quarter
+ * of the active ones, reclaim begins with active pages.
+ */
 static unsigned long cold(const struct balloon_sample *now)
 {
 	return now->inactive - min(now->inactive, now->active / 4);
 }
 
-/* If much is cold, a trial is large: pages in use are a small part of it. */
+/*
+ * If many pages are cold, a trial may be large: pages in use are then a small
+ * part of it.
+ */
 static unsigned long largest_step(const struct balloon_sample *now)
 {
 	return max3(cold(now) / 3, now->inactive / 64, 4 * STEP_MIN);
@@ -300,8 +329,9 @@ static void begin_trial(struct balloon_experiment *ex,
 }
 
 /*
- * Pages on trial that have not passed. Between the high and the low watermark pages
- * are had without reclaim: their trial begins when kswapd has replaced them.
+ * Returns the pages on trial that have not passed. Between the high and the low
+ * watermark, pages come without reclaim. Their trial begins when kswapd has
+ * replaced them.
  */
 static unsigned long unproven(const struct balloon_experiment *ex,
 			      const struct balloon_sample *now)
@@ -311,7 +341,7 @@ static unsigned long unproven(const struct balloon_experiment *ex,
 	return rest - min(rest, now->lack);
 }
 
-/* Pages that were on trial for both halves pass, but for the margin. */
+/* Passes pages that were on trial for both halves, except for the margin. */
 static void pass_half(struct balloon_experiment *ex,
 		      const struct balloon_sample *now)
 {
@@ -333,7 +363,10 @@ static void pass_half(struct balloon_experiment *ex,
 	ex->control.from = half;
 }
 
-/* The margin goes back, or kswapd finds no more pages. */
+/*
+ * Ends a trial that has not failed. Its margin goes back, or kswapd finds no
+ * more pages.
+ */
 static struct balloon_action give_trial_up(struct balloon_experiment *ex,
 					   const struct balloon_sample *now,
 					   enum balloon_hold why)
@@ -352,7 +385,7 @@ static struct balloon_action give_trial_up(struct balloon_experiment *ex,
 	return action;
 }
 
-/* How many pages may be on trial now and have not passed. */
+/* Returns the most pages that may be on trial now and have not passed. */
 static unsigned long trial_room(struct balloon_experiment *ex,
 				const struct balloon_sample *now)
 {
@@ -361,7 +394,10 @@ static unsigned long trial_room(struct balloon_experiment *ex,
 		return 0;
 	if (!ex->missed)
 		return min(ex->step, wanted(ex, now));
-	/* One trial at a time, and twice what the host gets of it. */
+	/*
+	 * After a failed trial only one trial runs at a time. It holds twice as
+	 * many pages as the host gets of it.
+	 */
 	if (ex->old || ex->passed)
 		return 0;
 	return min(2 * ex->step, wanted(ex, now) + ex->step);
@@ -402,7 +438,7 @@ static struct balloon_action try(struct balloon_experiment *ex,
 	return rest(ex, most ? TAKE_MS : LOOK_MS);
 }
 
-/* How many pages a guest that has less than the floor gets back. */
+/* Returns the pages that go back to a guest with less than the floor. */
 static unsigned long give_to_short(struct balloon_experiment *ex,
 				   const struct balloon_sample *now,
 				   enum balloon_hold *why)
@@ -414,7 +450,10 @@ static unsigned long give_to_short(struct balloon_experiment *ex,
 
 	if (!stalls && !is_short)
 		ex->short_looks = 0;
-	/* Pressure has to last: looks may follow each other at once. */
+	/*
+	 * Pressure has to last: looks that follow each other at once count as
+	 * one.
+	 */
 	if (now->ms - ex->short_at >= LOOK_MS) {
 		ex->short_looks += stalls || is_short;
 		ex->short_at = now->ms;
@@ -427,7 +466,10 @@ static unsigned long give_to_short(struct balloon_experiment *ex,
 	return max(enough - min(enough, now->available), now->floor / 2);
 }
 
-/* How many pages a guest that thrashes gets back, whatever is available to it. */
+/*
+ * Returns the pages that go back to a guest that thrashes, whatever amount of
+ * memory is available.
+ */
 static unsigned long give_to_thrashing(struct balloon_experiment *ex,
 				       const struct balloon_sample *now,
 				       enum balloon_hold *why)
@@ -449,7 +491,7 @@ static unsigned long give_to_thrashing(struct balloon_experiment *ex,
 	return ex->ease;
 }
 
-/* Returns whether @action is due, whatever the host wants. */
+/* Returns whether @action is due, whatever the target is. */
 static bool ease(struct balloon_experiment *ex, const struct balloon_sample *now,
 		 bool whole, struct balloon_action *action)
 {
@@ -475,8 +517,9 @@ static bool ease(struct balloon_experiment *ex, const struct balloon_sample *now
 }
 
 /*
- * A trial that failed has a price: the time that it has cost tasks. That is the
- * number of refaults by the highest rate at which the disk served them.
+ * A failed trial has a price: the time that it has cost tasks. This is the
+ * number of refaults, divided by the highest rate at which the disk served
+ * them.
  */
 static u64 recovery_ms(const struct balloon_experiment *ex)
 {
@@ -485,7 +528,7 @@ static u64 recovery_ms(const struct balloon_experiment *ex)
 	return max_t(u64, min(lost * RECOVERIES, (u64)RECOVERED_MS), ex->wait_ms);
 }
 
-/* Returns for how many ms no trial begins yet. */
+/* Returns the time until the next trial may begin, in ms. */
 static unsigned int wait_left(struct balloon_experiment *ex,
 			      const struct balloon_sample *now, bool whole)
 {
@@ -508,7 +551,7 @@ static unsigned int wait_left(struct balloon_experiment *ex,
 	return length > passed ? length - passed : 0;
 }
 
-/* Below the target, no page on trial, no delay. */
+/* Called below the target, without pages on trial and without a delay. */
 static struct balloon_action grow(struct balloon_experiment *ex,
 				  const struct balloon_sample *now, bool whole)
 {
@@ -541,14 +584,15 @@ static struct balloon_action grow(struct balloon_experiment *ex,
 }
 
 /**
- * balloon_experiment_step - decide what to do next
- * @ex: what is remembered; its nodes are as of the sample
- * @now: the sample, its target not below its size
+ * balloon_experiment_step - decide on the next action
+ * @ex: the experiment; its nodes are as of the sample
+ * @now: the sample; its target is not below its size
  *
- * The caller carries the action out, and comes again when it says, or earlier.
+ * The caller carries the action out. It calls again after look_in_ms or
+ * earlier.
  *
- * Context: any. Depends on its arguments only.
- * Return: what to do.
+ * Context: any. The result depends on the arguments only.
+ * Return: the next action.
  */
 struct balloon_action balloon_experiment_step(struct balloon_experiment *ex,
 					      const struct balloon_sample *now)
@@ -577,7 +621,7 @@ struct balloon_action balloon_experiment_step(struct balloon_experiment *ex,
 	    now->policy == BALLOON_POLICY_FULL &&
 	    (now->on_trial || affordable(ex, now)))
 		return try(ex, now);
-	/* mm had isolated them, or the target fell. */
+	/* mm had isolated these pages, or the target fell. */
 	if (now->on_trial)
 		return act(BALLOON_ACT_END, now->on_trial, LOOK_MS);
 	if (now->size >= now->target)
@@ -586,7 +630,7 @@ struct balloon_action balloon_experiment_step(struct balloon_experiment *ex,
 	left = wait_left(ex, now, whole);
 	if (!left)
 		return grow(ex, now, whole);
-	/* Memory that has been free for a minute is not missed. */
+	/* No task misses memory that is still free after WARY_MS. */
 	if (ex->phase == BALLOON_PHASE_WAIT && ex->control.calm) {
 		action = take_free(ex, now);
 		if (action.pages)

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * How far the balloon may go, decided by experiment.
+ * Decides by experiment how large the balloon may grow.
  *
- * balloon_experiment_step() looks at a sample of the guest's counters and says what
- * to do next. The room has no page, no virtqueue and no clock of its own: its caller
- * carries the action out and comes again.
+ * balloon_experiment_step() reads a sample of the guest's counters and returns
+ * the next action. This file has no page, no virtqueue and no clock. The
+ * kthread carries the action out and calls again.
  */
 #ifndef _DRIVERS_VIRTIO_BALLOON_EXPERIMENT_H
 #define _DRIVERS_VIRTIO_BALLOON_EXPERIMENT_H
@@ -14,9 +14,12 @@
 #include "config.h"
 #include "control.h"
 
-/* After pages went back under pressure none is taken for this time, or twice that. */
+/*
+ * After the driver gave pages back under pressure, it takes none for this time.
+ * If it also gave some in the last minute, it takes none for twice this time.
+ */
 #define BALLOON_HOLD_OFF_MIN_MS	10000U
-/* The shortest delay after a trial that failed. */
+/* The shortest delay after a failed trial. */
 #define BALLOON_WAIT_MIN_MS	1000U
 /* No action is due before an event. */
 #define BALLOON_NEVER_MS	(~0U)
@@ -26,29 +29,29 @@ enum balloon_phase {
 	BALLOON_PHASE_FREE,	/* takes free memory for good */
 	BALLOON_PHASE_LOOK,	/* the control: no page is on trial */
 	BALLOON_PHASE_TRY,	/* the experiment: pages are on trial */
-	BALLOON_PHASE_WAIT,	/* after a trial that failed */
-	BALLOON_PHASE_FLOOR,	/* the guest has no more than the floor */
-	BALLOON_PHASE_EASE,	/* gives: the guest is short of memory */
-	BALLOON_PHASE_HOLD_OFF,	/* after that: takes nothing */
+	BALLOON_PHASE_WAIT,	/* after a trial that failed, or was given up */
+	BALLOON_PHASE_FLOOR,	/* available memory is at the floor */
+	BALLOON_PHASE_EASE,	/* gives pages: the guest is short of memory */
+	BALLOON_PHASE_HOLD_OFF,	/* takes nothing after EASE */
 };
 
 enum balloon_act {
 	BALLOON_ACT_NONE,
-	BALLOON_ACT_TAKE,	/* for good, from one node */
-	BALLOON_ACT_TRY,	/* put on trial, down to the low watermark */
-	BALLOON_ACT_HAND_OVER,	/* the host gets pages that are on trial */
+	BALLOON_ACT_TAKE,	/* take pages for good, from one node */
+	BALLOON_ACT_TRY,	/* put pages on trial, down to WMARK_LOW */
+	BALLOON_ACT_HAND_OVER,	/* the host gets pages that have passed */
 	BALLOON_ACT_END,	/* all pages on trial go back to the guest */
 	BALLOON_ACT_GIVE,	/* pages of the balloon go back to the guest */
 };
 
 /**
- * struct balloon_action - what to do next
- * @act: what
- * @pages: of how many guest pages; the caller may come again after a part of them
- * @node: the node to take them from, or NUMA_NO_NODE
- * @look_in_ms: come again then, or at once if that is 0
- * @hold: why the balloon does not grow, or gives
- * @retry_ms: how long it does not, at least
+ * struct balloon_action - the next action of the kthread
+ * @act: the kind of action
+ * @pages: guest pages to move; the kthread may call again after a part of them
+ * @node: the node to take the pages from, or NUMA_NO_NODE
+ * @look_in_ms: longest delay until the next step; 0 for none
+ * @hold: why the balloon does not grow, or gives pages
+ * @retry_ms: shortest time for which the balloon does not grow
  */
 struct balloon_action {
 	enum balloon_act act;
@@ -60,34 +63,34 @@ struct balloon_action {
 };
 
 /**
- * struct balloon_experiment - what is remembered between two steps
+ * struct balloon_experiment - the state between two steps
  * @control: refaults, with and without pages on trial
- * @phase: see there
- * @since: when @phase began, in ms
+ * @phase: see enum balloon_phase
+ * @since: time when @phase began, in ms
  * @hold: why the balloon does not grow
- * @step: guest pages that may be on trial and have not passed
+ * @step: most guest pages that may be on trial and have not passed
  * @old: guest pages that have been on trial for half of their time
- * @passed: guest pages on trial that have passed, and are to be handed over
+ * @passed: guest pages on trial that have passed; the host gets them next
  * @half: the sample when @old was last set
- * @took_at: when pages were last put on trial, in ms
- * @held: the most guest pages that this trial and the balloon held
- * @grew_at: when @held last grew or pages passed, in ms
- * @calm_at: in WAIT: when the guest was first calm again, in ms, or 0
- * @cost: in WAIT: refaults by then
- * @most: in WAIT: the highest rate of them
- * @wait_ms: how long WAIT lasts from @calm_at, at least
+ * @took_at: time when pages were last put on trial, in ms
+ * @held: most guest pages that this trial and the balloon held together
+ * @grew_at: time when @held last grew or pages passed, in ms
+ * @calm_at: in WAIT: time when the guest was first calm again, in ms, or 0
+ * @cost: in WAIT: refaults until @calm_at
+ * @most: in WAIT: highest rate of refaults until @calm_at
+ * @wait_ms: shortest duration of WAIT from @calm_at on
  * @refaults: refaults in the window in which the last trial failed or passed
  * @missed: a trial failed at @missed_at, less than a minute ago
- * @missed_at: in ms
+ * @missed_at: time when a trial last failed, in ms
  * @short_looks: looks in a row that found the guest short of memory
- * @short_at: when the last of them was, in ms
- * @stalls: @stalls of the last look
+ * @short_at: time of the last look that counts for @short_looks, in ms
+ * @stalls: @stalls of the sample at @short_at
  * @thrash: windows in a row in which the guest thrashed
- * @ease: guest pages that were last given for that
- * @give_to: in EASE: the size at which enough is given
+ * @ease: guest pages that were last given because the guest thrashed
+ * @give_to: in EASE: the balloon's size at which it has given enough
  * @gave: pages were given at @gave_at, less than a minute ago
- * @gave_at: in ms
- * @hold_off_ms: how long HOLD_OFF lasts
+ * @gave_at: time when pages were last given, in ms
+ * @hold_off_ms: duration of HOLD_OFF
  */
 struct balloon_experiment {
 	struct balloon_control control;

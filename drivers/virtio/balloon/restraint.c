@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * How far the balloon may go: the guest's counters, sampled for experiment.c.
+ * Restraint: samples the guest's counters for experiment.c.
  *
- * Inflation leaves a floor of available memory alone (guest.c). Above the floor
- * experiment.c decides what may be taken.
+ * Inflation leaves a floor of available memory alone (guest.c). Above the
+ * floor, experiment.c decides how much memory the driver takes.
  *
- * With F_DEFLATE_ON_OOM (virtio 1.2, 5.5.3) the balloon's pages are the guest's last
- * reserve: they come back under lasting pressure, and at the latest before the
- * out-of-memory killer acts (oom.c). Without it the guest gets no page back that the
- * host has not asked for.
+ * With F_DEFLATE_ON_OOM (virtio 1.2, 5.5.3) the balloon's pages are the guest's
+ * last reserve. They go back under lasting pressure, and at the latest before
+ * the out-of-memory killer acts (oom.c). Without this feature the guest gets
+ * back only pages that the host has asked for.
  */
 
 #include <linux/cpumask.h>
@@ -35,16 +35,16 @@
 #include "trial.h"
 #include "virtio_balloon.h"
 
-/* The kthread looks at the guest this often while pages may have to be given. */
+/* The kthread looks at the guest this often while it may have to give pages. */
 #define BALLOON_LOOK_RESTING	HZ
 #define BALLOON_LOOK_PRESSED	(HZ / 10)
 /*
- * A kthread that was to sleep until some time and wakes later than this after it was
- * in a guest that did not run: it was paused, or had no CPU.
+ * If the kthread wakes up later than it meant to by more than this, the guest
+ * did not run: it was paused, or had no CPU.
  */
 #define BALLOON_LATE		(HZ / 10)
 
-/* A node's counter is late by what its CPUs have not added yet. */
+/* Returns a node's counter, with the counts that CPUs have yet to add to it. */
 static unsigned long balloon_node_count(int nid, enum node_stat_item item)
 {
 	struct pglist_data *pgdat = NODE_DATA(nid);
@@ -53,7 +53,7 @@ static unsigned long balloon_node_count(int nid, enum node_stat_item item)
 	int cpu;
 
 	for_each_online_cpu(cpu) {
-		/* It may change meanwhile: the next sample has the rest. */
+		/* A count may change: the next sample gets the rest. */
 		count += data_race(per_cpu_ptr(pgdat->per_cpu_nodestats,
 					       cpu)->vm_node_stat_diff[item]);
 	}
@@ -61,7 +61,7 @@ static unsigned long balloon_node_count(int nid, enum node_stat_item item)
 	return max(count, 0L);
 }
 
-/* Does the multi-gen LRU reclaim? An administrator may change that at any time. */
+/* Does the multi-gen LRU reclaim? An administrator may change this any time. */
 static bool balloon_has_generations(int nid)
 {
 	bool has = false;
@@ -82,9 +82,9 @@ static bool balloon_has_generations(int nid)
 }
 
 /*
- * Which counter has the pages that were in use when they were evicted. The classic
- * LRU tells them by the distance of the refault. The multi-gen LRU counts all
- * refaults of pages that it still remembers, and tells no more.
+ * Returns the counter of refaults of pages that were in use when evicted. The
+ * classic LRU tells these pages by the distance of the refault. The multi-gen
+ * LRU only counts all refaults of pages that it still remembers.
  */
 static enum node_stat_item balloon_refault_item(int nid)
 {
@@ -107,18 +107,18 @@ static void balloon_sample_events(struct balloon_sample *sample)
 }
 
 /*
- * A CPU that is idle while a task waits for a disk. The kernel has no better sign of
- * lost time for modules: PSI is its own.
+ * Counts the time for which a CPU is idle while a task waits for a disk. A
+ * module has no better sign of lost time: the kernel does not export PSI.
  */
 static void balloon_sample_waits(struct balloon_sample *sample)
 {
 	u64 waited, waits = 0, idles = 0;
 	int cpu;
 
-	/* Those that went offline keep theirs. */
+	/* CPUs that went offline keep their times. */
 	for_each_possible_cpu(cpu) {
 		waited = get_cpu_iowait_time_us(cpu, NULL);
-		/* With periodic ticks these are all there is. */
+		/* With periodic ticks there are only these times. */
 		if (waited == -1ULL) {
 			waits += kcpustat_cpu(cpu).cpustat[CPUTIME_IOWAIT];
 			idles += kcpustat_cpu(cpu).cpustat[CPUTIME_IDLE];
@@ -151,8 +151,9 @@ static void balloon_sample_nodes(struct balloon_device *bd,
 }
 
 /*
- * The multi-gen LRU leaves pages that are read where they are until it tries to evict
- * them. So its lists tell nothing about use: three eighths of them count as inactive.
+ * The multi-gen LRU does not move pages that are read until it tries to evict
+ * them. So its lists tell nothing about use: three eighths of their pages count
+ * as inactive.
  */
 static void balloon_sample_lists(struct balloon_sample *sample)
 {
@@ -169,11 +170,11 @@ static void balloon_sample_lists(struct balloon_sample *sample)
 }
 
 /**
- * balloon_sample_read - read what experiment.c decides by
+ * balloon_sample_read - take a sample for experiment.c
  * @bd: the balloon
- * @sample: the last sample, whose time is new
+ * @sample: the last sample, with a new time
  *
- * Counters that are summed over CPUs are read once a jiffy.
+ * Counters that are summed over CPUs are read only once a jiffy.
  *
  * Context: the kthread, may sleep; takes pages_lock.
  */
@@ -198,7 +199,10 @@ void balloon_sample_read(struct balloon_device *bd,
 	sample->used -= global_node_page_state(NR_SWAPCACHE);
 #endif
 	sample->lack = balloon_lack();
-	/* With MUST_TELL_HOST the host has yet to let go of what leaves. */
+	/*
+	 * With MUST_TELL_HOST the host has yet to acknowledge the leaving
+	 * pages.
+	 */
 	sample->available = balloon_available(bd) + balloon_leaving(&bd->ledger);
 	sample->policy = READ_ONCE(bd->restraint.policy);
 	sample->floor = sample->policy == BALLOON_POLICY_OBEY ?
@@ -210,8 +214,8 @@ void balloon_sample_read(struct balloon_device *bd,
 }
 
 /*
- * Pages refault only while the guest runs. A guest that was paused, by its host or
- * for lack of CPUs, shows in looks that come late.
+ * Pages refault only while the guest runs. If a look comes late, the host has
+ * paused the guest, or the guest had no CPU.
  */
 static void balloon_sample(struct balloon_device *bd)
 {
@@ -227,11 +231,11 @@ static void balloon_sample(struct balloon_device *bd)
 }
 
 /**
- * balloon_restrain - sample the guest's counters and decide what to do
+ * balloon_restrain - sample the guest's counters and decide on an action
  * @bd: the balloon
  *
  * Context: the kthread; takes pages_lock.
- * Return: what to do, see experiment.h.
+ * Return: the action, see experiment.h.
  */
 struct balloon_action balloon_restrain(struct balloon_device *bd)
 {
@@ -241,11 +245,11 @@ struct balloon_action balloon_restrain(struct balloon_device *bd)
 }
 
 /**
- * balloon_set_policy - choose what the balloon does to the guest
+ * balloon_set_policy - set the administrator's policy
  * @bd: the balloon
- * @policy: what
+ * @policy: the policy
  *
- * The kthread goes by it at once, even while it waits.
+ * The kthread follows the policy at once, even while it waits.
  *
  * Context: any.
  */
@@ -259,7 +263,7 @@ void balloon_set_policy(struct balloon_device *bd, enum balloon_policy policy)
 /**
  * balloon_restraint_slept - the kthread is about to sleep
  * @bd: the balloon
- * @timeout: for how many jiffies at most
+ * @timeout: the longest sleep, in jiffies
  *
  * Context: the kthread.
  */
@@ -273,12 +277,13 @@ void balloon_restraint_slept(struct balloon_device *bd, long timeout)
 
 /**
  * balloon_note_recall - the out-of-memory notifier has ended a trial
- * @bd: the balloon, its pages still on trial
+ * @bd: the balloon, with its pages still on trial
  *
- * The task that found no memory needs those pages: the trial has failed.
+ * The task that found no memory needs the pages on trial, so the trial has
+ * failed.
  *
  * Context: the kthread; takes pages_lock.
- * Return: ms until the next trial, at least.
+ * Return: the shortest time until the next trial, in ms.
  */
 unsigned int balloon_note_recall(struct balloon_device *bd)
 {
@@ -292,7 +297,7 @@ unsigned int balloon_note_recall(struct balloon_device *bd)
  * @bd: the balloon
  *
  * Context: the kthread; takes pages_lock.
- * Return: ms for which no page is taken.
+ * Return: time for which the balloon takes no page, in ms.
  */
 unsigned int balloon_note_oom(struct balloon_device *bd)
 {
@@ -302,7 +307,7 @@ unsigned int balloon_note_oom(struct balloon_device *bd)
 }
 
 /**
- * balloon_may_have_to_give - is there something that the guest may get back?
+ * balloon_may_have_to_give - are there pages that may go back unasked?
  * @bd: the balloon
  *
  * Context: process, takes pages_lock.
@@ -313,7 +318,7 @@ bool balloon_may_have_to_give(struct balloon_device *bd)
 }
 
 /**
- * balloon_look_at_guest_in - when to see to it that the guest does not run short
+ * balloon_look_at_guest_in - time until the next look at the guest
  * @bd: the balloon
  *
  * Context: the kthread; takes pages_lock.
@@ -330,15 +335,15 @@ long balloon_look_at_guest_in(struct balloon_device *bd)
 }
 
 /*
- * Nothing is shrunk here. Reclaim has begun: the next look at how the guest does
- * cannot wait for a second. Runs in the task that reclaims.
+ * Shrinks nothing, and tells the kthread that reclaim has begun: the next look
+ * at the guest cannot wait for a second. Runs in the task that reclaims.
  */
 static unsigned long balloon_reclaim_begins(struct shrinker *shrinker,
 					    struct shrink_control *sc)
 {
 	struct balloon_device *bd = shrinker->private_data;
 
-	/* Look before writing: the line is shared by all that reclaim. */
+	/* Test before writing: all tasks that reclaim share the line. */
 	if (balloon_size_roughly(&bd->ledger) &&
 	    !test_bit(BALLOON_RECLAIMS, &bd->flags) &&
 	    !test_and_set_bit(BALLOON_RECLAIMS, &bd->flags))
@@ -370,7 +375,7 @@ static int balloon_watch_reclaim(struct balloon_device *bd)
 }
 
 /**
- * balloon_restraint_start - know nothing of the guest; learn of it when reclaim begins
+ * balloon_restraint_start - start sampling, and watch for reclaim
  * @bd: the balloon
  *
  * Context: probe.
@@ -401,7 +406,7 @@ int balloon_restraint_start(struct balloon_device *bd)
 }
 
 /**
- * balloon_restraint_stop - learn of reclaim no longer
+ * balloon_restraint_stop - stop watching for reclaim
  * @bd: the balloon, dying
  *
  * Context: remove; sleeps.

@@ -12,13 +12,14 @@ struct balloon_device;
 struct shrinker;
 
 /**
- * struct balloon_counters - what came of restraint since the device was found
- * @trials: how many were made
- * @failed: how many ended because the guest needs the pages
- * @recalled: guest pages that went back with those
- * @given: guest pages of the balloon that went back unasked, by reason
+ * struct balloon_counters - statistics of restraint since the device was found
+ * @trials: trials that began
+ * @failed: trials that ended because the guest needs the pages
+ * @recalled: guest pages that went back with failed trials
+ * @given: guest pages of the balloon that went back without the host's request,
+ *         by reason
  *
- * The kthread's own; sysfs reads them.
+ * Only the kthread writes these members. sysfs reads them.
  */
 struct balloon_counters {
 	unsigned long trials;
@@ -28,18 +29,18 @@ struct balloon_counters {
 };
 
 /**
- * struct balloon_restraint - how far the balloon may go
- * @shrinker: sets BALLOON_RECLAIMS; NULL without VIRTIO_BALLOON_F_DEFLATE_ON_OOM
+ * struct balloon_restraint - the state of restraint
+ * @shrinker: sets BALLOON_RECLAIMS; NULL without F_DEFLATE_ON_OOM
  * @policy: an enum balloon_policy; sysfs sets it, lockless
  *
  * The kthread's own:
  * @counters: for sysfs
- * @experiment: what it decides by
+ * @experiment: the experiment that decides
  * @now: the last sample
- * @counted_at: when its counters were read, in jiffies
+ * @counted_at: time when the counters of @now were last read, in jiffies
  * @ran: time for which the guest ran so far, in jiffies
- * @looked_at: when that was last added to, in jiffies
- * @look_in: jiffies for which the kthread meant to sleep then
+ * @looked_at: time when @ran was last increased, in jiffies
+ * @look_in: jiffies for which the kthread meant to sleep from @looked_at on
  */
 struct balloon_restraint {
 	struct shrinker *shrinker;

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The attribute groups "balloon" and "balloon_statistics" of the virtio device, for
- * administrators.
- * Documentation/ABI/testing/sysfs-bus-virtio-balloon describes the files.
+ * The attribute groups "balloon" and "balloon_statistics" of the virtio device,
+ * for administrators. Documentation/ABI/testing/sysfs-bus-virtio-balloon
+ * describes the files.
  *
- * The driver core adds the groups after probe, and removes them before
- * remove, and waits for readers. So a reader always finds a device.
+ * The driver core adds the groups after probe. It removes them before remove,
+ * and waits for readers. So a reader always finds a device.
  */
 
 #include <linux/device.h>
@@ -52,7 +52,8 @@ static ssize_t isolated_kib_show(struct device *dev,
 	unsigned long isolated;
 
 	/*
-	 * pages_lock protects it; a slightly older value is good enough here.
+	 * pages_lock protects this counter; a slightly older value is good
+	 * enough.
 	 */
 	isolated = data_race(READ_ONCE(bd->ledger.bm.nr_isolated));
 	return sysfs_emit(buf, "%lu\n", guest_pages_to_kib(isolated));
@@ -232,7 +233,7 @@ static ssize_t given_oom_kib_show(struct device *dev,
 }
 static DEVICE_ATTR_RO(given_oom_kib);
 
-/* A file for each reason; @var of the attribute is the reason. */
+/* Each reason has a file; @var of the attribute is the reason. */
 static ssize_t given_kib_show(struct device *dev,
 			      struct device_attribute *attr, char *buf)
 {

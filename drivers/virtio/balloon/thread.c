@@ -2,9 +2,10 @@
 /*
  * The kthread: moves the balloon towards the host's target.
  *
- * There is no hard limit. What was got is kept, and what is missing is tried
- * again on a timer whose delay doubles while nothing comes of it. experiment.c decides
- * how much may be taken, and when the guest has to get something back.
+ * There is no hard limit. The balloon keeps the pages that it got. The kthread
+ * tries to get the missing ones on a timer, whose delay doubles while the tries
+ * get nothing. experiment.c decides how much memory the balloon may take, and
+ * when the guest gets some back.
  */
 
 #include <linux/err.h>
@@ -40,7 +41,10 @@ static bool balloon_moving(const struct balloon_device *bd)
 	       bd->config.state == BALLOON_DEFLATING;
 }
 
-/* Returns for how many jiffies at most the report can be left alone. */
+/*
+ * Writes `actual` if it is due. Returns the longest time until the next report,
+ * in jiffies.
+ */
 static long balloon_report_in_time(struct balloon_device *bd)
 {
 	if (balloon_moving(bd) &&
@@ -52,7 +56,7 @@ static long balloon_report_in_time(struct balloon_device *bd)
 	return MAX_SCHEDULE_TIMEOUT;
 }
 
-/* One line when an episode of holding starts, one when it ends. */
+/* The log gets one line when holding starts, and one when it ends. */
 static void balloon_tell_holding(struct balloon_device *bd)
 {
 	if (bd->thread.told_holding)
@@ -101,14 +105,14 @@ static void balloon_back_off(struct balloon_device *bd,
 				   BALLOON_RETRY_MAX_MS), reason);
 }
 
-/* From here on functions return for how many jiffies the kthread may sleep, or 0. */
+/* Below, functions return the kthread's longest sleep in jiffies, or 0. */
 static long balloon_look_in(const struct balloon_action *action)
 {
 	return action->look_in_ms == BALLOON_NEVER_MS ?
 	       MAX_SCHEDULE_TIMEOUT : msecs_to_jiffies(action->look_in_ms);
 }
 
-/* Returns for how many jiffies an allocation is not tried again. */
+/* Returns the time until the next try to allocate, in jiffies. */
 static long balloon_wait_left(const struct balloon_device *bd)
 {
 	long left;
@@ -164,7 +168,7 @@ static long balloon_try(struct balloon_device *bd,
 	return balloon_took(bd, 0, got, balloon_look_in(action));
 }
 
-/* Pages that have passed their trial are the host's. */
+/* The host gets pages that have passed their trial. */
 static long balloon_hand_over(struct balloon_device *bd,
 			      const struct balloon_action *action)
 {
@@ -172,7 +176,7 @@ static long balloon_hand_over(struct balloon_device *bd,
 	int err = -EBUSY;
 
 	balloon_state_set(bd, BALLOON_INFLATING);
-	/* If mm has isolated all of them, their return is an event. */
+	/* If mm has isolated all of these pages, their return is an event. */
 	if (balloon_trial_pass(bd, action->pages))
 		err = balloon_inflate(bd, bd->trial.nr_passed, &got);
 	balloon_trial_pass(bd, 0);
@@ -182,7 +186,7 @@ static long balloon_hand_over(struct balloon_device *bd,
 	return balloon_took(bd, err, got, 0);
 }
 
-/* The balloon grows no more for a while: say why. */
+/* Says why the balloon does not grow for a while. */
 static void balloon_hold(struct balloon_device *bd, enum balloon_hold hold,
 			 unsigned int retry_ms)
 {
@@ -220,7 +224,7 @@ static long balloon_end_trial(struct balloon_device *bd,
 	return balloon_look_in(action);
 }
 
-/* The guest is about to run out of memory: give before it has to ask. */
+/* Gives pages back before the guest runs out of memory. */
 static long balloon_ease(struct balloon_device *bd,
 			 const struct balloon_action *action)
 {
@@ -229,7 +233,7 @@ static long balloon_ease(struct balloon_device *bd,
 	unsigned long given;
 	int err;
 
-	/* Hinted blocks go before the balloon. */
+	/* Hinted blocks go back before pages of the balloon. */
 	given = balloon_hints_give(&bd->hints, action->pages);
 	if (given) {
 		balloon_experiment_given(&bd->restraint.experiment, given);
@@ -274,7 +278,7 @@ static long balloon_shrink(struct balloon_device *bd, unsigned long want)
 
 static long balloon_rest(struct balloon_device *bd, bool busy)
 {
-	balloon_trial_end(bd);	/* the target fell to what there is */
+	balloon_trial_end(bd);	/* the target fell to the balloon's size */
 	balloon_experiment_rest(&bd->restraint.experiment);
 	balloon_go_on(bd);
 	if (busy)
@@ -290,7 +294,7 @@ static long balloon_rest(struct balloon_device *bd, bool busy)
  * @busy: the host has messages that it has not acknowledged
  *
  * Context: the kthread; no lock held.
- * Return: for how many jiffies the kthread may sleep, 0 to go on.
+ * Return: the longest sleep of the kthread in jiffies, 0 to go on.
  */
 long balloon_step(struct balloon_device *bd, bool busy)
 {
@@ -300,7 +304,7 @@ long balloon_step(struct balloon_device *bd, bool busy)
 
 	if (size > target)
 		return balloon_shrink(bd, size - target);
-	/* Counters are read only if something depends on them. */
+	/* The driver reads counters only if a decision depends on them. */
 	if (size == target && !balloon_may_have_to_give(bd))
 		return balloon_rest(bd, busy);
 	action = balloon_restrain(bd);
@@ -322,8 +326,9 @@ long balloon_step(struct balloon_device *bd, bool busy)
 }
 
 /*
- * A host that says nothing is waited for. Its device may have been reset behind the
- * driver's back, or be gone, and then nothing would ever come: ask its status.
+ * The kthread waits for a silent host. But the device may be gone, or may have
+ * been reset behind the driver's back. Then no answer would ever come, so the
+ * kthread reads the device's status.
  */
 static void balloon_look_after_device(struct balloon_device *bd, bool busy)
 {
@@ -353,7 +358,7 @@ static void balloon_answer_recall(struct balloon_device *bd)
 	balloon_trial_answer(bd, given);
 }
 
-/* Everything that can be done now. Returns as balloon_step(). */
+/* Does all work that is due. Returns as balloon_step() does. */
 static long balloon_thread_pass(struct balloon_device *bd)
 {
 	long timeout, look_in;
@@ -380,7 +385,7 @@ static long balloon_thread_pass(struct balloon_device *bd)
 	/* First: the task that recalled the trial waits for the count. */
 	if (balloon_trial_is_recalled(bd))
 		balloon_answer_recall(bd);
-	/* The guest needed its memory a moment ago: it may do so again. */
+	/* The guest needed its memory a moment ago, and may need it again. */
 	if (test_and_clear_bit(BALLOON_GAVE_AT_OOM, &bd->flags)) {
 		balloon_trial_end(bd);
 		balloon_hold(bd, BALLOON_HOLD_STALL, balloon_note_oom(bd));
@@ -402,22 +407,25 @@ static long balloon_thread_pass(struct balloon_device *bd)
 	return min(timeout, balloon_report_in_time(bd));
 }
 
-/* The kthread has gone as far as it can for now. A silent host keeps no guest awake. */
+/*
+ * Lets the guest suspend if the kthread has gone as far as it can for now. A
+ * silent host must not keep the guest awake.
+ */
 static void balloon_thread_rests(struct balloon_device *bd)
 {
 	if (balloon_moving(bd) && !bd->thread.host_silent &&
 	    !balloon_is_dying(bd))
 		return;
 	balloon_may_sleep(bd, BALLOON_AWAKE_TARGET);
-	/* A change that came before that has to be carried out yet. */
+	/* A change of the target that came before has to be carried out. */
 	if (test_bit(BALLOON_CONFIG_CHANGED, &bd->flags) &&
 	    !balloon_is_dying(bd))
 		balloon_stay_awake(bd, BALLOON_AWAKE_TARGET);
 }
 
 /*
- * A kthread that is dying reaps nothing. It must not ask the queues: an
- * acknowledgment that stays there would keep it from its sleep.
+ * The kthread of a dying balloon reaps nothing. So it must not ask the queues:
+ * an acknowledgment that stays there would keep it from sleeping.
  */
 static void balloon_thread_sleep(struct balloon_device *bd, int seen,
 				 long timeout)
@@ -444,7 +452,7 @@ static int balloon_thread(void *data)
 			balloon_thread_rests(bd);
 			balloon_thread_sleep(bd, seen, timeout);
 		}
-		/* On every turn: a kernel may not preempt. */
+		/* On every turn, as the kernel may not be preemptible. */
 		cond_resched();
 		try_to_freeze();
 	}
@@ -477,7 +485,7 @@ int balloon_thread_start(struct balloon_device *bd)
  * balloon_thread_stop - stop the kthread and drop its reference
  * @bd: the balloon
  *
- * It stops at the end of the message it is working on.
+ * The kthread stops at the end of the message that it is working on.
  *
  * Context: remove; sleeps.
  */

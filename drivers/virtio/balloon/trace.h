@@ -46,9 +46,9 @@ DEFINE_EVENT(balloon_pages, migrate,
 );
 
 /*
- * A part of a trial has passed: the host gets @kib. Or the trial has failed: the guest
- * gets them back. @baseline is refaults a second without a trial, @refaults is how many
- * there were in the window that decided.
+ * Pages on trial have passed, and the host gets @kib. Or the trial has failed,
+ * and the guest gets @kib back. @baseline is the number of refaults a second
+ * without a trial. @refaults is the number in the window that decided.
  */
 TRACE_EVENT(trial,
 	    TP_PROTO(struct balloon_device *bd, unsigned long pages,

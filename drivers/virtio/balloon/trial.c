@@ -1,16 +1,19 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Pages on trial: taken from the guest, and the host has not been told.
+ * Pages on trial: the driver has taken them from the guest and has not told the
+ * host.
  *
- * Taking free memory hurts no task. Beyond that, reclaim gets each page that the
- * balloon takes from some task. Whether that task needed the page shows only
- * afterwards, as a refault. Pages that the host has been told of do not go
- * back unasked (virtio 1.2, 5.5.6). So reclaimed pages wait here while the driver
- * watches the guest; experiment.c decides what becomes of them.
+ * A balloon that takes free memory hurts no task. To take more, it needs
+ * reclaim, which takes each page from some task. If the task needed the page,
+ * the page refaults afterwards. Pages that the host has been told of do not go
+ * back unasked (virtio 1.2, 5.5.6). So reclaimed pages wait here while the
+ * driver watches the guest. experiment.c decides whether the host or the guest
+ * gets them.
  *
- * The pages are in a balloon mapping of their own, so that mm moves them without
- * telling the host. All of them are alike: only their number counts. Tasks other than
- * the kthread can only ask for the end, balloon_trial_recall(), and wait for it.
+ * The pages are in a balloon mapping of their own, so that mm moves them
+ * without telling the host. All pages on trial are alike: only their number
+ * counts. The kthread alone ends a trial. Other tasks can only ask for the end
+ * with balloon_trial_recall(), and wait for it.
  */
 
 #include <linux/gfp.h>
@@ -25,9 +28,9 @@
 #include "trial.h"
 #include "virtio_balloon.h"
 
-/* How many pages are taken between two looks at what is left. */
+/* The driver takes this many pages between two looks at spare memory. */
 #define BALLOON_TRIAL_LOOK	32
-/* ... and are given back at once. */
+/* The driver gives this many pages back at once. */
 #define BALLOON_TRIAL_GIVE	32
 
 static struct balloon_device *balloon_of_trial(struct address_space *mapping)
@@ -101,7 +104,7 @@ static const struct balloon_aops balloon_trial_ops = {
 };
 
 /**
- * balloon_trial_init - nothing is on trial
+ * balloon_trial_init - start with no page on trial
  * @bd: the balloon
  *
  * Context: probe.
@@ -112,11 +115,11 @@ void balloon_trial_init(struct balloon_device *bd)
 }
 
 /**
- * balloon_trial_size - how many pages are on trial
+ * balloon_trial_size - number of pages on trial
  * @bd: the balloon
  *
  * Context: process; takes pages_lock.
- * Return: guest pages, those that mm has isolated included.
+ * Return: guest pages, including those that mm has isolated.
  */
 unsigned long balloon_trial_size(struct balloon_device *bd)
 {
@@ -130,17 +133,17 @@ unsigned long balloon_trial_size(struct balloon_device *bd)
 }
 
 /**
- * balloon_trial_size_roughly - the same for display
+ * balloon_trial_size_roughly - number of pages on trial, for display
  * @bd: the balloon
  *
  * Context: any.
- * Return: guest pages, off by what moves meanwhile.
+ * Return: guest pages, off by those that move meanwhile.
  */
 unsigned long balloon_trial_size_roughly(struct balloon_device *bd)
 {
 	struct balloon_mapping *bm = &bd->trial.bm;
 
-	/* For display, and for a decision that is made again soon. */
+	/* For display, and for decisions that are soon made again. */
 	return data_race(bm->nr_resident + bm->nr_isolated);
 }
 
@@ -150,10 +153,10 @@ unsigned long balloon_trial_size_roughly(struct balloon_device *bd)
  * @want: guest pages
  * @got: guest pages that were taken
  *
- * Stops once kswapd is woken: other tasks that need a page need not wait for one.
+ * Stops once kswapd is woken, so that other tasks need not wait for a page.
  *
  * Context: the kthread, no lock held; allocates.
- * Return: 0, or -ENOMEM where fewer than @want could be had.
+ * Return: 0, or -ENOMEM if there were fewer than @want.
  */
 int balloon_trial_take(struct balloon_device *bd, unsigned long want,
 		       unsigned long *got)
@@ -180,8 +183,9 @@ int balloon_trial_take(struct balloon_device *bd, unsigned long want,
 }
 
 /*
- * Takes up to @max pages out of the mapping. If no page's lock is free, waits for the
- * lock of one. Returns how many; if 0, mm has isolated all pages that are left.
+ * Takes up to @max pages out of the mapping. If no page lock is free, waits for
+ * one. Returns the number of pages. If it is 0, mm has isolated all pages that
+ * are left.
  */
 static unsigned int balloon_trial_remove(struct balloon_trial *trial,
 					 struct page **pages, unsigned int max)
@@ -203,12 +207,12 @@ static unsigned int balloon_trial_remove(struct balloon_trial *trial,
 /**
  * balloon_trial_pass - let pages on trial go to the host
  * @bd: the balloon
- * @nr: how many
+ * @nr: guest pages
  *
- * The next balloon_inflate() takes them, in place of others.
+ * The next balloon_inflate() takes these pages instead of others.
  *
  * Context: the kthread.
- * Return: guest pages, less than @nr if mm has isolated others.
+ * Return: guest pages, fewer than @nr if mm has isolated some.
  */
 unsigned long balloon_trial_pass(struct balloon_device *bd, unsigned long nr)
 {
@@ -237,11 +241,11 @@ struct page *balloon_trial_next(struct balloon_device *bd)
 }
 
 /**
- * balloon_trial_end - give everything on trial back to the guest
+ * balloon_trial_end - give all pages on trial back to the guest
  * @bd: the balloon
  *
- * Pages that mm has isolated stay on trial. The caller comes again, as each that
- * returns is an event.
+ * Pages that mm has isolated stay on trial. Each page that returns is an event,
+ * and the caller comes again.
  *
  * Context: the kthread, or teardown after it; may wait for page locks.
  */
@@ -261,7 +265,7 @@ void balloon_trial_end(struct balloon_device *bd)
 }
 
 /**
- * balloon_trial_is_recalled - has a task asked for the end?
+ * balloon_trial_is_recalled - has a task asked for the end of the trial?
  * @bd: the balloon
  *
  * Clears the request: a later recall needs an answer of its own.
@@ -274,7 +278,7 @@ bool balloon_trial_is_recalled(struct balloon_device *bd)
 }
 
 /**
- * balloon_trial_answer - tell the tasks that recalled the trial of its end
+ * balloon_trial_answer - tell tasks that the recalled trial has ended
  * @bd: the balloon
  * @nr: guest pages that went back
  *
@@ -285,16 +289,16 @@ void balloon_trial_answer(struct balloon_device *bd, unsigned long nr)
 	struct balloon_trial *trial = &bd->trial;
 
 	WRITE_ONCE(trial->nr_recalled, trial->nr_recalled + nr);
-	/* Pairs with balloon_trial_answered(): those pages are counted by then. */
+	/* Pairs with balloon_trial_answered(): @nr is counted before. */
 	smp_store_release(&trial->answers, trial->answers + 1);
 	wake_up(&bd->wait);
 }
 
 /**
- * balloon_trial_recall - have everything on trial given back
+ * balloon_trial_recall - have the kthread end the trial
  * @bd: the balloon
  *
- * Context: any; does not wait for it.
+ * Context: any; does not wait for the end.
  */
 void balloon_trial_recall(struct balloon_device *bd)
 {
@@ -310,11 +314,11 @@ static bool balloon_trial_answered(const struct balloon_trial *trial,
 }
 
 /**
- * balloon_trial_recall_now - have everything on trial given back, and wait for it
+ * balloon_trial_recall_now - have the kthread end the trial, and wait
  * @bd: the balloon
  *
  * Context: the out-of-memory notifier; sleeps up to BALLOON_LOOK_AGAIN.
- * Return: guest pages that were given back, about.
+ * Return: guest pages that went back, approximately.
  */
 unsigned long balloon_trial_recall_now(struct balloon_device *bd)
 {

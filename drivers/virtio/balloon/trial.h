@@ -11,12 +11,12 @@ struct page;
 
 /**
  * struct balloon_trial - pages that the guest gets back if it refaults
- * @bm: the pages, which mm can move; not counted as the balloon's
- * @wants_isolated: the kthread waits for isolated ones; under @bm.pages_lock
+ * @bm: the pages, which mm can move; they do not count as the balloon's
+ * @wants_isolated: the kthread waits for isolated pages; under @bm.pages_lock
  * @nr_passed: guest pages that the next inflation takes; the kthread's own
  * @recalled: the kthread is to end the trial; any task sets it
- * @answers: how often the kthread has ended a trial that was recalled
- * @nr_recalled: guest pages that have gone back that way
+ * @answers: number of times that the kthread has ended a recalled trial
+ * @nr_recalled: guest pages that have gone back with recalled trials
  */
 struct balloon_trial {
 	struct balloon_mapping bm;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The decision, sample by sample. Each case makes a guest's counters up.
+ * Tests of the experiment's decisions, sample by sample. Each case makes up a
+ * guest's counters.
  */
 
 #include <kunit/test.h>
@@ -15,10 +16,10 @@
 /**
  * struct made_up - a guest whose counters a case makes up
  * @test: the case
- * @ex: what is under test
- * @nodes: of the guest
+ * @ex: the experiment under test
+ * @nodes: the guest's nodes
  * @now: the next sample
- * @action: what the last step said
+ * @action: the action that the last step returned
  */
 struct made_up {
 	struct kunit *test;
@@ -28,7 +29,10 @@ struct made_up {
 	struct balloon_action action;
 };
 
-/* 4 GiB, half of them cold cache. Nothing is free, and the host wants 2 GiB. */
+/*
+ * A guest of 4 GiB, half of them cold cache. No memory is free, and the host
+ * wants 2 GiB.
+ */
 static struct made_up *made_up(struct kunit *test)
 {
 	struct made_up *guest = kunit_kzalloc(test, sizeof(*guest), GFP_KERNEL);
@@ -47,7 +51,7 @@ static struct made_up *made_up(struct kunit *test)
 	return guest;
 }
 
-/* The guest does what the balloon asks for, as far as pages go. */
+/* Carries out the last action, as far as it moves pages. */
 static void carry_out(struct made_up *guest)
 {
 	struct balloon_sample *now = &guest->now;
@@ -91,7 +95,7 @@ static enum balloon_act step(struct made_up *guest)
 	return guest->action.act;
 }
 
-/* So many pages refault a second, and reclaim gets others in their place. */
+/* @rate pages refault a second, and reclaim frees as many others. */
 static void pass_ms(struct made_up *guest, unsigned int ms, unsigned int rate)
 {
 	unsigned int pages = ms * rate / 1000;
@@ -103,7 +107,7 @@ static void pass_ms(struct made_up *guest, unsigned int ms, unsigned int rate)
 	guest->nodes[0].refaults += pages;
 }
 
-/* Steps every 10 ms, or at once, until it says @what. Returns the ms that took. */
+/* Steps every 10 ms, or at once, until the action is @what. Returns the ms. */
 static unsigned int await_act(struct made_up *guest, enum balloon_act what,
 			      unsigned int rate)
 {
@@ -122,7 +126,7 @@ static unsigned int await_act(struct made_up *guest, enum balloon_act what,
 	return ms;
 }
 
-/* The same for a while. Returns whether it said @what meanwhile. */
+/* Steps in the same way for @ms. Returns whether an action was @what. */
 static bool says_within(struct made_up *guest, enum balloon_act what,
 			unsigned int ms, unsigned int rate)
 {
@@ -183,7 +187,7 @@ static void experiment_leaves_floor(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, step(guest), BALLOON_ACT_TAKE);
 }
 
-/* What has to be reclaimed waits for a control, and then for a trial. */
+/* Pages that have to be reclaimed wait for a control, and then for a trial. */
 static void experiment_looks_then_tries(struct kunit *test)
 {
 	struct made_up *guest = made_up(test);
@@ -199,7 +203,7 @@ static void experiment_looks_then_tries(struct kunit *test)
 	KUNIT_EXPECT_GT(test, guest->now.on_trial, 0);
 }
 
-/* An idle cache of 2 GiB. The kernel's own driver takes about 2 s for it. */
+/* An idle cache of 2 GiB. The kernel's own driver takes it in about 2 s. */
 static void experiment_takes_cold_cache_fast(struct kunit *test)
 {
 	struct made_up *guest = made_up(test);
@@ -230,12 +234,12 @@ static void experiment_ends_trial_that_refaults(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, guest->now.size, 0);
 	KUNIT_EXPECT_LE(test, guest->ex.step, held / 2);
 	KUNIT_EXPECT_GE(test, guest->ex.step, MIB(1));
-	/* Not while it goes on, and not at once. */
+	/* No trial begins while the refaults go on, nor at once after them. */
 	KUNIT_EXPECT_FALSE(test, says_within(guest, BALLOON_ACT_TRY, 9000, 2000));
 	KUNIT_EXPECT_GE(test, await_act(guest, BALLOON_ACT_TRY, 0), 1000);
 }
 
-/* On a slow disk thrash is some refaults a second, whatever the guest's size. */
+/* On a slow disk thrash is some refaults a second in a guest of any size. */
 static void experiment_notices_slow_disk(struct kunit *test)
 {
 	struct made_up *guest = made_up(test);
@@ -244,7 +248,7 @@ static void experiment_notices_slow_disk(struct kunit *test)
 	KUNIT_EXPECT_TRUE(test, says_within(guest, BALLOON_ACT_END, 2000, 150));
 }
 
-/* Waits show it earlier, but only beside refaults. */
+/* Waits for disks show thrash earlier, but count only beside refaults. */
 static void experiment_notices_waits(struct kunit *test)
 {
 	struct made_up *guest = made_up(test);
@@ -261,7 +265,7 @@ static void experiment_notices_waits(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, step(guest), BALLOON_ACT_END);
 }
 
-/* On a guest whose CPUs are all busy no wait shows. */
+/* In a guest whose CPUs are all busy, no wait shows. */
 static void experiment_is_wary_of_busy_cpus(struct kunit *test)
 {
 	struct made_up *guest = made_up(test);
@@ -275,7 +279,7 @@ static void experiment_is_wary_of_busy_cpus(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, step(guest), BALLOON_ACT_END);
 }
 
-/* These pages refault with and without a trial. */
+/* The same number of pages refaults with and without a trial. */
 static void experiment_allows_for_baseline(struct kunit *test)
 {
 	struct made_up *guest = made_up(test);
@@ -286,7 +290,10 @@ static void experiment_allows_for_baseline(struct kunit *test)
 	KUNIT_EXPECT_TRUE(test, says_within(guest, BALLOON_ACT_END, 2000, 800));
 }
 
-/* A rate that grows little by little is measured by the lowest, not by the last. */
+/*
+ * The rate grows little by little. The baseline is the lowest rate, not the
+ * last.
+ */
 static void experiment_baseline_does_not_creep(struct kunit *test)
 {
 	struct made_up *guest = made_up(test);
@@ -300,7 +307,7 @@ static void experiment_baseline_does_not_creep(struct kunit *test)
 	KUNIT_EXPECT_LT(test, rate, 250);
 }
 
-/* A cgroup at its limit reclaims from itself: no global counter has these pages. */
+/* A cgroup at its limit reclaims from itself. No global counter counts this. */
 static void experiment_lets_cgroups_thrash(struct kunit *test)
 {
 	struct made_up *guest = made_up(test);
@@ -336,7 +343,7 @@ static void experiment_takes_from_calm_node(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, step(guest), BALLOON_ACT_NONE);
 }
 
-/* After a miss the guest does without twice of what the host gets. */
+/* After a failed trial, trials hold twice as many pages as the host gets. */
 static void experiment_keeps_margin(struct kunit *test)
 {
 	struct made_up *guest = made_up(test);
@@ -355,7 +362,10 @@ static void experiment_keeps_margin(struct kunit *test)
 	KUNIT_EXPECT_LE(test, guest->now.size, most / 2);
 }
 
-/* Between two watermarks pages are had without reclaim, and prove nothing. */
+/*
+ * Between the low and the high watermark, pages come without reclaim and prove
+ * nothing.
+ */
 static void experiment_lacking_zones_prove_nothing(struct kunit *test)
 {
 	struct made_up *guest = made_up(test);
@@ -367,7 +377,7 @@ static void experiment_lacking_zones_prove_nothing(struct kunit *test)
 	KUNIT_EXPECT_TRUE(test, says_within(guest, BALLOON_ACT_HAND_OVER, 5000, 0));
 }
 
-/* kswapd finds nothing: the trial does not wait for it for ever. */
+/* kswapd finds no pages. The trial does not wait for ever. */
 static void experiment_gives_up_stuck_trial(struct kunit *test)
 {
 	struct made_up *guest = made_up(test);
@@ -389,7 +399,10 @@ static void experiment_gives_up_stuck_trial(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, last, 10000);
 }
 
-/* mm has isolated pages when the trial ended: they go back when they return. */
+/*
+ * mm has isolated pages when the trial ends. The pages go back to the guest
+ * when mm returns them.
+ */
 static void experiment_ends_what_comes_back(struct kunit *test)
 {
 	struct made_up *guest = made_up(test);
@@ -401,7 +414,7 @@ static void experiment_ends_what_comes_back(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, guest->action.retry_ms, 0);
 }
 
-/* Refaults that follow are the price of a trial: they make the next one late. */
+/* The price of a trial is the refaults after it. They delay the next trial. */
 static void experiment_waits_by_cost(struct kunit *test)
 {
 	struct made_up *guest = made_up(test);
@@ -447,7 +460,7 @@ static void experiment_new_target_ends_no_delay(struct kunit *test)
 	KUNIT_EXPECT_FALSE(test, says_within(guest, BALLOON_ACT_TRY, 60000, 0));
 }
 
-/* Windows of before a long rest say nothing: the control is measured anew. */
+/* A window from before a long rest is stale: the control is measured anew. */
 static void experiment_forgets_while_it_rests(struct kunit *test)
 {
 	struct made_up *guest = made_up(test);
@@ -483,14 +496,14 @@ static void experiment_eases_below_half_of_floor(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, guest->action.hold, BALLOON_HOLD_FLOOR);
 	KUNIT_EXPECT_EQ(test, guest->action.retry_ms, BALLOON_HOLD_OFF_MIN_MS);
 	KUNIT_EXPECT_EQ(test, step(guest), BALLOON_ACT_NONE);
-	/* The guest has it for a while, and the host does not get it. */
+	/* The guest keeps the memory for a while: the host gets none of it. */
 	guest->nodes[0].spare = MIB(2000);
 	guest->now.available = MIB(2000);
 	KUNIT_EXPECT_FALSE(test, says_within(guest, BALLOON_ACT_TAKE, 9900, 0));
 	KUNIT_EXPECT_TRUE(test, says_within(guest, BALLOON_ACT_TAKE, 200, 0));
 }
 
-/* The balloon moves less than it should: it goes on where it stopped. */
+/* The balloon gives fewer pages than it should. The next step goes on. */
 static void experiment_eases_by_and_by(struct kunit *test)
 {
 	struct made_up *guest = made_up(test);
@@ -535,7 +548,10 @@ static void experiment_eases_when_pressed(struct kunit *test)
 	}
 	KUNIT_EXPECT_EQ(test, step(guest), BALLOON_ACT_GIVE);
 
-	/* It may pass by itself; and looks that follow at once count as one. */
+	/*
+	 * Pressure may end by itself, and looks that follow at once count as
+	 * one.
+	 */
 	guest = made_up(test);
 	lend(guest, 1000);
 	for (looks = 0; looks < 20; looks++) {
@@ -559,7 +575,10 @@ static void experiment_eases_when_allocations_stall(struct kunit *test)
 	}
 	KUNIT_EXPECT_EQ(test, guest->action.act, BALLOON_ACT_GIVE);
 	KUNIT_EXPECT_EQ(test, guest->action.hold, BALLOON_HOLD_STALL);
-	/* Far from the floor that is another task's want of speed. */
+	/*
+	 * Far from the floor, stalls do not show that the guest is short of
+	 * memory.
+	 */
 	guest = made_up(test);
 	lend(guest, 1000);
 	for (looks = 0; looks < 9; looks++) {
@@ -569,7 +588,7 @@ static void experiment_eases_when_allocations_stall(struct kunit *test)
 	}
 }
 
-/* Its cache is available, says mm; but it reads it again and again. */
+/* mm counts the cache as available, but tasks read it again and again. */
 static void experiment_eases_when_guest_thrashes(struct kunit *test)
 {
 	struct made_up *guest = made_up(test);
@@ -579,13 +598,16 @@ static void experiment_eases_when_guest_thrashes(struct kunit *test)
 	KUNIT_EXPECT_LE(test, await_act(guest, BALLOON_ACT_GIVE, 1000), 5000);
 	KUNIT_EXPECT_EQ(test, guest->action.hold, BALLOON_HOLD_REFAULT);
 	KUNIT_EXPECT_GE(test, guest->action.pages, MIB(1000) / 16);
-	/* More, until it does no longer. */
+	/* The driver gives more until the guest no longer thrashes. */
 	KUNIT_EXPECT_LE(test, await_act(guest, BALLOON_ACT_GIVE, 1000), 2000);
 	says_within(guest, BALLOON_ACT_NONE, 3000, 0);
 	KUNIT_EXPECT_FALSE(test, says_within(guest, BALLOON_ACT_GIVE, 9000, 0));
 }
 
-/* Thrash beside free memory, or thrash of always, is not for want of memory. */
+/*
+ * Thrash does not show a lack of memory if memory is free, or if the guest has
+ * always thrashed.
+ */
 static void experiment_does_not_ease_for_others(struct kunit *test)
 {
 	struct made_up *guest = made_up(test);
@@ -623,7 +645,7 @@ static void experiment_gives_nothing_unasked(struct kunit *test)
 	KUNIT_EXPECT_FALSE(test, says_within(guest, BALLOON_ACT_GIVE, 9000, 1000));
 }
 
-/* Soon after the first time the balloon holds off for longer, and gives earlier. */
+/* After the driver gave pages, it gives earlier and holds off for longer. */
 static void experiment_is_wary_after_it_gave(struct kunit *test)
 {
 	struct made_up *guest = made_up(test);
@@ -637,17 +659,17 @@ static void experiment_is_wary_after_it_gave(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, step(guest), BALLOON_ACT_GIVE);
 	KUNIT_EXPECT_EQ(test, guest->action.retry_ms,
 			2 * BALLOON_HOLD_OFF_MIN_MS);
-	/* Half of the floor more is left alone. */
+	/* The driver leaves the floor and another half of it alone. */
 	guest->now.available = MIB(128 + 64);
 	says_within(guest, BALLOON_ACT_TAKE, 25000, 0);
 	KUNIT_EXPECT_EQ(test, guest->ex.phase, BALLOON_PHASE_FLOOR);
 	size = guest->now.size;
-	/* For a minute. */
+	/* The larger floor lasts for a minute. */
 	says_within(guest, BALLOON_ACT_TAKE, 60000, 0);
 	KUNIT_EXPECT_GT(test, guest->now.size, size);
 }
 
-/* Counters wrap around, and the largest guests overflow nothing. */
+/* Counters wrap around, and the numbers of large guests do not overflow. */
 static void experiment_counts_beyond_the_end(struct kunit *test)
 {
 	struct made_up *guest = made_up(test);

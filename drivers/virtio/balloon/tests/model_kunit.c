@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The driver's decisions in a model guest, closed loop: each case of model_cases.c.
+ * Tests of the driver's decisions in a model guest, in a closed loop. Each case
+ * of model_cases.c is a test.
  *
- * The kthread's own balloon_step() decides, on a balloon of counts: stubs replace the
- * functions below it that move pages or read counters. jiffies follow the model's
- * clock.
+ * The kthread's own balloon_step() decides. The balloon has counts instead of
+ * pages: stubs replace the functions that move pages or read counters. jiffies
+ * follow the model's clock.
  */
 
 #include <kunit/resource.h>
@@ -21,10 +22,10 @@
 #include "../virtio_balloon.h"
 #include "model_cases.h"
 
-/* Instrumented memory accesses would take minutes. */
+/* With instrumented memory accesses, the cases would take minutes. */
 #define MODEL_TOO_SLOW	(IS_ENABLED(CONFIG_KASAN) || IS_ENABLED(CONFIG_KCSAN))
 
-/* 20 GiB of pages, files that are not in memory included, and then some. */
+/* More than 20 GiB of pages, also of files that are not in memory. */
 #define MODEL_CHUNKS	48U
 #define CHUNK_ORDER	get_order(MODEL_CHUNK * sizeof(struct model_page))
 
@@ -38,13 +39,13 @@ static struct model *model;
 /**
  * struct modelled - a balloon of counts
  * @bd: a balloon without pages, queues and kthread
- * @vdev: for its name only
- * @guest: where it is
- * @driver: how the model knows it
+ * @vdev: used for its name only
+ * @guest: the guest that has the balloon
+ * @driver: the policy, as the model calls it
  * @start: jiffies when the guest booted
- * @wake_at: when the kthread's sleep ends
- * @event: it ends now
- * @busy_until: what was done so far takes the kthread so long
+ * @wake_at: time when the kthread's sleep ends, in jiffies
+ * @event: the kthread's sleep ends now
+ * @busy_until: time until which the kthread is busy with its work so far
  */
 struct modelled {
 	struct balloon_device bd;
@@ -62,7 +63,7 @@ static struct modelled *to_modelled(struct balloon_device *bd)
 	return container_of(bd, struct modelled, bd);
 }
 
-/* The host answers at once: what it has is resident. */
+/* The host acknowledges at once, so all its pages are resident. */
 static void modelled_holds(struct modelled *mb, long pages)
 {
 	mb->bd.ledger.bm.nr_resident += pages;
@@ -139,7 +140,7 @@ static void modelled_sample_lists(const struct model_guest *guest,
 	}
 }
 
-/* Node counters include the deltas of CPUs, as balloon_sample_read() adds them. */
+/* Node counters include the deltas of CPUs, as in balloon_sample_read(). */
 static void modelled_sample_read(struct balloon_device *bd,
 			      struct balloon_sample *sample)
 {
@@ -172,13 +173,13 @@ static void modelled_sample_read(struct balloon_device *bd,
 	}
 }
 
-/* As balloon_thread_pass(), but for the queues. */
+/* Does the work of balloon_thread_pass(), except for the queues. */
 static void modelled_pass(struct modelled *mb)
 {
 	struct balloon_device *bd = &mb->bd;
 	long timeout;
 
-	/* The log is for others. */
+	/* Keeps the driver's lines out of the log. */
 	bd->thread.told_holding = balloon_size(&bd->ledger) != bd->config.target;
 	if (test_and_clear_bit(BALLOON_GAVE_AT_OOM, &bd->flags)) {
 		balloon_trial_end(bd);
@@ -198,7 +199,7 @@ static void modelled_run(struct model_guest *guest)
 				nsecs_to_jiffies(guest->now);
 
 	while (time_before(jiffies, now)) {
-		/* Timers may only expire with a tick: be before the next one. */
+		/* Timers may only expire with a tick: wake up earlier. */
 		us = jiffies_to_usecs(now - jiffies) / 2;
 		usleep_range(us, us);
 	}
@@ -214,7 +215,7 @@ static void modelled_run(struct model_guest *guest)
 	       (mb->event || time_after_eq(jiffies, mb->wake_at))) {
 		mb->busy_until = max(mb->busy_until,
 					guest->now - MODEL_STEP);
-		mb->busy_until += 20000;	/* a look costs something, too */
+		mb->busy_until += 20000;	/* a look takes time, too */
 		mb->event = false;
 		modelled_pass(mb);
 	}

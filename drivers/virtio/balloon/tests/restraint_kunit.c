@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * How far the balloon goes, when it samples, and when it gives memory back.
+ * Tests of restraint: its limits, its samples, and memory that goes back.
  */
 
 #include <kunit/static_stub.h>
@@ -13,7 +13,7 @@
 #define DEFLATE_ON_OOM	BIT_ULL(VIRTIO_BALLOON_F_DEFLATE_ON_OOM)
 #define MUST_TELL_HOST	BIT_ULL(VIRTIO_BALLOON_F_MUST_TELL_HOST)
 
-/* The real ones, of a machine that does nothing else. */
+/* Reads the real counters, of a machine that does nothing else. */
 static void restraint_reads_sample(struct kunit *test)
 {
 	struct fake_host *host = fake_host_start(test, 0);
@@ -42,7 +42,7 @@ static void restraint_reads_sample(struct kunit *test)
 	KUNIT_EXPECT_LT(test, node->spare, totalram_pages());
 }
 
-/* Counters of all CPUs are dear: they are read once a jiffy. */
+/* Counters of all CPUs are expensive, so the driver reads them once a jiffy. */
 static void restraint_counts_once_a_jiffy(struct kunit *test)
 {
 	struct fake_host *host = fake_host_start(test, 0);
@@ -57,7 +57,7 @@ static void restraint_counts_once_a_jiffy(struct kunit *test)
 	KUNIT_EXPECT_NE(test, sample.reclaimed, 12345678);
 }
 
-/* A process ends, and the host has no part in it. */
+/* A process ends. The balloon grows without any action of the host. */
 static void restraint_takes_what_becomes_free(struct kunit *test)
 {
 	struct fake_host *host = fake_host_start(test, 0);
@@ -79,12 +79,12 @@ static void restraint_takes_what_becomes_free(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, host->bd->config.hold, BALLOON_HOLD_NONE);
 }
 
-/* Nothing is looked at where there is nothing to decide. */
+/* The driver takes no sample if it has nothing to decide. */
 static void restraint_does_not_sample_while_empty(struct kunit *test)
 {
 	struct fake_host *host = fake_host_start(test, DEFLATE_ON_OOM);
 
-	/* Probe's own. */
+	/* Probe takes one sample. */
 	KUNIT_EXPECT_EQ(test, host->nr_samples, 1);
 	host->nr_samples = 0;
 	fake_host_pass_time(60 * HZ);
@@ -119,7 +119,10 @@ static void restraint_samples_once_a_second_with_reserve(struct kunit *test)
 	KUNIT_EXPECT_LE(test, host->nr_samples, 61);
 }
 
-/* It goes below the floor and stays there, if nothing is given back. */
+/*
+ * The guest goes below the floor. It stays there if the driver gives nothing
+ * back.
+ */
 static void restraint_gives_when_pressed(struct kunit *test)
 {
 	struct fake_host *host = fake_host_start(test, DEFLATE_ON_OOM);
@@ -135,7 +138,7 @@ static void restraint_gives_when_pressed(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, balloon_size(&host->bd->ledger), 4200);
 	fake_host_check(host);
 
-	/* For the time being it leaves it at that. */
+	/* For a while the driver neither gives nor takes more. */
 	fake_host_pass_time(30 * HZ);
 	KUNIT_EXPECT_EQ(test, balloon_size(&host->bd->ledger), 4200);
 	host->available = 9000;
@@ -144,7 +147,10 @@ static void restraint_gives_when_pressed(struct kunit *test)
 	KUNIT_EXPECT_LE(test, jiffies - since, 30 * HZ);
 }
 
-/* A large allocation is not given in pieces of one sample each. */
+/*
+ * The driver gives enough for a large allocation at once, not a part in each
+ * sample.
+ */
 static void restraint_gives_as_fast_as_it_is_used(struct kunit *test)
 {
 	struct fake_host *host = fake_host_start(test, DEFLATE_ON_OOM);
@@ -159,7 +165,7 @@ static void restraint_gives_as_fast_as_it_is_used(struct kunit *test)
 	KUNIT_EXPECT_LE(test, jiffies - since, 2 * HZ);
 }
 
-/* Reclaim tells of itself, a second before the next look is due. */
+/* The shrinker reports reclaim a second before the next look is due. */
 static void restraint_looks_when_reclaim_begins(struct kunit *test)
 {
 	struct fake_host *host = fake_host_start(test, DEFLATE_ON_OOM);
@@ -183,7 +189,7 @@ static void restraint_looks_when_reclaim_begins(struct kunit *test)
 	KUNIT_EXPECT_LE(test, jiffies - since, HZ / 4);
 }
 
-/* To stop taking is the first that is done about it. */
+/* Under pressure the driver first gives back pages on trial. */
 static void restraint_gives_what_is_on_trial_first(struct kunit *test)
 {
 	struct fake_host *host = fake_host_start(test, DEFLATE_ON_OOM);
@@ -214,7 +220,10 @@ static void restraint_gives_nothing_unasked(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, host->nr_inflated, 5000 * BALLOON_PER_GUEST_PAGE);
 }
 
-/* With MUST_TELL_HOST nothing is available before the host says so. */
+/*
+ * With MUST_TELL_HOST no page is available before the host acknowledges the
+ * deflate.
+ */
 static void restraint_gives_no_more_than_needed(struct kunit *test)
 {
 	struct fake_host *host = fake_host_start(test, DEFLATE_ON_OOM |
@@ -232,8 +241,8 @@ static void restraint_gives_no_more_than_needed(struct kunit *test)
 }
 
 /*
- * A process that takes all that it finds and lets go of it, and a host that
- * insists, for a minute.
+ * For a minute a process takes all memory that it finds and frees it again.
+ * Meanwhile the host insists on its target.
  */
 static void restraint_turns_round_now_and_then(struct kunit *test)
 {
@@ -252,7 +261,7 @@ static void restraint_turns_round_now_and_then(struct kunit *test)
 		fake_host_set_target(host, wants ? 5001 : 5000);
 		fake_host_pass_time(HZ / 2);
 		size = balloon_size(&host->bd->ledger);
-		/* The host's own back and forth is by a page. */
+		/* The host itself changes its target by a page. */
 		grows = size > before;
 		if (abs((long)(size - before)) > 1 && grows != grew) {
 			grew = grows;

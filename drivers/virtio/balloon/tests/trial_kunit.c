@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Pages on trial: the host gets them unless they refault.
+ * Tests of pages on trial: the host gets them unless they refault.
  */
 
 #include <kunit/test.h>
@@ -11,7 +11,7 @@
 
 #define DEFLATE_ON_OOM	BIT_ULL(VIRTIO_BALLOON_F_DEFLATE_ON_OOM)
 
-/* The host hears of reclaimed pages when they have not refaulted for a while. */
+/* The host is told of reclaimed pages after a while without refaults. */
 static void restraint_waits_before_it_hands_over(struct kunit *test)
 {
 	struct fake_host *host = fake_host_start(test, 0);
@@ -28,7 +28,7 @@ static void restraint_waits_before_it_hands_over(struct kunit *test)
 	fake_host_check(host);
 }
 
-/* While the guest stands still no page can refault. */
+/* While the guest stands still, no page can refault. */
 static void restraint_waits_for_guest_to_run(struct kunit *test)
 {
 	struct fake_host *host = fake_host_start(test, 0);
@@ -45,7 +45,7 @@ static void restraint_waits_for_guest_to_run(struct kunit *test)
 	fake_host_check(host);
 }
 
-/* Memory that kswapd has just freed is a task's, which reads it again. */
+/* kswapd has just freed pages of a task, and the task reads them again. */
 static void restraint_takes_nothing_free_while_it_refaults(struct kunit *test)
 {
 	struct fake_host *host = fake_host_start(test, 0);
@@ -54,7 +54,7 @@ static void restraint_takes_nothing_free_while_it_refaults(struct kunit *test)
 	host->full = true;
 	fake_host_set_target(host, 300);
 	for (i = 0; i < 100; i++) {
-		/* More each time: what is always so is the baseline. */
+		/* The rate grows each time: a constant rate is the baseline. */
 		host->sample.refaults += 10 * i;
 		host->sample.reclaimed += 10 * i;
 		fake_host_pass_time(HZ / 10);
@@ -64,7 +64,7 @@ static void restraint_takes_nothing_free_while_it_refaults(struct kunit *test)
 	fake_host_await(host, fake_host_arrived(host, 300));
 }
 
-/* kswapd finds nothing at first. */
+/* kswapd finds no pages at first. */
 static void restraint_tries_what_it_waited_for(struct kunit *test)
 {
 	struct fake_host *host = fake_host_start(test, 0);
@@ -78,7 +78,7 @@ static void restraint_tries_what_it_waited_for(struct kunit *test)
 	fake_host_await(host, fake_host_arrived(host, 300));
 }
 
-/* More than this in the balloon, and tasks read it again. */
+/* If the balloon holds more pages than this, tasks read some of them again. */
 #define RESTRAINT_WORTH	6000UL
 
 static void miss_pages(struct fake_host *host, unsigned int order)
@@ -92,7 +92,7 @@ static void miss_pages(struct fake_host *host, unsigned int order)
 	host->sample.reclaimed += pages + 1;
 }
 
-/* It finds out how far it can go, and the host has never had as much as that. */
+/* The driver finds the limit by trials. The host never gets as many pages. */
 static void restraint_gives_back_what_is_missed(struct kunit *test)
 {
 	struct fake_host *host = fake_host_start(test, 0);
@@ -111,7 +111,10 @@ static void restraint_gives_back_what_is_missed(struct kunit *test)
 	fake_host_await(host, fake_host_holds_for(host, BALLOON_HOLD_REFAULT));
 	fake_host_check(host);
 
-	/* Nobody needs it any more: the balloon learns that from its trials. */
+	/*
+	 * No task needs the pages any more. The driver learns that from its
+	 * trials.
+	 */
 	host->on_alloc = NULL;
 	fake_host_await(host, fake_host_arrived(host, 50000));
 	KUNIT_EXPECT_EQ(test, balloon_trial_size(bd), 0);
@@ -136,7 +139,7 @@ static void restraint_tries_nothing_while_it_refaults(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, fake_host_got(host), got);
 }
 
-/* The longer it fails the less often. */
+/* The longer trials fail, the less often the driver makes one. */
 static void restraint_tries_seldom(struct kunit *test)
 {
 	struct fake_host *host = fake_host_start(test, 0);
@@ -179,7 +182,7 @@ static void restraint_ends_trial_with_target(struct kunit *test)
 	fake_host_pass_time(5 * HZ);
 	KUNIT_EXPECT_EQ(test, host->nr_inflated, 0);
 
-	/* What is on trial as the device goes is seen to by the fake host. */
+	/* The fake host checks pages that are on trial when the device goes. */
 	fake_host_put_on_trial(host, 500);
 }
 
@@ -194,7 +197,7 @@ static struct page *isolate_from_trial(struct fake_host *host)
 	return page;
 }
 
-/* mm moves a page on trial, and nobody has to be told. */
+/* mm moves a page on trial without a message to the host. */
 static void restraint_has_pages_on_trial_moved(struct kunit *test)
 {
 	struct fake_host *host = fake_host_start(test, 0);
@@ -218,7 +221,10 @@ static void restraint_has_pages_on_trial_moved(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, host->queues[FAKE_DEFLATE].nr_messages, 0);
 }
 
-/* What mm has isolated comes back after the end of the trial, to the guest. */
+/*
+ * mm returns an isolated page after the end of the trial. The guest gets the
+ * page.
+ */
 static void restraint_ends_trial_of_isolated_page(struct kunit *test)
 {
 	struct fake_host *host = fake_host_start(test, 0);
@@ -235,7 +241,7 @@ static void restraint_ends_trial_of_isolated_page(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, host->nr_inflated, 0);
 }
 
-/* Of an empty balloon, which has nothing else to give. It is not tried again at once. */
+/* The balloon is empty and has no more to give. No trial begins at once. */
 static void expect_recall_near_the_killer(struct fake_host *host)
 {
 	struct notifier_block *nb = &host->bd->oom.notifier;
@@ -260,13 +266,16 @@ static void restraint_ends_trial_near_the_killer(struct kunit *test)
 	expect_recall_near_the_killer(fake_host_start(test, DEFLATE_ON_OOM));
 }
 
-/* What nobody has been told of is the guest's whatever was negotiated. */
+/*
+ * Pages that the host does not know of go back, whatever features are
+ * negotiated.
+ */
 static void restraint_ends_trial_without_reserve(struct kunit *test)
 {
 	expect_recall_near_the_killer(fake_host_start(test, 0));
 }
 
-/* What is on trial is a guest's answer to a target: that may change meanwhile. */
+/* The driver looks at the guest during a trial: it may change meanwhile. */
 static void restraint_looks_again_while_it_tries(struct kunit *test)
 {
 	struct fake_host *host = fake_host_start(test, 0);

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""What happens to a guest whose host wants too much; its end is an outcome and no error."""
+"""A guest whose host wants too much memory; the guest's end is an outcome and no error."""
 
 import contextlib
 from collections import Counter
@@ -15,13 +15,13 @@ from host.view import make_view
 from .scenario import Scenario
 from .table import Row
 
-# As initramfs.py has them, and as people read them.
+# The drivers: the name in initramfs.py, and the name for readers.
 PEERS = {"ours": "ours", "stock": "the kernel's own"}
 RESERVE = "virtio-balloon,deflate-on-oom=on"
 
 
 def told(key, label, decimals=0, **limits):
-    """A row that stands beside the peer's, without a ratio of the two."""
+    """A row with the values of both drivers, and without their ratio."""
     return Row(key, label, peer="stock", decimals=decimals, told=True, **limits)
 
 
@@ -32,10 +32,10 @@ LOWEST = told("lowest_available", "lowest MemAvailable, MiB")
 
 
 class Course:
-    """What happens to one guest.
+    """A course of events in one guest.
 
-    drive() may end in the guest's death; figures() says what has been seen until then.
-    Where target_set is None that is nothing.
+    drive() may end in the guest's death.  figures() returns the figures up to then.  If
+    target_set is None, there are none.
     """
 
     def __init__(self, guest, view):
@@ -47,7 +47,7 @@ class Course:
         self.target_set = self.ended = None  # seconds of the sampler
 
     def play(self):
-        """Do it, until the end or the guest's end."""
+        """Run the course, until its end or the guest's."""
         try:
             self.balloon.load()
             self.drive()
@@ -57,21 +57,21 @@ class Course:
                 self.ended = self.sampler.elapsed()
 
     def set_target(self, target):
-        """Now it begins."""
+        """Set the target: the measurement begins."""
         self._logged = len(self.guest.kernel_log())
         self.target_set = self.sampler.elapsed()
         self.sampler.go_to(target)
 
     def drive(self):
-        """What happens."""
+        """Run the events of the course."""
         raise NotImplementedError
 
     def figures(self):
-        """By the keys of the scenario's ROWS; None for what is not known."""
+        """The figures by the keys of the scenario's ROWS; None for an unknown figure."""
         raise NotImplementedError
 
     def common_figures(self):
-        """What every course tells."""
+        """The figures that all courses have."""
         console = self.guest.console()
         killed = Counter(klog.KILLED.findall(console))
         panic = klog.PANIC.search(console)
@@ -83,17 +83,17 @@ class Course:
         }
 
     def trace(self, _title):
-        """What there is to be drawn, if anything."""
+        """The trace to be drawn, or None."""
         return None
 
     def lowest_available(self, start, end, more=()):
-        """MiB, between two instants."""
+        """The lowest MemAvailable between two instants, in MiB."""
         seen = [s.available for s in self.sampler.samples if start <= s.elapsed <= end]
         return min([*seen, *more], default=0) / MIB
 
 
 class Restraint(Scenario):
-    """A guest goes through a COURSE that it may not survive; that is an outcome and no error."""
+    """A guest goes through a COURSE; the guest's end is an outcome and no error."""
     COURSE = None
 
     def __init__(self):

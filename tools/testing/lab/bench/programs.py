@@ -3,32 +3,34 @@
 
 import re
 
-from host import debian, picture
+from host import debian, memtool, picture
 from host.guest import CommandFailed
+from host.nodes import numa
 from host.paths import MIB
 from host.units import mib
 from host.until import until
 
 from .course import LOG_LINES, OUTCOME, PEERS, RESERVE, Course, Restraint, told
 from .lab import Setup
+from .table import Row
 
 FIO = ("fio --bs=4k --ioengine=psync --invalidate=0 --fadvise_hint=0 --time_based"
        " --runtime=999999 --minimal --status-interval=1")
-FIO_KIB, FIO_MS = 5, 8  # fields of its terse lines, version 3
+FIO_KIB, FIO_MS = 5, 8  # fields of fio's terse lines, version 3
 PROGRESS = re.compile(r"^progress: (\d+\.\d+) s, (\d+\.\d+) tps", re.MULTILINE)
 CLUSTER = f"{debian.DATA}/postgresql"
 CGROUP_LIMIT = 64  # MiB
 
 
 def fio_progress(output):
-    """(seconds, reads so far), second by second."""
+    """(seconds, reads so far) for each second."""
     lines = [line.split(";") for line in output.splitlines(keepends=True) if line.endswith("\n")]
     return [(int(fields[FIO_MS]) / 1e3, int(fields[FIO_KIB]) // 4)
             for fields in lines if len(fields) > FIO_MS]
 
 
 def pgbench_progress(output):
-    """(seconds, transactions so far), second by second."""
+    """(seconds, transactions so far) for each second."""
     points, done = [], 0
     for seconds, rate in PROGRESS.findall(output):
         done += float(rate)
@@ -37,7 +39,7 @@ def pgbench_progress(output):
 
 
 class Work:
-    """What a program gets done, by the sampler's clock."""
+    """The work that a program does, by the sampler's clock."""
 
     def __init__(self, job, begun, progress):
         self.job = job
@@ -45,12 +47,12 @@ class Work:
         self._progress = progress
 
     def points(self):
-        """(seconds, done so far)."""
+        """(seconds, work done so far)."""
         return [(self._begun + seconds, done) for seconds, done in
                 self._progress(self.job.output)]
 
     def rate(self, start, end):
-        """Done a second between two instants; None if the program did not run for so long."""
+        """Work a second between two instants; None if the program did not run for long enough."""
         between = [point for point in self.points() if start <= point[0] <= end]
         if len(between) < 2:
             return None
@@ -58,16 +60,17 @@ class Work:
         return (after - before) / (last - first)
 
     def rates(self):
-        """(seconds, done a second)."""
+        """(seconds, work a second)."""
         points = self.points()
         return [(last, (after - before) / (last - first)) for (first, before), (last, after)
                 in zip(points, points[1:]) if last > first]
 
 
 class ProgramCourse(Course):
-    """A program has what it needs; then the host wants more than the rest.
+    """A program has the memory that it needs; then the host wants more than the rest.
 
-    HOT: MiB of files that the program uses all the time.  IOPS: of its disk, 0 for any number.
+    HOT: MiB of files that the program uses all the time.  IOPS: requests a second
+    that its disk serves, 0 for no limit.
     """
 
     MEMORY = 2048  # MiB
@@ -80,11 +83,11 @@ class ProgramCourse(Course):
     def __init__(self, guest, view):
         super().__init__(guest, view)
         self.work = None
-        self._edge = None  # bytes: with less the guest loses what it uses
+        self._edge = None  # bytes: a smaller guest loses memory in use
         self._settled = None  # seconds of the sampler
 
     def prepare(self):
-        """Start the programs; when this returns all is in memory."""
+        """Start the programs, and bring their data into memory."""
         raise NotImplementedError
 
     def play(self):
@@ -109,19 +112,22 @@ class ProgramCourse(Course):
         self.ended = self.sampler.elapsed()
 
     def meanwhile(self):
-        """What happens once the target is set."""
+        """Run the events after the target is set."""
         self.sampler.watch(self.SETTLE)
 
-    # What the programs are
+    def _size(self):
+        return self.sampler.samples[-1].actual
+
+    # The programs
 
     def write_file(self, name, size):
-        """A file of so many MiB that is not in memory."""
+        """Write a file of `size` MiB that is not in memory; return its path."""
         path = f"{debian.DATA}/{name}"
         self.guest.run(f"dd if=/dev/zero of={path} bs=1M count={size} conv=fsync oflag=direct")
         return path
 
     def read_once(self, path):
-        """Fill the cache with what nobody uses again."""
+        """Read a file into the cache, once."""
         self.guest.run(f"dd if={path} of=/dev/null bs=1M")
 
     def fio(self, arguments, prefix=""):
@@ -131,7 +137,7 @@ class ProgramCourse(Course):
         return Work(job, begun, fio_progress)
 
     def read_hot(self, pattern="randread"):
-        """Have a file in memory, and fio read it."""
+        """Bring a file into memory, and have fio read it."""
         hot = self.write_file("hot", self.HOT)
         self.read_once(self.write_file("cold", self.COLD))
         self.read_once(hot)
@@ -139,7 +145,7 @@ class ProgramCourse(Course):
         self.work = self.fio(f"--name=hot --filename={hot} --size={self.HOT}M --rw={pattern}")
         self.work.job.wait_output("\n")
 
-    # What came of it
+    # The results
 
     def figures(self):
         figures = self.common_figures()
@@ -168,7 +174,7 @@ class ProgramCourse(Course):
 
 
 def rows(kept=95, short=5, unit="reads"):
-    """The rows of most cases; None for a bound that a case has not."""
+    """The rows of most cases; None for no bound."""
     return (
         *OUTCOME,
         told("before", f"{unit} a second before"),
@@ -188,7 +194,7 @@ class Hot(ProgramCourse):
 
 
 class Loop(ProgramCourse):
-    """A file that is read in a loop, and just fits."""
+    """A file that is read in a loop and just fits."""
     HOT, COLD = 1300, 300
 
     def prepare(self):
@@ -281,8 +287,147 @@ class Redis(ProgramCourse):
                 "count": len(self._snapshots)}
 
 
+class TimedCourse(ProgramCourse):
+    """Measures the host's wait for targets that the guest can afford."""
+    TARGETS = ()  # MiB, one after the other
+    PATIENCE = 240  # seconds for each
+
+    def __init__(self, guest, view):
+        super().__init__(guest, view)
+        self._seconds = []
+
+    def meanwhile(self):
+        for target in self.TARGETS:
+            begin, size = self.sampler.elapsed(), target * MIB
+            self.sampler.go_to(size)
+            there = self.sampler.watch(self.PATIENCE,
+                                       lambda: self._size() <= size)
+            self._seconds.append(self.sampler.elapsed() - begin if there else None)
+
+    def figures(self):
+        names = [f"seconds_{number}" for number in range(len(self._seconds))]
+        return {**super().figures(), **dict(zip(names, self._seconds))}
+
+
+class Node(TimedCourse):
+    """One node thrashes, and the other is free."""
+    TARGETS, TARGET = (1300,), 1300 * MIB
+    HOT, AFTER = 0, 5
+
+    def prepare(self):
+        path = self.write_file("large", 1400)
+        bound = "numactl --membind=0"
+        self.guest.run(f"{bound} dd if={path} of=/dev/null bs=1M")  # the node is full
+        self.work = self.fio(f"--name=large --filename={path} --size=1400M --rw=read", bound)
+        self.work.job.wait_output("\n")
+
+
+class Backup(TimedCourse):
+    """A program reads more than there is memory, again and again."""
+    TARGETS, TARGET = (1024,), 1024 * MIB
+    HOT, AFTER = 0, 5
+
+    def prepare(self):
+        path = self.write_file("large", 3000)
+        self.work = self.fio(f"--name=large --filename={path} --size=3000M --rw=read")
+        self.read_once(path)
+        self.work.job.wait_output("\n")
+
+
+class Cold(TimedCourse):
+    """No program uses the cache."""
+    MEMORY, TARGET = 4096, 3072 * MIB
+    TARGETS = (3072, 1024)
+    HOT, COLD, BEFORE, AFTER = 0, 3000, 5, 1
+
+    def prepare(self):
+        self.read_once(self.write_file("cold", self.COLD))
+
+
+class Swap(ProgramCourse):
+    """A process that sleeps beside one that works; the guest can swap."""
+    MEMORY, TARGET = 1024, 300 * MIB
+    IDLE, HOT, COLD = 400, 0, 0
+    WORKING = 100  # MiB
+    UNIT = "writes a second"
+    DISK = f"fallocate -l 2G {debian.DATA}/swap && mkswap {debian.DATA}/swap"
+    DEVICE = f"{debian.DATA}/swap"
+
+    def __init__(self, guest, view):
+        super().__init__(guest, view)
+        self._before, self._after = {}, {}
+
+    def prepare(self):
+        self.guest.run(f"{self.DISK} && swapon {self.DEVICE}")
+        sleeper = self.guest.spawn(f"exec stress-ng --quiet --vm 1 --vm-bytes {self.IDLE}M"
+                                   " --vm-method zero-one --vm-keep --vm-hang 0")
+        used = self.guest.memory - self.IDLE * MIB * 9 // 10
+        until(lambda: sleeper.status is not None
+              or self.guest.meminfo()["MemAvailable"] < used - 100 * MIB, "the sleeper has its memory",
+              pause=lambda: self.sampler.watch(1))
+        job = self.guest.spawn(f"exec memtool roam {self.WORKING}")
+        self.work = Work(job, self.sampler.elapsed(), lambda output: [
+            (look.seconds, look.writes) for look in memtool.looks(output)])
+        job.wait_output("roaming")
+
+    def meanwhile(self):
+        self._before = self.guest.vmstat()
+        super().meanwhile()
+        self._after = self.guest.vmstat()
+
+    def figures(self):
+        figures = super().figures()
+        if self._after:
+            swapped = {name: (self._after[name] - self._before[name]) * 4096 / MIB
+                       for name in ("pswpin", "pswpout")}
+            taken = self.guest.memory / MIB - figures["size"]
+            figures |= {**swapped, "swapped": swapped["pswpout"] / taken * 100}
+        return figures
+
+
+class Zram(Swap):
+    """Swap in compressed memory."""
+    DISK = "modprobe zram && echo 1G >/sys/block/zram0/disksize && mkswap /dev/zram0"
+    DEVICE = "/dev/zram0"
+
+
+class Growth(ProgramCourse):
+    """The hot set grows after the balloon took memory; the guest may take memory back."""
+    HOT, GROWN, COLD = 300, 1000, 600
+    TARGET = 900 * MIB
+    IOPS, SETTLE = 10000, 90
+
+    def __init__(self, guest, view):
+        super().__init__(guest, view)
+        self._given_after = self._small = None
+
+    def prepare(self):
+        self.write_file("hot", self.GROWN)
+        self.read_hot()
+
+    def meanwhile(self):
+        self.sampler.watch(self.SETTLE, lambda: self._size() <= self.TARGET)
+        self.sampler.say(f"{self.GROWN} MiB are read now")
+        size, begin = self._size(), self.sampler.elapsed()
+        grown = self.fio(f"--name=hot --filename={debian.DATA}/hot --size={self.GROWN}M"
+                         " --rw=randread")
+        if self.sampler.watch(self.SETTLE, lambda: self._size() > size + 16 * MIB):
+            self._given_after = self.sampler.elapsed() - begin
+        self._small = self.work.rate(self.target_set - self.BEFORE, self.target_set)
+        self.work.job.kill()
+        self.work = grown
+        self.sampler.watch(self.SETTLE)
+
+    def figures(self):
+        figures = super().figures()
+        figures["given"] = self._given_after
+        if figures.get("after") and self._small:
+            figures |= {"before": self._small, "kept": figures["after"] / self._small * 100}
+        return figures
+
+
 def setups(course, device="virtio-balloon", **options):
-    """Both drivers in the same guest."""
+    """The same guest with each driver."""
     return {peer: Setup(peer, memory=course.MEMORY, device=device, debian=8192, **options)
             for peer in PEERS}
 
@@ -319,14 +464,14 @@ class Hot150(Restraint):
 
 
 class LoopThatFits(Restraint):
-    """A loop loses all at once."""
+    """A loop that no longer fits loses all its pages at once."""
     NAME, COURSE = "loop", Loop
     TITLE = "1300 of 2048 MiB are read in a loop; target 512 MiB, fast disk"
     SETUPS, ROWS = setups(Loop), rows()
 
 
 class TightCgroup(Restraint):
-    """Whose refaults are they?"""
+    """The refaults of a cgroup at its limit are not the balloon's."""
     NAME, COURSE = "cgroup", Cgroup
     TITLE = ("600 of 2048 MiB are read at random, and 256 MiB in a cgroup of 64 MiB; target "
              "512 MiB, fast disk")
@@ -334,7 +479,7 @@ class TightCgroup(Restraint):
 
 
 class Database(Restraint):
-    """PostgreSQL has the cache of its data in the kernel."""
+    """The kernel caches PostgreSQL's data."""
     NAME, COURSE = "postgresql", PostgreSQL
     TITLE = "PostgreSQL's data fit into 1024 MiB; target 256 MiB, disk of 500 requests a second"
     SETUPS, ROWS = setups(PostgreSQL), rows(90, None, "transactions")
@@ -350,4 +495,70 @@ class Snapshot(Restraint):
             told("size", "size of the guest then, MiB"), LOG_LINES)
 
 
-SCENARIOS = (HotFast, Hot3000, Hot150, LoopThatFits, TightCgroup, Database, Snapshot)
+class OtherNode(Restraint):
+    """The driver can take the free node's memory."""
+    NAME, COURSE = "node", Node
+    TITLE = "node 0 of two thrashes, node 1 is free; target 1300 of 2048 MiB"
+    SETUPS = setups(Node, extra=numa((1024, 1024)))
+    ROWS = (*OUTCOME, told("seconds_0", "target reached after, s", 1, at_most=30), LOG_LINES)
+
+
+class OldData(Restraint):
+    """The balloon does not cause the refaults of a backup."""
+    NAME, COURSE = "backup", Backup
+    TITLE = "3000 MiB are read in order, again and again; target 1024 of 2048 MiB"
+    SETUPS = setups(Backup)
+    ROWS = (*OUTCOME, told("seconds_0", "target reached after, s", 1, at_most=60), LOG_LINES)
+
+
+class ColdCache(Restraint):
+    """The time to reach the host's targets if the cache is cold."""
+    NAME, COURSE = "cold", Cold
+    TITLE = "3000 of 4096 MiB are cache that nobody uses; targets 3072 and 1024 MiB"
+    SETUPS = setups(Cold)
+    ROWS = (*OUTCOME,
+            Row("seconds_0", "1 GiB, s", peer="stock", decimals=1, ratio=0.67, aim="1"),
+            Row("seconds_1", "then 2 GiB, s", peer="stock", decimals=1, ratio=0.67, aim="1"),
+            LOG_LINES)
+
+
+SWAP_ROWS = (
+    *OUTCOME,
+    told("kept", "writes of the process that works, of before, %", at_least=95),
+    told("size", "size of the guest then, MiB"),
+    told("pswpin", "swapped in, MiB", at_most=20),
+    told("pswpout", "swapped out, MiB"),
+    told("swapped", "... of what the balloon took, %", at_most=100),
+    LOG_LINES,
+)
+
+
+class IdleSwapped(Restraint):
+    """Idle memory may go to the disk, memory in use may not."""
+    NAME, COURSE = "swap", Swap
+    TITLE = "400 of 1024 MiB sleep, 100 MiB are in use; target 300 MiB, swap on a fast disk"
+    SETUPS, ROWS = setups(Swap), SWAP_ROWS
+
+
+class IdleCompressed(Restraint):
+    """The same with swap in compressed memory."""
+    NAME, COURSE = "zram", Zram
+    TITLE = "400 of 1024 MiB sleep, 100 MiB are in use; target 300 MiB, swap in zram"
+    SETUPS, ROWS = setups(Zram), SWAP_ROWS
+
+
+class GrownHot(Restraint):
+    """A guest that thrashes is short of memory."""
+    NAME, COURSE = "growth", Growth
+    TITLE = "a hot set grows from 300 to 1000 MiB; target 900 of 2048 MiB, deflate-on-oom=on"
+    SETUPS = setups(Growth, RESERVE)
+    ROWS = (*OUTCOME,
+            told("given", "memory given back after, s", 1, at_most=10),
+            told("before", "reads a second before"),
+            told("after", "reads a second, settled"),
+            told("kept", "... of before, %", at_least=50),
+            told("size", "size of the guest then, MiB"), LOG_LINES)
+
+
+SCENARIOS = (HotFast, Hot3000, Hot150, LoopThatFits, TightCgroup, OtherNode, OldData, ColdCache,
+             IdleSwapped, IdleCompressed, GrownHot, Database, Snapshot)

@@ -2,8 +2,9 @@
 /*
  * Print sysfs attributes whenever their owner says that they have changed
  *
- * This program sleeps in poll() and never looks by itself, so an owner that does
- * not call sysfs_notify() shows.
+ * After it has printed each attribute once, this program sleeps in poll(). It
+ * never looks by itself, so a change shows only if the owner calls
+ * sysfs_notify().
  */
 #include <err.h>
 #include <fcntl.h>

@@ -20,7 +20,7 @@ from .until import until
 PACKAGES = ("systemd", "systemd-sysv", "udev", "dbus", "kmod", "procps", "e2fsprogs",
             "util-linux-extra", "fio", "numactl", "postgresql", "redis-server", "redis-tools",
             "stress-ng")
-# Nothing runs by itself but what each Debian guest has.
+# Disabled, so that only the services of a plain Debian guest run by themselves.
 IDLE = ("postgresql.service", "redis-server.service", "apt-daily.timer",
         "apt-daily-upgrade.timer", "e2scrub_all.timer", "dpkg-db-backup.timer", "fstrim.timer")
 SOURCES = ("/etc/apt/sources.list", "/etc/apt/sources.list.d/*.list",
@@ -37,7 +37,7 @@ def release():
 
 
 def sources():
-    """The files that tell where the machine has its packages from."""
+    """The files that list the machine's package sources."""
     return [str(path) for pattern in SOURCES for path in sorted(Path("/").glob(pattern[1:]))]
 
 
@@ -78,7 +78,7 @@ def disks(size):
 
     QEMU has to start in the block.
     """
-    # Without a name, so that it cannot be left behind.
+    # The file has no name, so it cannot be left behind.
     with tempfile.TemporaryFile(dir=BUILD) as data:
         data.truncate(size * MIB)
         path = f"/proc/{os.getpid()}/fd/{data.fileno()}"
@@ -89,7 +89,7 @@ def disks(size):
 
 
 def throttle(guest, iops):
-    """Let the guest's data disk serve so many requests a second; 0: as many as it can."""
+    """Limit the guest's data disk to `iops` requests a second; 0 for no limit."""
     guest.qmp.execute("block_set_io_throttle", device=DISK, bps=0, bps_rd=0, bps_wr=0,
                       iops=iops, iops_rd=0, iops_wr=0)
 
