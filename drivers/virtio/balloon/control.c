@@ -57,6 +57,15 @@
 #define NO_RATE		(~0U)
 
 /*
+ * Returns how far a counter went up. Sums may step back: a node or a CPU goes
+ * offline, another LRU counts from now on, or a CPU adds its share meanwhile.
+ */
+static unsigned long counted(unsigned long from, unsigned long now)
+{
+	return max((long)(now - from), 0L);
+}
+
+/*
  * Returns the refaults that the balloon may have caused. A cgroup at its limit
  * reclaims a page from itself for each page that refaults. So the sum of used
  * pages stays the same, and @reclaimed leaves out the cgroup's pages. Other
@@ -66,7 +75,7 @@
 static unsigned long refaulted(const struct balloon_sample *from,
 			       const struct balloon_sample *now)
 {
-	unsigned long refaults = now->refaults - from->refaults;
+	unsigned long refaults = counted(from->refaults, now->refaults);
 	long got;
 
 	if (!IS_ENABLED(CONFIG_VM_EVENT_COUNTERS))
@@ -75,20 +84,14 @@ static unsigned long refaulted(const struct balloon_sample *from,
 	return min_t(unsigned long, refaults, max(got, 0L));
 }
 
-/* A CPU's wait time may step back: the kernel counts waiting tasks unlocked. */
-static unsigned long waited_ms(const struct balloon_sample *from,
-			       const struct balloon_sample *now)
-{
-	return max((long)(now->waited_ms - from->waited_ms), 0L);
-}
-
 /* Were CPUs idle for half of the time? Only idle CPUs show waits for disks. */
 static bool waits_show(const struct balloon_sample *from,
 		       const struct balloon_sample *now)
 {
-	unsigned long idle = now->idle_ms - from->idle_ms;
+	unsigned long idle = counted(from->idle_ms, now->idle_ms) +
+			     counted(from->waited_ms, now->waited_ms);
 
-	return idle + waited_ms(from, now) >= (now->ms - from->ms) / 2;
+	return idle >= (now->ms - from->ms) / 2;
 }
 
 /* Returns the entry of @minute, and forgets rates of ten minutes ago. */
@@ -122,7 +125,7 @@ static void measure(struct balloon_control *control,
 		    const struct balloon_sample *now)
 {
 	u64 length = max(now->ms - control->from.ms, (u64)1);
-	u64 waited = waited_ms(&control->from, now);
+	u64 waited = counted(control->from.waited_ms, now->waited_ms);
 	u64 refaults = refaulted(&control->from, now);
 	unsigned int entry;
 
@@ -268,7 +271,8 @@ bool balloon_control_thrashes(const struct balloon_control *control)
 static bool waited_for_long(const struct balloon_control *control,
 			    const struct balloon_sample *now)
 {
-	unsigned long waited = waited_ms(&control->from, now);
+	unsigned long waited = counted(control->from.waited_ms,
+				       now->waited_ms);
 	u64 passed = now->ms - control->from.ms;
 	u64 always = lowest_of(control->least);
 
@@ -316,7 +320,8 @@ bool balloon_control_hurts(const struct balloon_control *control,
 void balloon_control_end(struct balloon_control *control,
 			 const struct balloon_sample *now)
 {
-	unsigned long refaults = now->refaults - control->from.refaults;
+	unsigned long refaults = counted(control->from.refaults,
+					 now->refaults);
 	u64 length = max(now->ms - control->from.ms, (u64)1);
 	struct balloon_node *node;
 	unsigned int all;
@@ -328,7 +333,7 @@ void balloon_control_end(struct balloon_control *control,
 	control->calm = !balloon_control_hurts(control, now, 0);
 	for (node = control->nodes;
 	     node < control->nodes + control->nr_nodes; node++) {
-		refaults = node->refaults - node->before;
+		refaults = counted(node->before, node->refaults);
 		node->calm = control->calm ||
 			     length * REFAULTS_PER_S >= (u64)refaults * 1000;
 	}

@@ -230,6 +230,8 @@ void balloon_experiment_given(struct balloon_experiment *ex,
 void balloon_experiment_rest(struct balloon_experiment *ex)
 {
 	ex->passed = 0;
+	if (ex->phase == BALLOON_PHASE_EASE)
+		ex->phase = BALLOON_PHASE_HOLD_OFF;
 	if (ex->phase != BALLOON_PHASE_WAIT &&
 	    ex->phase != BALLOON_PHASE_HOLD_OFF)
 		ex->phase = BALLOON_PHASE_IDLE;
@@ -345,8 +347,8 @@ static unsigned long unproven(const struct balloon_experiment *ex,
 static void pass_half(struct balloon_experiment *ex,
 		      const struct balloon_sample *now)
 {
-	unsigned long rest = now->on_trial - min(now->on_trial, ex->passed);
-	unsigned long passed = min(ex->old, unproven(ex, now));
+	unsigned long all = unproven(ex, now);
+	unsigned long passed = min(ex->old, all);
 	struct balloon_sample half = ex->half;
 
 	passed = min(ex->missed ? passed / 2 : passed, wanted(ex, now));
@@ -356,7 +358,7 @@ static void pass_half(struct balloon_experiment *ex,
 		ex->wait_ms = max(ex->wait_ms, BALLOON_WAIT_MIN_MS) / 2;
 		ex->grew_at = now->ms;
 	}
-	ex->old = rest - min(rest, ex->missed ? ex->old : passed);
+	ex->old = all - min(all, ex->missed ? ex->old : passed);
 	ex->half = *now;
 	ex->refaults = balloon_control_refaults(&ex->control, now);
 	balloon_control_end(&ex->control, now);
@@ -409,6 +411,9 @@ static struct balloon_action try(struct balloon_experiment *ex,
 	unsigned int half = ex->missed ? HALF_WARY_MS : HALF_MS;
 	unsigned long young, most, quota, more;
 
+	/* A recovery, or a freeze, has given pages back that had passed. */
+	ex->passed = min(ex->passed, now->on_trial);
+	ex->old = min(ex->old, now->on_trial);
 	if (balloon_control_hurts(&ex->control, now, now->on_trial))
 		return end_trial(ex, now, BALLOON_HOLD_REFAULT);
 	if (now->size + now->on_trial > ex->held) {
@@ -431,7 +436,7 @@ static struct balloon_action try(struct balloon_experiment *ex,
 	}
 	if (ex->passed)
 		return act(BALLOON_ACT_HAND_OVER,
-			   min(ex->passed, now->on_trial), 0);
+			   min(ex->passed, now->target - now->size), 0);
 	if (ex->missed ? !ex->old && now->ms - ex->since >= half :
 			 !now->on_trial && !most)
 		return give_trial_up(ex, now, BALLOON_HOLD_NONE);
@@ -447,19 +452,19 @@ static unsigned long give_to_short(struct balloon_experiment *ex,
 	bool stalls = now->available / 2 < now->floor &&
 		      now->stalls - ex->stalls > STALLS_PER_LOOK;
 	bool is_short = now->available < now->floor - now->floor / 4;
+	bool sustained;
 
-	if (!stalls && !is_short)
-		ex->short_looks = 0;
 	/*
 	 * Pressure has to last: looks that follow each other at once count as
 	 * one.
 	 */
 	if (now->ms - ex->short_at >= LOOK_MS) {
-		ex->short_looks += stalls || is_short;
+		ex->short_looks = stalls || is_short ? ex->short_looks + 1 : 0;
 		ex->short_at = now->ms;
 		ex->stalls = now->stalls;
 	}
-	if (ex->short_looks < SUSTAINED && now->available >= now->floor / 2 &&
+	sustained = ex->short_looks >= SUSTAINED && (stalls || is_short);
+	if (!sustained && now->available >= now->floor / 2 &&
 	    !(ex->gave && now->available < now->floor))
 		return 0;
 	*why = stalls && !is_short ? BALLOON_HOLD_STALL : BALLOON_HOLD_FLOOR;
@@ -501,7 +506,8 @@ static bool ease(struct balloon_experiment *ex, const struct balloon_sample *now
 	give = give_to_short(ex, now, &why);
 	if (whole && now->policy == BALLOON_POLICY_FULL)
 		give = max(give, give_to_thrashing(ex, now, &why));
-	if (give && now->on_trial) {
+	/* Pages that mm has isolated since do not keep the guest waiting. */
+	if (give && now->on_trial && ex->phase == BALLOON_PHASE_TRY) {
 		*action = end_trial(ex, now, why);
 		return true;
 	}

@@ -198,6 +198,15 @@ unsigned long balloon_zone_kept(struct zone *zone, unsigned int mark)
 	return wmark_pages(zone, mark) + zone->lowmem_reserve[ZONE_MOVABLE];
 }
 
+/* As mm compares it with a watermark: without blocks for urgent allocations. */
+static unsigned long balloon_zone_free(struct zone *zone)
+{
+	unsigned long urgent = READ_ONCE(zone->nr_free_highatomic);
+	unsigned long free = zone_page_state(zone, NR_FREE_PAGES);
+
+	return free - min(free, urgent);
+}
+
 /**
  * balloon_zone_spare - free memory of a zone beyond a watermark and reserve
  * @zone: the zone, populated
@@ -211,7 +220,7 @@ unsigned long balloon_zone_kept(struct zone *zone, unsigned int mark)
 unsigned long balloon_zone_spare(struct zone *zone, unsigned int mark)
 {
 	unsigned long kept = balloon_zone_kept(zone, mark);
-	unsigned long free = zone_page_state(zone, NR_FREE_PAGES);
+	unsigned long free = balloon_zone_free(zone);
 
 	return free > kept ? free - kept : 0;
 }
@@ -250,7 +259,7 @@ unsigned long balloon_node_spare(int nid, enum zone_watermarks mark)
 static unsigned long balloon_zone_lack(struct zone *zone, unsigned int mark)
 {
 	unsigned long kept = balloon_zone_kept(zone, mark);
-	unsigned long free = zone_page_state(zone, NR_FREE_PAGES);
+	unsigned long free = balloon_zone_free(zone);
 
 	/* A zone that is all reserve never reaches its watermark. */
 	if (zone_managed_pages(zone) <= kept)

@@ -58,9 +58,15 @@ static void balloon_recovery_begins(struct balloon_device *bd)
  */
 static void balloon_recovery_release(struct balloon_device *bd)
 {
+	unsigned long nr;
+
 	balloon_mapping_close(&bd->ledger.bm);
 	balloon_mapping_close(&bd->trial.bm);
+	nr = balloon_trial_size(bd);
 	balloon_trial_end(bd);
+	nr -= min(nr, balloon_trial_size(bd));
+	/* A task that is out of memory may wait for the trial's end. */
+	balloon_trial_answer(bd, nr);
 	balloon_device_reset(bd);
 	if (bd->queues.inflate.vq)
 		balloon_abandon(bd);

@@ -69,12 +69,13 @@ static bool balloon_has_generations(int nid)
 	const struct mem_cgroup *root;
 
 	if (mem_cgroup_disabled())
-		return NODE_DATA(nid)->__lruvec.lrugen.enabled;
+		return READ_ONCE(NODE_DATA(nid)->__lruvec.lrugen.enabled);
 #ifdef CONFIG_MEMCG
 	/* A kthread is in the root cgroup. */
 	rcu_read_lock();
 	root = mem_cgroup_from_task(current);
-	has = root && root->nodeinfo[nid]->lruvec.lrugen.enabled;
+	has = root &&
+	      READ_ONCE(root->nodeinfo[nid]->lruvec.lrugen.enabled);
 	rcu_read_unlock();
 #endif
 #endif
@@ -117,7 +118,9 @@ static void balloon_sample_waits(struct balloon_sample *sample)
 
 	/* CPUs that went offline keep their times. */
 	for_each_possible_cpu(cpu) {
-		waited = get_cpu_iowait_time_us(cpu, NULL);
+		/* The idle time of a CPU that is offline goes on. */
+		waited = cpu_online(cpu) ? get_cpu_iowait_time_us(cpu, NULL) :
+					   -1ULL;
 		/* With periodic ticks there are only these times. */
 		if (waited == -1ULL) {
 			waits += kcpustat_cpu(cpu).cpustat[CPUTIME_IOWAIT];
@@ -131,23 +134,42 @@ static void balloon_sample_waits(struct balloon_sample *sample)
 	sample->idle_ms = div_u64(idles, NSEC_PER_MSEC);
 }
 
+/* A page in the swap cache may also be mapped. */
+static unsigned long balloon_node_used(int nid)
+{
+	unsigned long used = balloon_node_count(nid, NR_FILE_PAGES) +
+			     balloon_node_count(nid, NR_ANON_MAPPED);
+
+#ifdef CONFIG_SWAP
+	used -= balloon_node_count(nid, NR_SWAPCACHE);
+#endif
+	return used;
+}
+
 static void balloon_sample_nodes(struct balloon_device *bd,
 				 struct balloon_sample *sample, bool count)
 {
 	struct balloon_node *nodes = bd->restraint.experiment.control.nodes;
+	unsigned long used = 0;
 	int nid;
 
 	if (count)
 		sample->refaults = 0;
-	for_each_online_node(nid) {
+	for (nid = 0; nid < nr_node_ids; nid++) {
+		nodes[nid].spare = 0;
+		if (!node_online(nid))
+			continue;
 		nodes[nid].spare = balloon_node_spare(nid, WMARK_HIGH);
 		if (!count)
 			continue;
+		used += balloon_node_used(nid);
 		nodes[nid].refaults =
 			balloon_node_count(nid, balloon_refault_item(nid)) +
 			balloon_node_count(nid, WORKINGSET_REFAULT_ANON);
 		sample->refaults += nodes[nid].refaults;
 	}
+	if (count)
+		sample->used = used;
 }
 
 /*
@@ -192,12 +214,6 @@ void balloon_sample_read(struct balloon_device *bd,
 	}
 	balloon_sample_nodes(bd, sample, count);
 	balloon_sample_lists(sample);
-	/* A page in the swap cache may also be mapped. */
-	sample->used = global_node_page_state(NR_FILE_PAGES) +
-		       global_node_page_state(NR_ANON_MAPPED);
-#ifdef CONFIG_SWAP
-	sample->used -= global_node_page_state(NR_SWAPCACHE);
-#endif
 	sample->lack = balloon_lack();
 	/*
 	 * With MUST_TELL_HOST the host has yet to acknowledge the leaving
@@ -277,7 +293,8 @@ void balloon_restraint_slept(struct balloon_device *bd, long timeout)
 
 /**
  * balloon_note_recall - the out-of-memory notifier has ended a trial
- * @bd: the balloon, with its pages still on trial
+ * @bd: the balloon
+ * @recalled: guest pages that were on trial
  *
  * The task that found no memory needs the pages on trial, so the trial has
  * failed.
@@ -285,9 +302,11 @@ void balloon_restraint_slept(struct balloon_device *bd, long timeout)
  * Context: the kthread; takes pages_lock.
  * Return: the shortest time until the next trial, in ms.
  */
-unsigned int balloon_note_recall(struct balloon_device *bd)
+unsigned int balloon_note_recall(struct balloon_device *bd,
+				 unsigned long recalled)
 {
 	balloon_sample(bd);
+	bd->restraint.now.on_trial = recalled;
 	return balloon_experiment_missed(&bd->restraint.experiment,
 					 &bd->restraint.now, BALLOON_HOLD_STALL);
 }

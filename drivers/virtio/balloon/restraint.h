@@ -59,7 +59,8 @@ void balloon_sample_read(struct balloon_device *bd,
 struct balloon_action balloon_restrain(struct balloon_device *bd);
 void balloon_set_policy(struct balloon_device *bd, enum balloon_policy policy);
 void balloon_restraint_slept(struct balloon_device *bd, long timeout);
-unsigned int balloon_note_recall(struct balloon_device *bd);
+unsigned int balloon_note_recall(struct balloon_device *bd,
+				 unsigned long recalled);
 unsigned int balloon_note_oom(struct balloon_device *bd);
 bool balloon_may_have_to_give(struct balloon_device *bd);
 long balloon_look_at_guest_in(struct balloon_device *bd);

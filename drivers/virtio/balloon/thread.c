@@ -35,6 +35,9 @@
 /* The longest delay between tries to get memory. */
 #define BALLOON_RETRY_MAX_MS	(10 * MSEC_PER_SEC)
 
+/* The host has no free batch, or mm has isolated pages: look at refaults, too. */
+#define BALLOON_HAND_OVER_AGAIN	(HZ / 10)
+
 static bool balloon_moving(const struct balloon_device *bd)
 {
 	return bd->config.state == BALLOON_INFLATING ||
@@ -176,14 +179,16 @@ static long balloon_hand_over(struct balloon_device *bd,
 	int err = -EBUSY;
 
 	balloon_state_set(bd, BALLOON_INFLATING);
-	/* If mm has isolated all of these pages, their return is an event. */
 	if (balloon_trial_pass(bd, action->pages))
 		err = balloon_inflate(bd, bd->trial.nr_passed, &got);
 	balloon_trial_pass(bd, 0);
 	balloon_experiment_handed_over(&bd->restraint.experiment, got);
 	if (got)
 		trace_trial(bd, got, true);
-	return balloon_took(bd, err, got, 0);
+	else
+		err = -EBUSY;	/* mm has isolated the pages meanwhile */
+	/* The trial of other pages goes on while the kthread waits. */
+	return min(balloon_took(bd, err, got, 0), BALLOON_HAND_OVER_AGAIN);
 }
 
 /* Says why the balloon does not grow for a while. */
@@ -240,6 +245,7 @@ static long balloon_ease(struct balloon_device *bd,
 		return 0;
 	}
 	balloon_state_set(bd, BALLOON_DEFLATING);
+	balloon_trial_end(bd);
 	err = balloon_deflate(bd, action->pages, &given);
 	WRITE_ONCE(*count, *count + given);
 	if (begins)
@@ -349,13 +355,13 @@ static void balloon_look_after_device(struct balloon_device *bd, bool busy)
 
 static void balloon_answer_recall(struct balloon_device *bd)
 {
-	unsigned long given = 0;
+	unsigned long held = balloon_trial_size(bd);
 
-	if (balloon_trial_size(bd)) {
-		balloon_hold(bd, BALLOON_HOLD_STALL, balloon_note_recall(bd));
-		given = balloon_trial_fails(bd);
-	}
-	balloon_trial_answer(bd, given);
+	/* The task waits for the pages. Counters may wait for the task. */
+	balloon_trial_answer(bd, held ? balloon_trial_fails(bd) : 0);
+	if (held)
+		balloon_hold(bd, BALLOON_HOLD_STALL,
+			     balloon_note_recall(bd, held));
 }
 
 /* Does all work that is due. Returns as balloon_step() does. */
@@ -369,6 +375,7 @@ static long balloon_thread_pass(struct balloon_device *bd)
 		return MAX_SCHEDULE_TIMEOUT;
 	if (balloon_is_broken(bd)) {
 		balloon_go_on(bd);
+		balloon_experiment_rest(&bd->restraint.experiment);
 		balloon_expect_large_blocks(&bd->blocks);
 		return balloon_recover(bd);
 	}

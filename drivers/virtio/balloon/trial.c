@@ -30,6 +30,8 @@
 
 /* The driver takes this many pages between two looks at spare memory. */
 #define BALLOON_TRIAL_LOOK	32
+/* The driver takes pages for this long between two looks at refaults. */
+#define BALLOON_TRIAL_TAKE	DIV_ROUND_UP(HZ, 100)
 /* The driver gives this many pages back at once. */
 #define BALLOON_TRIAL_GIVE	32
 
@@ -147,6 +149,15 @@ unsigned long balloon_trial_size_roughly(struct balloon_device *bd)
 	return data_race(bm->nr_resident + bm->nr_isolated);
 }
 
+/* Has the kthread something else to do? */
+static bool balloon_trial_is_interrupted(struct balloon_device *bd,
+					 unsigned long end)
+{
+	return READ_ONCE(bd->trial.recalled) || time_after(jiffies, end) ||
+	       test_bit(BALLOON_CONFIG_CHANGED, &bd->flags) ||
+	       balloon_is_dying(bd);
+}
+
 /**
  * balloon_trial_take - put pages on trial
  * @bd: the balloon
@@ -154,6 +165,7 @@ unsigned long balloon_trial_size_roughly(struct balloon_device *bd)
  * @got: guest pages that were taken
  *
  * Stops once kswapd is woken, so that other tasks need not wait for a page.
+ * Stops after BALLOON_TRIAL_TAKE, as refaults have to be looked at.
  *
  * Context: the kthread, no lock held; allocates.
  * Return: 0, or -ENOMEM if there were fewer than @want.
@@ -162,22 +174,25 @@ int balloon_trial_take(struct balloon_device *bd, unsigned long want,
 		       unsigned long *got)
 {
 	struct balloon_trial *trial = &bd->trial;
+	unsigned long end = jiffies + BALLOON_TRIAL_TAKE;
 	struct page *page;
 
 	KUNIT_STATIC_STUB_REDIRECT(balloon_trial_take, bd, want, got);
 
 	balloon_take_from(&bd->blocks, balloon_sparest_node());
 	*got = 0;
-	while (*got < want) {
+	while (*got < want && !balloon_trial_is_interrupted(bd, end)) {
 		page = balloon_alloc_block(bd, 0);
 		if (!page)
 			return -ENOMEM;
 		spin_lock(&trial->bm.pages_lock);
 		balloon_mapping_insert_new(&trial->bm, &page, 1);
 		spin_unlock(&trial->bm.pages_lock);
-		if ((*got)++ % BALLOON_TRIAL_LOOK == 0 &&
-		    !balloon_spare(bd, WMARK_LOW))
-			return -ENOMEM;
+		if ((*got)++ % BALLOON_TRIAL_LOOK == 0) {
+			if (!balloon_spare(bd, WMARK_LOW))
+				return -ENOMEM;
+			cond_resched();
+		}
 	}
 	return 0;
 }
@@ -218,7 +233,12 @@ unsigned long balloon_trial_pass(struct balloon_device *bd, unsigned long nr)
 {
 	struct balloon_trial *trial = &bd->trial;
 
-	trial->nr_passed = min(nr, READ_ONCE(trial->bm.nr_resident));
+	spin_lock(&trial->bm.pages_lock);
+	trial->nr_passed = min(nr, trial->bm.nr_resident);
+	/* The kthread waits for their return. */
+	if (nr && !trial->nr_passed)
+		trial->wants_isolated = trial->bm.nr_isolated;
+	spin_unlock(&trial->bm.pages_lock);
 	return trial->nr_passed;
 }
 

@@ -669,6 +669,121 @@ static void experiment_is_wary_after_it_gave(struct kunit *test)
 	KUNIT_EXPECT_GT(test, guest->now.size, size);
 }
 
+/* A recovery gives all pages back, also those that passed. */
+static void experiment_forgets_pages_that_went_back(struct kunit *test)
+{
+	struct made_up *guest = made_up(test);
+
+	await_act(guest, BALLOON_ACT_HAND_OVER, 0);
+	guest->now.available += guest->now.on_trial + guest->now.size;
+	guest->now.on_trial = 0;
+	guest->now.size = 0;
+	/* New pages have a trial of their own. */
+	KUNIT_EXPECT_GE(test, await_act(guest, BALLOON_ACT_HAND_OVER, 0), 500);
+}
+
+/* kswapd has to replace pages before anyone can refault them. */
+static void experiment_trial_begins_with_reclaim(struct kunit *test)
+{
+	struct made_up *guest = made_up(test);
+
+	await_act(guest, BALLOON_ACT_TRY, 0);
+	guest->now.lack = ULONG_MAX;
+	says_within(guest, BALLOON_ACT_HAND_OVER, 700, 0);
+	guest->now.lack = 0;
+	KUNIT_EXPECT_FALSE(test, says_within(guest, BALLOON_ACT_HAND_OVER,
+					     500, 0));
+	KUNIT_EXPECT_TRUE(test, says_within(guest, BALLOON_ACT_HAND_OVER,
+					    1000, 0));
+}
+
+/* The host gets no page more than it wants, if its target falls meanwhile. */
+static void experiment_hands_over_no_more_than_is_wanted(struct kunit *test)
+{
+	struct made_up *guest = made_up(test);
+
+	await_act(guest, BALLOON_ACT_TRY, 0);
+	do {
+		guest->action = balloon_experiment_step(&guest->ex, &guest->now);
+		if (guest->action.act == BALLOON_ACT_HAND_OVER)
+			break;
+		carry_out(guest);
+		pass_ms(guest, 10, 0);
+	} while (guest->now.ms < 100000);
+	guest->now.target = guest->now.size + 3;
+	KUNIT_EXPECT_EQ(test, step(guest), BALLOON_ACT_HAND_OVER);
+	KUNIT_EXPECT_EQ(test, guest->action.pages, 3);
+}
+
+/* A node or a CPU goes offline, and its share of a counter with it. */
+static void experiment_counters_may_step_back(struct kunit *test)
+{
+	struct made_up *guest = made_up(test);
+
+	guest->now.refaults = 1000000;
+	guest->now.waited_ms = 1000000;
+	guest->now.idle_ms = 1000000;
+	guest->nodes[0].refaults = 1000000;
+	await_act(guest, BALLOON_ACT_TRY, 0);
+	guest->now.reclaimed += 100000;
+	guest->now.refaults = 0;
+	guest->now.waited_ms = 0;
+	guest->now.idle_ms = 0;
+	guest->nodes[0].refaults = 0;
+	KUNIT_EXPECT_FALSE(test, says_within(guest, BALLOON_ACT_END, 5000, 0));
+	KUNIT_EXPECT_EQ(test, guest->ex.control.foreign, 0);
+	KUNIT_EXPECT_TRUE(test, guest->nodes[0].calm);
+}
+
+/* Looks between two that count neither add to the pressure nor end it. */
+static void experiment_eases_by_looks_that_count(struct kunit *test)
+{
+	struct made_up *guest = made_up(test);
+	unsigned int looks;
+	bool gave = false;
+
+	lend(guest, 1000);
+	guest->now.available = MIB(200);
+	for (looks = 0; looks < 30; looks++) {
+		if (looks % 10 == 0)
+			guest->now.stalls += 2;
+		gave |= step(guest) == BALLOON_ACT_GIVE;
+		pass_ms(guest, 10, 0);
+	}
+	KUNIT_EXPECT_TRUE(test, gave);
+}
+
+/* mm may keep a page on trial isolated for long. */
+static void experiment_eases_beside_isolated_page(struct kunit *test)
+{
+	struct made_up *guest = made_up(test);
+
+	guest->now.may_give = true;
+	guest->now.size = MIB(100);
+	await_act(guest, BALLOON_ACT_TRY, 0);
+	guest->now.available = MIB(60);
+	KUNIT_EXPECT_EQ(test, step(guest), BALLOON_ACT_END);
+	guest->now.on_trial = 1;
+	guest->now.available = MIB(60);
+	KUNIT_EXPECT_EQ(test, step(guest), BALLOON_ACT_GIVE);
+}
+
+/* A target that falls and rises again does not end HOLD_OFF. */
+static void experiment_new_target_ends_no_hold_off(struct kunit *test)
+{
+	struct made_up *guest = made_up(test);
+
+	lend(guest, 1000);
+	guest->now.available = MIB(60);
+	await_act(guest, BALLOON_ACT_GIVE, 0);
+	balloon_experiment_rest(&guest->ex);
+	guest->now.available = MIB(3000);
+	guest->nodes[0].spare = MIB(1000);
+	KUNIT_EXPECT_FALSE(test, says_within(guest, BALLOON_ACT_TAKE,
+					     BALLOON_HOLD_OFF_MIN_MS - 100, 0));
+	KUNIT_EXPECT_TRUE(test, says_within(guest, BALLOON_ACT_TAKE, 200, 0));
+}
+
 /* Counters wrap around, and the numbers of large guests do not overflow. */
 static void experiment_counts_beyond_the_end(struct kunit *test)
 {
@@ -721,6 +836,13 @@ static struct kunit_case experiment_cases[] = {
 	KUNIT_CASE(experiment_ends_trial_before_it_eases),
 	KUNIT_CASE(experiment_gives_nothing_unasked),
 	KUNIT_CASE(experiment_is_wary_after_it_gave),
+	KUNIT_CASE(experiment_forgets_pages_that_went_back),
+	KUNIT_CASE(experiment_trial_begins_with_reclaim),
+	KUNIT_CASE(experiment_hands_over_no_more_than_is_wanted),
+	KUNIT_CASE(experiment_counters_may_step_back),
+	KUNIT_CASE(experiment_eases_by_looks_that_count),
+	KUNIT_CASE(experiment_eases_beside_isolated_page),
+	KUNIT_CASE(experiment_new_target_ends_no_hold_off),
 	KUNIT_CASE(experiment_counts_beyond_the_end),
 	{}
 };

@@ -229,7 +229,7 @@ static u32 modelled_oom(struct model_guest *guest)
 	unsigned long given = balloon_trial_size(bd);
 
 	if (given) {
-		balloon_note_recall(bd);
+		balloon_note_recall(bd, given);
 		balloon_trial_end(bd);
 	} else if (bd->deflates_on_oom) {
 		given = min(16UL << (20 - PAGE_SHIFT), balloon_size(&bd->ledger));

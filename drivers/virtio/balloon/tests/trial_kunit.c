@@ -241,6 +241,22 @@ static void restraint_ends_trial_of_isolated_page(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, host->nr_inflated, 0);
 }
 
+/* No page that was not on trial takes the place of a page that mm has isolated. */
+static void restraint_hands_over_isolated_page(struct kunit *test)
+{
+	struct fake_host *host = fake_host_start(test, 0);
+
+	fake_host_put_on_trial(host, 500);
+	isolate_from_trial(host);
+	fake_host_await(host, balloon_size(&host->bd->ledger) == 499);
+	fake_host_await(host, fake_host_asleep(host));
+	KUNIT_EXPECT_EQ(test, balloon_size(&host->bd->ledger), 499);
+	KUNIT_EXPECT_EQ(test, balloon_trial_size(host->bd), 1);
+	KUNIT_EXPECT_TRUE(test, host->bd->trial.wants_isolated);
+	putback_movable_pages(&host->isolated);
+	fake_host_await(host, fake_host_arrived(host, 500));
+}
+
 /* The balloon is empty and has no more to give. No trial begins at once. */
 static void expect_recall_near_the_killer(struct fake_host *host)
 {
@@ -253,7 +269,7 @@ static void expect_recall_near_the_killer(struct fake_host *host)
 	since = jiffies;
 	nb->notifier_call(nb, 0, &freed);
 	KUNIT_EXPECT_EQ(test, freed, 500);
-	KUNIT_EXPECT_TRUE(test, host->bd->restraint.experiment.missed);
+	fake_host_await(host, host->bd->restraint.experiment.missed);
 	KUNIT_EXPECT_LT(test, host->bd->restraint.experiment.step, 500);
 	fake_host_await(host, fake_host_got(host) != got);
 	KUNIT_EXPECT_GE(test, jiffies - since + 1,
@@ -296,6 +312,7 @@ static struct kunit_case trial_cases[] = {
 	KUNIT_CASE(restraint_ends_trial_with_target),
 	KUNIT_CASE(restraint_has_pages_on_trial_moved),
 	KUNIT_CASE(restraint_ends_trial_of_isolated_page),
+	KUNIT_CASE(restraint_hands_over_isolated_page),
 	KUNIT_CASE(restraint_ends_trial_near_the_killer),
 	KUNIT_CASE(restraint_ends_trial_without_reserve),
 	KUNIT_CASE(restraint_looks_again_while_it_tries),
