@@ -669,12 +669,27 @@ static void experiment_is_wary_after_it_gave(struct kunit *test)
 	KUNIT_EXPECT_GT(test, guest->now.size, size);
 }
 
+/* Steps until pages have passed, and does not hand them over. */
+static void await_pass(struct made_up *guest)
+{
+	unsigned int ms;
+
+	for (ms = 0; ms < 100000; ms += 10) {
+		guest->action = balloon_experiment_step(&guest->ex, &guest->now);
+		if (guest->action.act == BALLOON_ACT_HAND_OVER)
+			return;
+		carry_out(guest);
+		pass_ms(guest, 10, 0);
+	}
+	KUNIT_FAIL_AND_ABORT(guest->test, "no page passed");
+}
+
 /* A recovery gives all pages back, also those that passed. */
 static void experiment_forgets_pages_that_went_back(struct kunit *test)
 {
 	struct made_up *guest = made_up(test);
 
-	await_act(guest, BALLOON_ACT_HAND_OVER, 0);
+	await_pass(guest);
 	guest->now.available += guest->now.on_trial + guest->now.size;
 	guest->now.on_trial = 0;
 	guest->now.size = 0;
@@ -702,14 +717,7 @@ static void experiment_hands_over_no_more_than_is_wanted(struct kunit *test)
 {
 	struct made_up *guest = made_up(test);
 
-	await_act(guest, BALLOON_ACT_TRY, 0);
-	do {
-		guest->action = balloon_experiment_step(&guest->ex, &guest->now);
-		if (guest->action.act == BALLOON_ACT_HAND_OVER)
-			break;
-		carry_out(guest);
-		pass_ms(guest, 10, 0);
-	} while (guest->now.ms < 100000);
+	await_pass(guest);
 	guest->now.target = guest->now.size + 3;
 	KUNIT_EXPECT_EQ(test, step(guest), BALLOON_ACT_HAND_OVER);
 	KUNIT_EXPECT_EQ(test, guest->action.pages, 3);
