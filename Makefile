@@ -58,7 +58,7 @@ help:
 	@echo '    KERNEL=release    in the guests, for both benches'
 	@echo 'make bench-restraint  a target that the guest cannot afford, with our module and'
 	@echo '                      with the kernel'\''s own: tables and a picture'
-	@echo '    S=name            one scenario: target, target-reserve, burst, tests'
+	@echo '    S=name            one scenario; they are named where that is unknown'
 	@echo '    ROUNDS=1          how often; the tables have the medians'
 	@echo 'make soak             everything that can happen to a balloon, at the same time'
 	@echo '    MINUTES=10        for so long'
@@ -83,7 +83,7 @@ bench:
 	@PYTHONPATH=$(LAB) $(PYTHON) -m bench
 
 bench-restraint:
-	@sh $(LAB)/prepare.sh check
+	@sh $(LAB)/prepare.sh bench
 	@PYTHONPATH=$(LAB) $(PYTHON) -m bench.restraint
 
 soak:

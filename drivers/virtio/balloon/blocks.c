@@ -11,7 +11,6 @@
 #include <kunit/static_stub.h>
 
 #include "blocks.h"
-#include "guest.h"
 #include "virtio_balloon.h"
 
 /**
@@ -30,14 +29,15 @@ void balloon_expect_large_blocks(struct balloon_blocks *blocks)
 }
 
 /**
- * balloon_choose_node - take the next pages from the node with most to spare
+ * balloon_take_from - take the next pages from a node
  * @blocks: where blocks come from
+ * @nid: the node
  *
  * Context: the kthread.
  */
-void balloon_choose_node(struct balloon_blocks *blocks)
+void balloon_take_from(struct balloon_blocks *blocks, int nid)
 {
-	blocks->nid = balloon_sparest_node();
+	blocks->nid = nid;
 }
 
 /* Reclaim is left to kswapd: the driver competes with no task for it. */

@@ -17,7 +17,7 @@ struct balloon_blocks {
 };
 
 void balloon_expect_large_blocks(struct balloon_blocks *blocks);
-void balloon_choose_node(struct balloon_blocks *blocks);
+void balloon_take_from(struct balloon_blocks *blocks, int nid);
 struct page *balloon_alloc_block(struct balloon_device *bd, unsigned int order);
 struct page *balloon_alloc_canary(struct balloon_device *bd);
 void balloon_free_block(struct page *block, unsigned int order);

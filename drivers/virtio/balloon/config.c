@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The device's configuration (virtio 1.2, 5.5.4): the target that the host wants,
- * and actual, the size that the driver reports. Both are little-endian, always.
+ * The device's configuration (virtio 1.2, 5.5.4): the target that the host
+ * wants, and actual, the size that the driver reports. Both are always
+ * little-endian.
  */
 
+#include <linux/jiffies.h>
+#include <linux/sysfs.h>
 #include <linux/virtio_config.h>
 
 #include "config.h"
@@ -11,14 +14,72 @@
 #include "virtio_balloon.h"
 
 /**
+ * balloon_state_set - set the balloon's state
+ * @bd: the balloon
+ * @state: the state
+ *
+ * Wakes tasks that poll the file in sysfs.
+ *
+ * Context: the kthread; may sleep.
+ */
+void balloon_state_set(struct balloon_device *bd, enum balloon_state state)
+{
+	if (bd->config.state == state)
+		return;
+	WRITE_ONCE(bd->config.state, state);
+	sysfs_notify(&bd->vdev->dev.kobj, BALLOON_SYSFS_GROUP, "state");
+}
+
+/**
+ * balloon_hold_set - set the reason why the balloon holds
+ * @bd: the balloon
+ * @hold: the reason
+ *
+ * Wakes tasks that poll the file in sysfs.
+ *
+ * Context: the kthread; may sleep.
+ */
+void balloon_hold_set(struct balloon_device *bd, enum balloon_hold hold)
+{
+	struct balloon_config *config = &bd->config;
+	enum balloon_hold before = config->hold;
+
+	if (before == hold)
+		return;
+	WRITE_ONCE(config->held[before],
+		   config->held[before] + jiffies - config->hold_since);
+	WRITE_ONCE(config->hold_since, jiffies);
+	WRITE_ONCE(config->hold, hold);
+	sysfs_notify(&bd->vdev->dev.kobj, BALLOON_SYSFS_GROUP, "hold_reason");
+}
+
+/**
+ * balloon_held_for - time for which the balloon has held for a reason
+ * @config: the configuration
+ * @hold: the reason
+ *
+ * Context: any.
+ * Return: jiffies, not exact if the reason changes meanwhile.
+ */
+unsigned long balloon_held_for(const struct balloon_config *config,
+			       enum balloon_hold hold)
+{
+	unsigned long held = READ_ONCE(config->held[hold]);
+
+	if (READ_ONCE(config->hold) == hold)
+		held += jiffies - READ_ONCE(config->hold_since);
+	return held;
+}
+
+/**
  * balloon_target_read - read the target that the host wants
  * @bd: the balloon
  *
- * A device that has given up says so by a change of its configuration, and fails
- * here.
+ * A device that has given up changes its configuration to say so. This function
+ * then marks the device broken.
  *
  * Context: the kthread; may sleep.
- * Return: whether the target is another than before.
+ * Return: whether the target has changed.
  */
 bool balloon_target_read(struct balloon_device *bd)
 {
@@ -40,7 +101,7 @@ bool balloon_target_read(struct balloon_device *bd)
 }
 
 /**
- * balloon_actual_read - learn what the device was told last
+ * balloon_actual_read - read the size that the device was told last
  * @bd: the balloon
  *
  * The device remembers the value that an earlier driver has written, even the

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* The device's configuration: the target, actual; and what becomes of the target. */
+/* The device's configuration: the target and actual; the balloon's state. */
 #ifndef _DRIVERS_VIRTIO_BALLOON_CONFIG_H
 #define _DRIVERS_VIRTIO_BALLOON_CONFIG_H
 
@@ -20,21 +20,27 @@ enum balloon_state {
 /* Why the balloon holds below its target. */
 enum balloon_hold {
 	BALLOON_HOLD_NONE,
-	BALLOON_HOLD_FLOOR,	/* the guest has no more than the floor */
-	BALLOON_HOLD_REFAULT,	/* reclaimed pages refault, or are swapped */
-	BALLOON_HOLD_STALL,	/* allocations wait, reclaim is laborious */
+	BALLOON_HOLD_FLOOR,	/* available memory is at the floor */
+	BALLOON_HOLD_REFAULT,	/* refaults exceed the baseline's limit */
+	BALLOON_HOLD_STALL,	/* allocations stall near the floor or at OOM */
 	BALLOON_HOLD_ALLOCATION,	/* an allocation failed */
+	BALLOON_HOLDS
 };
 
+/* The attribute group that sysfs.c fills. */
+#define BALLOON_SYSFS_GROUP	"balloon"
+
 /**
- * struct balloon_config - what the host and the driver tell each other
+ * struct balloon_config - the configuration and the balloon's state
  * @target: guest pages that the host wants
  * @actual: balloon pages last written to the device as `actual`
- * @actual_at: when, in jiffies
- * @state: what the balloon does about @target
- * @hold: why it holds, or did when it last tried; none once it goes on
+ * @actual_at: time of this write, in jiffies
+ * @state: the balloon's state with regard to @target
+ * @hold: why the balloon holds, or held at the last try; none once it goes on
+ * @hold_since: time when @hold was set, in jiffies
+ * @held: jiffies for which the balloon has held so far, by reason
  *
- * The kthread's own; others read single values for display.
+ * The kthread owns these. Other tasks read single values for display.
  */
 struct balloon_config {
 	unsigned long target;
@@ -42,8 +48,14 @@ struct balloon_config {
 	unsigned long actual_at;
 	enum balloon_state state;
 	enum balloon_hold hold;
+	unsigned long hold_since;
+	unsigned long held[BALLOON_HOLDS];
 };
 
+void balloon_state_set(struct balloon_device *bd, enum balloon_state state);
+void balloon_hold_set(struct balloon_device *bd, enum balloon_hold hold);
+unsigned long balloon_held_for(const struct balloon_config *config,
+			       enum balloon_hold hold);
 bool balloon_target_read(struct balloon_device *bd);
 void balloon_actual_write(struct balloon_device *bd, unsigned long pages);
 void balloon_actual_read(struct balloon_device *bd);

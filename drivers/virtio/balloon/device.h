@@ -30,7 +30,7 @@ enum balloon_flag {
 	BALLOON_WAS_RESET,
 	/* Pages went back because the guest ran out of memory. */
 	BALLOON_GAVE_AT_OOM,
-	/* The floor is another; the kthread should look at it. */
+	/* The floor or the policy is another; the kthread should look at it. */
 	BALLOON_FLOOR_CHANGED,
 	/* The guest has begun to reclaim memory. */
 	BALLOON_RECLAIMS,

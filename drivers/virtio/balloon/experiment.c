@@ -1,97 +1,92 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * How far the balloon may go, decided by experiment.
+ * Decides by experiment how large the balloon may grow.
  *
- * What is free beyond the high watermark is taken for good (FREE). For more, reclaim
- * has to find pages, and nobody knows beforehand whether they are of use. So an
- * experiment is made. While nothing is on trial, the guest is looked at (LOOK): that
- * is the control. Then pages are held that the host has not been told of (TRY). If
- * no more is missed than in the control they are the host's, and more is tried. If
- * it is, all of them go back, less is tried next, and not at once (WAIT).
- *
- * The control is the lowest rate of the last ten minutes. One that was measured anew
- * after each step would creep.
+ * The driver takes memory that is free beyond the high watermark for good
+ * (FREE). To grow further, it needs pages that reclaim finds. No counter tells
+ * beforehand whether a task uses these pages. So the driver makes an
+ * experiment. First it measures how many pages refault while no page is on
+ * trial (LOOK). This is the control (control.c). Then the driver holds pages
+ * and does not tell the host (TRY). If no more pages refault than in the
+ * control, the host gets the pages on trial, and the next trial is larger. If
+ * more pages refault, all pages on trial go back to the guest. The next trial
+ * is then smaller and comes later (WAIT).
  *
  *	IDLE --> FREE --> LOOK --> TRY --> the host
  *	           ^        ^       |
- *	           |        +- WAIT <  missed
+ *	           |        +- WAIT <  refaults
  *	         FLOOR
  *
- * From everywhere EASE gives, if that is allowed and the guest is short, and is
- * followed by HOLD_OFF.
+ * With F_DEFLATE_ON_OOM (virtio 1.2, 5.5.3) a guest that is short of memory
+ * gets pages back in each phase (EASE). HOLD_OFF follows.
  */
 
-#include <linux/kernel.h>
 #include <linux/math64.h>
 #include <linux/minmax.h>
 #include <linux/mm.h>
+#include <linux/numa.h>
 #include <linux/sizes.h>
 #include <linux/string.h>
 
+#include "control.h"
 #include "experiment.h"
 
 #define BYTES(bytes)	((bytes) >> PAGE_SHIFT)
 
-/* What the control is measured in. Node counters are folded once a second. */
-#define WINDOW_MS	1000U
 /*
- * A page is on trial for one or two of these. Evicted pages of a set that is in use
- * are missed at a rate, so that a little of the time shows it.
+ * A page is on trial for one or two halves of HALF_MS. Pages of a working set
+ * refault at a rate, so a short time shows the refaults.
  */
 #define HALF_MS		500U
-/* After a miss: the next is expected to be smaller. */
+/* The same after a failed trial: the next trial is smaller and shows less. */
 #define HALF_WARY_MS	1000U
-/* Between two looks: while pages are taken, and while something may show. */
+/* A trial ends if it has not grown, and no page has passed, for this long. */
+#define STUCK_MS	(3 * HALF_WARY_MS)
+/*
+ * Between two looks: TAKE_MS while the driver takes pages, LOOK_MS while it
+ * waits for refaults.
+ */
 #define TAKE_MS		10U
 #define LOOK_MS		100U
 
-/*
- * So many more a second may be missed than in the control. At 150 requests a second
- * they cost a task that waits for each 2.7 % of its time.
- */
-#define REGRETS_PER_S	4U
-/*
- * ... and once, one of so many pages on trial, as those are read again and stay. No
- * more than a slow disk serves a second: its thrash must not pass for that.
- */
-#define REGRETS_SHIFT	7U
-#define REGRETS_ONCE	64UL
-/* A cgroup that reclaims from itself does so by batches, of each CPU's. */
-#define FOREIGN_BATCH	128U
-
-/* The least that is worth a trial: less than lies between two watermarks. */
+/* The smallest trial. */
 #define STEP_MIN	BYTES(SZ_1M)
-/* What is done at once: more than a message, less than a look's worth. */
-#define MESSAGE		BYTES(SZ_4M)
 
-/* Bounds of the delay after a trial that was missed. */
-#define WAIT_MIN_MS	500U
+/* The longest delay after a failed trial, unless its cost calls for more. */
 #define WAIT_MAX_MS	10000U
-/* A guest that a trial has cost a second is left alone for twenty: 5 %... */
+/*
+ * For each second that a failed trial has cost tasks, no trial begins for
+ * RECOVERIES seconds. So trials cost 5 %.
+ */
 #define RECOVERIES	20U
-/* ... and for ten minutes at most. */
+/* The longest delay for the cost of a trial: ten minutes. */
 #define RECOVERED_MS	600000U
-/* For so long after a miss a margin is kept, and nothing is taken for good. */
+/*
+ * For this time after a failed trial the driver keeps a margin. It also puts
+ * free memory on trial instead of taking it for good.
+ */
 #define WARY_MS		60000U
 
-/* The guest thrashes: more than a slow disk does beside other things. */
-#define THRASH_PER_S	64U
-/* ... in so many windows in a row; or is short of memory in as many looks. */
+/*
+ * The driver gives pages if the guest thrashes in this many windows in a row,
+ * or is short of memory in as many looks in a row.
+ */
 #define SUSTAINED	3U
-/* Near the floor that is also where more allocations stall, a look. */
+/*
+ * Near the floor the guest is short of memory if more allocations than this
+ * stall between two looks.
+ */
 #define STALLS_PER_LOOK	1U
-/* Thrash beside more free memory than this is not for want of it. */
+/* If more memory than this is spare, thrash has another cause. */
 #define SPARE_MIN	BYTES(SZ_4M)
-/* Nothing is taken after something was given: the longer where that goes on. */
-#define HOLD_OFF_MIN_MS	10000U
+/* The longest HOLD_OFF. */
 #define HOLD_OFF_MAX_MS	20000U
 
-#define NO_RATE		(~0U)
-
 static void enter(struct balloon_experiment *ex, enum balloon_phase phase,
-		  const struct balloon_sample *now)
+		  enum balloon_hold hold, const struct balloon_sample *now)
 {
 	ex->phase = phase;
+	ex->hold = hold;
 	ex->since = now->ms;
 }
 
@@ -103,102 +98,33 @@ static struct balloon_action act(enum balloon_act what, unsigned long pages,
 	};
 }
 
-static struct balloon_action rest(unsigned int ms)
+static struct balloon_action rest(const struct balloon_experiment *ex,
+				  unsigned int ms)
 {
-	return act(BALLOON_ACT_NONE, 0, ms);
-}
-
-static void begin_window(struct balloon_experiment *ex,
-			 const struct balloon_sample *now)
-{
-	unsigned int i;
-
-	ex->from = *now;
-	for (i = 0; i < min(now->nr_nodes, BALLOON_EXPERIMENT_NODES); i++)
-		ex->node_from[i] = now->nodes[i].regrets;
-}
-
-/*
- * Who misses a page needs another for it, and a cgroup at its limit takes that from
- * itself. So what others than the balloon got bounds what it can have to do with.
- */
-static u64 missed(const struct balloon_sample *from,
-		  const struct balloon_sample *now)
-{
-	s64 got = now->stolen - from->stolen;
-
-	got -= (s64)now->free - (s64)from->free;
-	got -= (s64)(now->size + now->on_trial) -
-	       (s64)(from->size + from->on_trial);
-	return got < 0 ? 0 : min(now->regrets - from->regrets, (u64)got);
-}
-
-static unsigned int baseline(const struct balloon_experiment *ex)
-{
-	unsigned int i, lowest = NO_RATE;
-
-	for (i = 0; i < BALLOON_BASELINE_MINUTES; i++)
-		lowest = min(lowest, ex->lowest[i]);
-	return lowest == NO_RATE ? 0 : lowest;
-}
-
-/* Is more missed than always, with so many pages on trial? */
-static bool hurts(const struct balloon_experiment *ex,
-		  const struct balloon_sample *now, unsigned long on_trial)
-{
-	u64 length = max(now->ms - ex->from.ms, (u64)WINDOW_MS);
-	unsigned int base = baseline(ex);
-	unsigned long once;
-
-	once = min(on_trial >> REGRETS_SHIFT, REGRETS_ONCE);
-	if (ex->foreign > REGRETS_PER_S)
-		once += FOREIGN_BATCH;
-	return missed(&ex->from, now) * 1000 >
-	       (base + base / 4 + REGRETS_PER_S) * length + once * 1000ULL;
-}
-
-static void end_window(struct balloon_experiment *ex,
-		       const struct balloon_sample *now)
-{
-	u64 length = max(now->ms - ex->from.ms, (u64)1);
-	u64 minute = div_u64(now->ms, 60000);
-	unsigned int *lowest, i, all;
-
-	all = div64_u64((now->regrets - ex->from.regrets) * 1000, length);
-	ex->rate = div64_u64(missed(&ex->from, now) * 1000 + length - 1, length);
-	for (; ex->minute < minute; ex->minute++)
-		ex->lowest[(ex->minute + 1) % BALLOON_BASELINE_MINUTES] =
-			NO_RATE;
-	lowest = &ex->lowest[minute % BALLOON_BASELINE_MINUTES];
-	*lowest = min(*lowest, ex->rate);
-	ex->foreign = (3 * ex->foreign + all - min(all, ex->rate)) / 4;
-	ex->calm = !hurts(ex, now, 0);
-	for (i = 0; i < min(now->nr_nodes, BALLOON_EXPERIMENT_NODES); i++)
-		ex->node_calm[i] = ex->calm ||
-				   length * REGRETS_PER_S >=
-				   (now->nodes[i].regrets - ex->node_from[i]) *
-				   1000;
-	begin_window(ex, now);
+	return (struct balloon_action) { .look_in_ms = ms, .hold = ex->hold };
 }
 
 /**
- * balloon_experiment_init - nothing is known yet
- * @ex: what is remembered
+ * balloon_experiment_init - start without any knowledge
+ * @ex: the experiment
+ * @nodes: an array for the nodes, indexed by node number
+ * @nr_nodes: length of @nodes
  *
  * Context: any.
  */
-void balloon_experiment_init(struct balloon_experiment *ex)
+void balloon_experiment_init(struct balloon_experiment *ex,
+			     struct balloon_node *nodes, unsigned int nr_nodes)
 {
 	memset(ex, 0, sizeof(*ex));
-	memset(ex->lowest, 0xff, sizeof(ex->lowest));
-	ex->wait_ms = WAIT_MIN_MS;
+	balloon_control_init(&ex->control, nodes, nr_nodes);
+	ex->wait_ms = BALLOON_WAIT_MIN_MS / 2;
 }
 
-/* What the host wants beyond what it has and is about to get. */
+/* Returns the pages that the host wants and neither has nor is about to get. */
 static unsigned long wanted(const struct balloon_experiment *ex,
 			    const struct balloon_sample *now)
 {
-	unsigned long has = now->size + ex->hand;
+	unsigned long has = now->size + ex->passed;
 
 	return now->target > has ? now->target - has : 0;
 }
@@ -212,50 +138,132 @@ static unsigned long affordable(const struct balloon_experiment *ex,
 }
 
 /**
- * balloon_experiment_missed - what is on trial is missed, and goes back
- * @ex: what is remembered
- * @now: a sample of before it goes back
+ * balloon_experiment_missed - a trial fails: the guest needs the pages
+ * @ex: the experiment
+ * @now: a sample from before the pages go back
+ * @why: the sign that the guest needs the pages
  *
- * A quarter is tried next time.
+ * The next trial holds a quarter as many pages.
  *
- * Context: any. Of use to the out-of-memory notifier, which ends trials by itself.
+ * Context: any. The kthread also calls this if the out-of-memory notifier has
+ * recalled the trial.
+ * Return: the shortest time until the next trial, in ms.
  */
-void balloon_experiment_missed(struct balloon_experiment *ex,
-			       const struct balloon_sample *now)
+unsigned int balloon_experiment_missed(struct balloon_experiment *ex,
+				       const struct balloon_sample *now,
+				       enum balloon_hold why)
 {
+	ex->refaults = balloon_control_refaults(&ex->control, now);
 	ex->step = max(min(now->on_trial, ex->step) / 4, STEP_MIN);
+	ex->passed = 0;
 	ex->missed = true;
 	ex->missed_at = now->ms;
 	ex->wait_ms = min(2 * ex->wait_ms, WAIT_MAX_MS);
 	ex->calm_at = 0;
-	ex->misses = 0;
+	ex->cost = 0;
 	ex->most = 1;
-	enter(ex, BALLOON_PHASE_WAIT, now);
-	begin_window(ex, now);
+	enter(ex, BALLOON_PHASE_WAIT, why, now);
+	balloon_control_begin(&ex->control, now);
+	return ex->wait_ms;
 }
 
 /**
- * balloon_experiment_gave - the guest was short, and something was given
- * @ex: what is remembered
+ * balloon_experiment_gave - a guest that was short of memory got pages back
+ * @ex: the experiment
  * @now: a sample
+ * @why: the sign that the guest was short
  *
- * Context: any. Of use to the out-of-memory notifier, which gives by itself.
+ * Context: any. The kthread also calls this if the out-of-memory notifier has
+ * given pages.
+ * Return: the shortest time for which the balloon takes no page, in ms.
  */
-void balloon_experiment_gave(struct balloon_experiment *ex,
-			     const struct balloon_sample *now)
+unsigned int balloon_experiment_gave(struct balloon_experiment *ex,
+				     const struct balloon_sample *now,
+				     enum balloon_hold why)
 {
-	if (ex->phase != BALLOON_PHASE_EASE)
-		ex->hold_off_ms = ex->gave ? HOLD_OFF_MAX_MS : HOLD_OFF_MIN_MS;
+	if (ex->phase != BALLOON_PHASE_EASE) {
+		ex->hold_off_ms = ex->gave ? HOLD_OFF_MAX_MS :
+					     BALLOON_HOLD_OFF_MIN_MS;
+		ex->give_to = now->size;
+	}
+	ex->passed = 0;
 	ex->gave = true;
 	ex->gave_at = now->ms;
-	enter(ex, BALLOON_PHASE_EASE, now);
+	enter(ex, BALLOON_PHASE_EASE, why, now);
+	return ex->hold_off_ms;
+}
+
+/**
+ * balloon_experiment_handed_over - the host has got pages that passed
+ * @ex: the experiment
+ * @pages: guest pages
+ *
+ * Context: any.
+ */
+void balloon_experiment_handed_over(struct balloon_experiment *ex,
+				    unsigned long pages)
+{
+	ex->passed -= min(ex->passed, pages);
+}
+
+/**
+ * balloon_experiment_given - the guest got pages from outside of the balloon
+ * @ex: the experiment
+ * @pages: guest pages, a part of those that BALLOON_ACT_GIVE asked for
+ *
+ * Context: any.
+ */
+void balloon_experiment_given(struct balloon_experiment *ex,
+			      unsigned long pages)
+{
+	ex->give_to += pages;
+}
+
+/**
+ * balloon_experiment_rest - the host wants no more than it has
+ * @ex: the experiment
+ *
+ * Delays go on: a host cannot end one by changing the target twice.
+ *
+ * Context: any.
+ */
+void balloon_experiment_rest(struct balloon_experiment *ex)
+{
+	ex->passed = 0;
+	if (ex->phase == BALLOON_PHASE_EASE)
+		ex->phase = BALLOON_PHASE_HOLD_OFF;
+	if (ex->phase != BALLOON_PHASE_WAIT &&
+	    ex->phase != BALLOON_PHASE_HOLD_OFF)
+		ex->phase = BALLOON_PHASE_IDLE;
+}
+
+/**
+ * balloon_experiment_forgive - end all delays and margins
+ * @ex: the experiment
+ *
+ * For an administrator who writes the floor or the policy, and so knows better
+ * than the last trial.
+ *
+ * Context: any.
+ */
+void balloon_experiment_forgive(struct balloon_experiment *ex)
+{
+	ex->passed = 0;
+	ex->missed = false;
+	ex->gave = false;
+	ex->phase = BALLOON_PHASE_IDLE;
 }
 
 static struct balloon_action end_trial(struct balloon_experiment *ex,
-				       const struct balloon_sample *now)
+				       const struct balloon_sample *now,
+				       enum balloon_hold why)
 {
-	balloon_experiment_missed(ex, now);
-	return act(BALLOON_ACT_END, now->on_trial, LOOK_MS);
+	struct balloon_action action = act(BALLOON_ACT_END, now->on_trial,
+					   LOOK_MS);
+
+	action.hold = why;
+	action.retry_ms = balloon_experiment_missed(ex, now, why);
+	return action;
 }
 
 static struct balloon_action take_free(struct balloon_experiment *ex,
@@ -263,25 +271,46 @@ static struct balloon_action take_free(struct balloon_experiment *ex,
 {
 	unsigned long most = min(now->target - now->size, affordable(ex, now));
 	struct balloon_action action = act(BALLOON_ACT_TAKE, 0, 0);
-	unsigned int i;
+	const struct balloon_node *node = ex->control.nodes;
+	int nid;
 
-	for (i = 0; i < now->nr_nodes && !ex->missed; i++) {
-		if (now->nodes[i].spare > action.pages && ex->node_calm[i]) {
-			action.node = i;
-			action.pages = now->nodes[i].spare;
+	for (nid = 0; nid < ex->control.nr_nodes && !ex->missed; nid++, node++) {
+		if (node->spare > action.pages && node->calm) {
+			action.node = nid;
+			action.pages = node->spare;
 		}
 	}
-	action.pages = min3(action.pages, most, MESSAGE);
+	action.pages = min(action.pages, most);
 	return action;
 }
 
-/* Reclaim has to begin with active pages where less than this is inactive. */
+/*
+ * kswapd reclaims as much as the balloon takes. The driver does not check whose
+ * pages kswapd reclaims.
+ */
+static struct balloon_action take_any(struct balloon_experiment *ex,
+				      const struct balloon_sample *now)
+{
+	struct balloon_action action = act(BALLOON_ACT_TAKE, 0, TAKE_MS);
+
+	action.node = NUMA_NO_NODE;
+	action.pages = min(now->target - now->size, affordable(ex, now));
+	return action;
+}
+
+/*
+ * Returns the number of cold pages. If fewer pages are inactive than a quarter
+ * of the active ones, reclaim begins with active pages.
+ */
 static unsigned long cold(const struct balloon_sample *now)
 {
 	return now->inactive - min(now->inactive, now->active / 4);
 }
 
-/* More at a time where much is cold, so that not much that is not goes with it. */
+/*
+ * If many pages are cold, a trial may be large: pages in use are then a small
+ * part of it.
+ */
 static unsigned long largest_step(const struct balloon_sample *now)
 {
 	return max3(cold(now) / 3, now->inactive / 64, 4 * STEP_MIN);
@@ -293,219 +322,325 @@ static void begin_trial(struct balloon_experiment *ex,
 	if (!ex->step)
 		ex->step = max(cold(now) / 8, STEP_MIN);
 	ex->old = 0;
-	ex->hand = 0;
+	ex->passed = 0;
+	ex->held = 0;
+	ex->grew_at = now->ms;
 	ex->half = *now;
-	begin_window(ex, now);
-	enter(ex, BALLOON_PHASE_TRY, now);
+	balloon_control_begin(&ex->control, now);
+	enter(ex, BALLOON_PHASE_TRY, BALLOON_HOLD_NONE, now);
 }
 
 /*
- * What is on trial and has not passed. Between the high and the low watermark pages
- * are had without reclaim, and tell nothing before kswapd has replaced them.
+ * Returns the pages on trial that have not passed. Between the high and the low
+ * watermark, pages come without reclaim. Their trial begins when kswapd has
+ * replaced them.
  */
 static unsigned long unproven(const struct balloon_experiment *ex,
 			      const struct balloon_sample *now)
 {
-	unsigned long rest = now->on_trial - min(now->on_trial, ex->hand);
+	unsigned long rest = now->on_trial - min(now->on_trial, ex->passed);
 
 	return rest - min(rest, now->lack);
 }
 
-/* What has been on trial for long enough is the host's, but for the margin. */
+/* Passes pages that were on trial for both halves, except for the margin. */
 static void pass_half(struct balloon_experiment *ex,
 		      const struct balloon_sample *now)
 {
-	unsigned long unpassed = now->on_trial - min(now->on_trial, ex->hand);
-	unsigned long passed = min(ex->old, unproven(ex, now));
+	unsigned long all = unproven(ex, now);
+	unsigned long passed = min(ex->old, all);
 	struct balloon_sample half = ex->half;
 
 	passed = min(ex->missed ? passed / 2 : passed, wanted(ex, now));
-	ex->hand += passed;
+	ex->passed += passed;
 	if (passed) {
 		ex->step = 2 * ex->step;
-		ex->wait_ms = max(ex->wait_ms / 2, WAIT_MIN_MS);
+		ex->wait_ms = max(ex->wait_ms, BALLOON_WAIT_MIN_MS) / 2;
+		ex->grew_at = now->ms;
 	}
-	ex->old = ex->missed ? unpassed - min(unpassed, ex->old) :
-			       unpassed - min(unpassed, passed);
+	ex->old = all - min(all, ex->missed ? ex->old : passed);
 	ex->half = *now;
-	end_window(ex, now);
-	ex->from = half;
+	ex->refaults = balloon_control_refaults(&ex->control, now);
+	balloon_control_end(&ex->control, now);
+	ex->control.from = half;
+}
+
+/*
+ * Ends a trial that has not failed. Its margin goes back, or kswapd finds no
+ * more pages.
+ */
+static struct balloon_action give_trial_up(struct balloon_experiment *ex,
+					   const struct balloon_sample *now,
+					   enum balloon_hold why)
+{
+	struct balloon_action action = act(BALLOON_ACT_END, now->on_trial,
+					   LOOK_MS);
+
+	if (why != BALLOON_HOLD_NONE)
+		ex->wait_ms = min(2 * ex->wait_ms, WAIT_MAX_MS);
+	enter(ex, BALLOON_PHASE_WAIT, why, now);
+	ex->calm_at = now->ms;
+	ex->cost = 0;
+	ex->most = 1;
+	action.hold = why;
+	action.retry_ms = ex->wait_ms;
+	return action;
+}
+
+/* Returns the most pages that may be on trial now and have not passed. */
+static unsigned long trial_room(struct balloon_experiment *ex,
+				const struct balloon_sample *now)
+{
+	ex->step = min(ex->step, largest_step(now));
+	if (!ex->control.calm || ex->passed > ex->step)
+		return 0;
+	if (!ex->missed)
+		return min(ex->step, wanted(ex, now));
+	/*
+	 * After a failed trial only one trial runs at a time. It holds twice as
+	 * many pages as the host gets of it.
+	 */
+	if (ex->old || ex->passed)
+		return 0;
+	return min(2 * ex->step, wanted(ex, now) + ex->step);
 }
 
 static struct balloon_action try(struct balloon_experiment *ex,
 				 const struct balloon_sample *now)
 {
-	unsigned long young, most, quota;
-	u64 passed = now->ms - ex->half.ms;
 	unsigned int half = ex->missed ? HALF_WARY_MS : HALF_MS;
+	unsigned long young, most, quota, more;
 
-	if (hurts(ex, now, now->on_trial))
-		return end_trial(ex, now);
-	if (passed >= half) {
-		pass_half(ex, now);
-		passed = 0;
+	/* A recovery, or a freeze, has given pages back that had passed. */
+	ex->passed = min(ex->passed, now->on_trial);
+	ex->old = min(ex->old, now->on_trial);
+	if (balloon_control_hurts(&ex->control, now, now->on_trial))
+		return end_trial(ex, now, BALLOON_HOLD_REFAULT);
+	if (now->size + now->on_trial > ex->held) {
+		ex->held = now->size + now->on_trial;
+		ex->grew_at = now->ms;
 	}
+	if (now->ms - ex->half.ms >= half)
+		pass_half(ex, now);
+	if (!ex->passed && now->ms - ex->grew_at >= STUCK_MS)
+		return give_trial_up(ex, now, BALLOON_HOLD_ALLOCATION);
 	young = unproven(ex, now);
 	young -= min(young, ex->old);
-	/* After a miss one at a time, and twice what the host gets of it. */
-	ex->step = min(ex->step, largest_step(now));
-	most = ex->step * (ex->missed ? 2 : 1);
-	most = min(most, wanted(ex, now) + (ex->missed ? ex->step : 0));
-	if (!ex->calm || ex->hand > ex->step ||
-	    (ex->missed && (ex->old || ex->hand)))
-		most = 0;
-	quota = min(most - min(most, ex->old),
-		    (unsigned long)div_u64((u64)most * (passed + TAKE_MS), half));
-	if (young < quota && affordable(ex, now) &&
-	    now->ms - ex->took_at >= TAKE_MS) {
+	most = trial_room(ex, now);
+	quota = div_u64((u64)most * (now->ms - ex->half.ms + TAKE_MS), half);
+	quota = min(most - min(most, ex->old), quota);
+	more = min(quota - min(young, quota), affordable(ex, now));
+	if (more && now->ms - ex->took_at >= TAKE_MS) {
 		ex->took_at = now->ms;
-		return act(BALLOON_ACT_TRY,
-			   min(quota - young, affordable(ex, now)),
-			   ex->hand ? 0 : TAKE_MS);
+		return act(BALLOON_ACT_TRY, more, ex->passed ? 0 : TAKE_MS);
 	}
-	if (ex->hand) {
-		quota = min3(ex->hand, now->on_trial, MESSAGE);
-		ex->hand -= quota ?: ex->hand;
-		return act(BALLOON_ACT_HAND_OVER, quota, 0);
-	}
-	if (ex->missed ? ex->old || now->ms - ex->since < half :
-			 now->on_trial || young < quota)
-		return rest(most ? TAKE_MS : LOOK_MS);
-	/* The margin goes back, or kswapd finds nothing. */
-	enter(ex, BALLOON_PHASE_WAIT, now);
-	ex->calm_at = now->ms;
-	ex->misses = 0;
-	ex->most = 1;
-	return act(BALLOON_ACT_END, now->on_trial, LOOK_MS);
+	if (ex->passed)
+		return act(BALLOON_ACT_HAND_OVER,
+			   min(ex->passed, now->target - now->size), 0);
+	if (ex->missed ? !ex->old && now->ms - ex->since >= half :
+			 !now->on_trial && !most)
+		return give_trial_up(ex, now, BALLOON_HOLD_NONE);
+	return rest(ex, most ? TAKE_MS : LOOK_MS);
 }
 
-/* How much the guest has to get back, whatever the host wants. */
-static unsigned long to_give(struct balloon_experiment *ex,
-			     const struct balloon_sample *now, bool whole)
+/* Returns the pages that go back to a guest with less than the floor. */
+static unsigned long give_to_short(struct balloon_experiment *ex,
+				   const struct balloon_sample *now,
+				   enum balloon_hold *why)
 {
-	unsigned long enough = now->floor + now->floor / 2, give = 0, spare = 0;
-	unsigned int i;
+	unsigned long enough = now->floor + now->floor / 2;
+	bool stalls = now->available / 2 < now->floor &&
+		      now->stalls - ex->stalls > STALLS_PER_LOOK;
+	bool is_short = now->available < now->floor - now->floor / 4;
+	bool sustained;
 
-	for (i = 0; i < now->nr_nodes; i++)
-		spare += now->nodes[i].spare;
-	if (now->available < now->floor - now->floor / 4 ||
-	    (now->available / 2 < now->floor &&
-	     now->stalls - ex->stalls > STALLS_PER_LOOK))
-		ex->short_looks++;
-	else
-		ex->short_looks = 0;
-	ex->stalls = now->stalls;
-	if (ex->short_looks >= SUSTAINED || now->available < now->floor / 2 ||
-	    (ex->gave && now->available < now->floor))
-		give = max(enough - min(enough, now->available),
-			   now->floor / 2);
-	if (!whole)
-		return min(give, now->size);
-	if (ex->rate <= baseline(ex) + THRASH_PER_S || spare > SPARE_MIN) {
-		ex->thrash = 0;
-		ex->ease = 0;
-	} else if (++ex->thrash >= SUSTAINED) {
-		ex->ease = max(2 * ex->ease, now->size / 16 + 1);
-		give = max(give, ex->ease);
+	/*
+	 * Pressure has to last: looks that follow each other at once count as
+	 * one.
+	 */
+	if (now->ms - ex->short_at >= LOOK_MS) {
+		ex->short_looks = stalls || is_short ? ex->short_looks + 1 : 0;
+		ex->short_at = now->ms;
+		ex->stalls = now->stalls;
 	}
-	return min(give, now->size);
+	sustained = ex->short_looks >= SUSTAINED && (stalls || is_short);
+	if (!sustained && now->available >= now->floor / 2 &&
+	    !(ex->gave && now->available < now->floor))
+		return 0;
+	*why = stalls && !is_short ? BALLOON_HOLD_STALL : BALLOON_HOLD_FLOOR;
+	return max(enough - min(enough, now->available), now->floor / 2);
 }
 
 /*
- * What is missed after a trial has a price. How long it takes is how much it is by
- * how fast it comes, as whoever misses a page waits for the disk.
+ * Returns the pages that go back to a guest that thrashes, whatever amount of
+ * memory is available.
  */
-static bool waits(struct balloon_experiment *ex,
-		  const struct balloon_sample *now, bool whole)
+static unsigned long give_to_thrashing(struct balloon_experiment *ex,
+				       const struct balloon_sample *now,
+				       enum balloon_hold *why)
 {
-	u64 lost;
+	unsigned long spare = 0;
+	unsigned int nid;
 
-	if (ex->phase == BALLOON_PHASE_HOLD_OFF)
-		return now->ms - ex->since < ex->hold_off_ms;
-	if (ex->phase != BALLOON_PHASE_WAIT)
-		return false;
-	if (!ex->calm_at && whole) {
-		ex->misses += ex->rate;
-		ex->most = max(ex->most, ex->rate);
-		if (ex->calm)
-			ex->calm_at = now->ms;
+	for (nid = 0; nid < ex->control.nr_nodes; nid++)
+		spare += ex->control.nodes[nid].spare;
+	if (!balloon_control_thrashes(&ex->control) || spare > SPARE_MIN) {
+		ex->thrash = 0;
+		ex->ease = 0;
+		return 0;
 	}
-	if (!ex->calm_at)
+	if (++ex->thrash < SUSTAINED)
+		return 0;
+	ex->ease = max(2 * ex->ease, now->size / 16 + 1);
+	*why = BALLOON_HOLD_REFAULT;
+	return ex->ease;
+}
+
+/* Returns whether @action is due, whatever the target is. */
+static bool ease(struct balloon_experiment *ex, const struct balloon_sample *now,
+		 bool whole, struct balloon_action *action)
+{
+	enum balloon_hold why = ex->hold;
+	unsigned long give;
+
+	give = give_to_short(ex, now, &why);
+	if (whole && now->policy == BALLOON_POLICY_FULL)
+		give = max(give, give_to_thrashing(ex, now, &why));
+	/* Pages that mm has isolated since do not keep the guest waiting. */
+	if (give && now->on_trial && ex->phase == BALLOON_PHASE_TRY) {
+		*action = end_trial(ex, now, why);
 		return true;
-	lost = div_u64(ex->misses * 1000, ex->most);
-	lost = min(lost * RECOVERIES, (u64)RECOVERED_MS);
-	return now->ms - ex->calm_at < max_t(u64, lost, ex->wait_ms);
+	}
+	if (!give && (ex->phase != BALLOON_PHASE_EASE || now->size <= ex->give_to))
+		return false;
+	balloon_experiment_gave(ex, now, why);
+	if (give)
+		ex->give_to = min(ex->give_to, now->size - min(give, now->size));
+	*action = act(BALLOON_ACT_GIVE, now->size - ex->give_to, 0);
+	action->hold = why;
+	action->retry_ms = ex->hold_off_ms;
+	return true;
+}
+
+/*
+ * A failed trial has a price: the time that it has cost tasks. This is the
+ * number of refaults, divided by the highest rate at which the disk served
+ * them.
+ */
+static u64 recovery_ms(const struct balloon_experiment *ex)
+{
+	u64 lost = div_u64((u64)ex->cost * 1000, ex->most);
+
+	return max_t(u64, min(lost * RECOVERIES, (u64)RECOVERED_MS), ex->wait_ms);
+}
+
+/* Returns the time until the next trial may begin, in ms. */
+static unsigned int wait_left(struct balloon_experiment *ex,
+			      const struct balloon_sample *now, bool whole)
+{
+	u64 passed = now->ms - ex->since, length = 0;
+
+	if (ex->phase == BALLOON_PHASE_HOLD_OFF) {
+		length = ex->hold_off_ms;
+	} else if (ex->phase == BALLOON_PHASE_WAIT) {
+		if (!ex->calm_at && whole) {
+			ex->cost += ex->control.rate;
+			ex->most = max(ex->most, ex->control.rate);
+			if (ex->control.calm)
+				ex->calm_at = now->ms;
+		}
+		if (!ex->calm_at)
+			return BALLOON_WINDOW_MS;
+		passed = now->ms - ex->calm_at;
+		length = recovery_ms(ex);
+	}
+	return length > passed ? length - passed : 0;
+}
+
+/* Called below the target, without pages on trial and without a delay. */
+static struct balloon_action grow(struct balloon_experiment *ex,
+				  const struct balloon_sample *now, bool whole)
+{
+	struct balloon_action action;
+
+	if (!affordable(ex, now)) {
+		if (ex->phase != BALLOON_PHASE_FLOOR)
+			enter(ex, BALLOON_PHASE_FLOOR, BALLOON_HOLD_FLOOR, now);
+		return rest(ex, BALLOON_NEVER_MS);
+	}
+	action = now->policy == BALLOON_POLICY_FULL ? take_free(ex, now) :
+						      take_any(ex, now);
+	if (action.pages) {
+		enter(ex, BALLOON_PHASE_FREE, BALLOON_HOLD_NONE, now);
+		return action;
+	}
+	if (ex->control.calm &&
+	    (ex->phase == BALLOON_PHASE_LOOK ? whole : !ex->missed)) {
+		begin_trial(ex, now);
+		return rest(ex, 0);
+	}
+	if (ex->phase != BALLOON_PHASE_LOOK) {
+		enter(ex, BALLOON_PHASE_LOOK, ex->missed ? BALLOON_HOLD_REFAULT :
+							   BALLOON_HOLD_NONE, now);
+		balloon_control_begin(&ex->control, now);
+	} else if (whole) {
+		ex->hold = BALLOON_HOLD_REFAULT;
+	}
+	return rest(ex, balloon_control_left_ms(&ex->control, now));
 }
 
 /**
- * balloon_experiment_step - decide what to do next
- * @ex: what is remembered
- * @now: how things stand; the target is not below the size
+ * balloon_experiment_step - decide on the next action
+ * @ex: the experiment; its nodes are as of the sample
+ * @now: the sample; its target is not below its size
  *
- * Whoever calls it does what it says, and comes again when it says, or earlier.
+ * The caller carries the action out. It calls again after look_in_ms or
+ * earlier.
  *
- * Context: any. Depends on its arguments only.
- * Return: what to do.
+ * Context: any. The result depends on the arguments only.
+ * Return: the next action.
  */
 struct balloon_action balloon_experiment_step(struct balloon_experiment *ex,
 					      const struct balloon_sample *now)
 {
 	struct balloon_action action;
-	unsigned long give;
-	bool whole = false;
+	unsigned int left;
+	bool whole;
 
-	if (!ex->from.ms)
-		begin_window(ex, now);
-	if (ex->phase != BALLOON_PHASE_TRY &&
-	    now->ms - ex->from.ms >= WINDOW_MS) {
-		whole = true;
-		end_window(ex, now);
-	}
+	if (balloon_control_is_stale(&ex->control, now))
+		balloon_control_begin_anew(&ex->control, now);
+	whole = ex->phase != BALLOON_PHASE_TRY &&
+		!balloon_control_left_ms(&ex->control, now);
+	if (whole)
+		balloon_control_end(&ex->control, now);
 	ex->missed = ex->missed && now->ms - ex->missed_at < WARY_MS;
 	ex->gave = ex->gave && now->ms - ex->gave_at < WARY_MS;
 
-	if (now->may_give && now->size) {
-		give = to_give(ex, now, whole);
-		if (give && now->on_trial)
-			return end_trial(ex, now);
-		if (give) {
-			balloon_experiment_gave(ex, now);
-			return act(BALLOON_ACT_GIVE, give, LOOK_MS);
-		}
-	}
-	if (ex->phase == BALLOON_PHASE_EASE)
-		enter(ex, BALLOON_PHASE_HOLD_OFF, now);
-	if (ex->phase == BALLOON_PHASE_TRY && now->size < now->target)
-		return try(ex, now);
-	if (now->size >= now->target) {
-		enter(ex, BALLOON_PHASE_IDLE, now);
-		return now->on_trial ? act(BALLOON_ACT_END, now->on_trial, 0) :
-				       rest(now->may_give ? LOOK_MS : BALLOON_NEVER_MS);
-	}
-	if (waits(ex, now, whole)) {
-		/* What nobody has needed for a minute goes, after all. */
-		if (ex->phase != BALLOON_PHASE_WAIT || !ex->calm)
-			return rest(LOOK_MS);
-		action = take_free(ex, now);
-		return action.pages ? action : rest(LOOK_MS);
-	}
-	if (!affordable(ex, now)) {
-		enter(ex, BALLOON_PHASE_FLOOR, now);
-		return rest(LOOK_MS);
-	}
-	action = take_free(ex, now);
-	if (action.pages) {
-		enter(ex, BALLOON_PHASE_FREE, now);
+	if (now->may_give && now->size && now->policy != BALLOON_POLICY_OBEY &&
+	    ease(ex, now, whole, &action))
 		return action;
+	if (ex->phase == BALLOON_PHASE_EASE)
+		enter(ex, BALLOON_PHASE_HOLD_OFF, ex->hold, now);
+	if (now->size >= now->target)
+		balloon_experiment_rest(ex);
+	if (ex->phase == BALLOON_PHASE_TRY &&
+	    now->policy == BALLOON_POLICY_FULL &&
+	    (now->on_trial || affordable(ex, now)))
+		return try(ex, now);
+	/* mm had isolated these pages, or the target fell. */
+	if (now->on_trial)
+		return act(BALLOON_ACT_END, now->on_trial, LOOK_MS);
+	if (now->size >= now->target)
+		return rest(ex, BALLOON_NEVER_MS);
+
+	left = wait_left(ex, now, whole);
+	if (!left)
+		return grow(ex, now, whole);
+	/* No task misses memory that is still free after WARY_MS. */
+	if (ex->phase == BALLOON_PHASE_WAIT && ex->control.calm) {
+		action = take_free(ex, now);
+		if (action.pages)
+			return action;
 	}
-	if (ex->phase == BALLOON_PHASE_LOOK ? whole && ex->calm :
-	    ex->calm && !ex->missed) {
-		begin_trial(ex, now);
-		return rest(0);
-	}
-	if (ex->phase != BALLOON_PHASE_LOOK) {
-		enter(ex, BALLOON_PHASE_LOOK, now);
-		begin_window(ex, now);
-	}
-	return rest(LOOK_MS);
+	return rest(ex, clamp(left / 2, TAKE_MS, BALLOON_WINDOW_MS));
 }

@@ -1,175 +1,142 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * How far the balloon may go, decided by experiment.
+ * Decides by experiment how large the balloon may grow.
  *
- * balloon_experiment_step() looks at a sample and says what to do next. It has no
- * page, no virtqueue and no clock of its own: whoever calls it does what it says, and
- * comes again.
+ * balloon_experiment_step() reads a sample of the guest's counters and returns
+ * the next action. This file has no page, no virtqueue and no clock. The
+ * kthread carries the action out and calls again.
  */
 #ifndef _DRIVERS_VIRTIO_BALLOON_EXPERIMENT_H
 #define _DRIVERS_VIRTIO_BALLOON_EXPERIMENT_H
 
 #include <linux/types.h>
 
+#include "config.h"
+#include "control.h"
+
+/*
+ * After the driver gave pages back under pressure, it takes none for this time.
+ * If it also gave some in the last minute, it takes none for twice this time.
+ */
+#define BALLOON_HOLD_OFF_MIN_MS	10000U
+/* The shortest delay after a failed trial. */
+#define BALLOON_WAIT_MIN_MS	1000U
+/* No action is due before an event. */
+#define BALLOON_NEVER_MS	(~0U)
+
 enum balloon_phase {
 	BALLOON_PHASE_IDLE,	/* the target is reached */
-	BALLOON_PHASE_FREE,	/* takes what is free, for good */
-	BALLOON_PHASE_LOOK,	/* the control: nothing is on trial */
+	BALLOON_PHASE_FREE,	/* takes free memory for good */
+	BALLOON_PHASE_LOOK,	/* the control: no page is on trial */
 	BALLOON_PHASE_TRY,	/* the experiment: pages are on trial */
-	BALLOON_PHASE_WAIT,	/* one was missed */
-	BALLOON_PHASE_FLOOR,	/* the guest has no more than the floor */
-	BALLOON_PHASE_EASE,	/* gives, as the guest is short of memory */
-	BALLOON_PHASE_HOLD_OFF,	/* and takes nothing for a while */
+	BALLOON_PHASE_WAIT,	/* after a trial that failed, or was given up */
+	BALLOON_PHASE_FLOOR,	/* available memory is at the floor */
+	BALLOON_PHASE_EASE,	/* gives pages: the guest is short of memory */
+	BALLOON_PHASE_HOLD_OFF,	/* takes nothing after EASE */
 };
 
 enum balloon_act {
 	BALLOON_ACT_NONE,
-	BALLOON_ACT_TAKE,	/* for good, from one node */
-	BALLOON_ACT_TRY,	/* put on trial, down to the low watermark */
-	BALLOON_ACT_HAND_OVER,	/* what is on trial goes to the host */
-	BALLOON_ACT_END,	/* what is on trial goes back */
-	BALLOON_ACT_GIVE,	/* what the host has goes back */
+	BALLOON_ACT_TAKE,	/* take pages for good, from one node */
+	BALLOON_ACT_TRY,	/* put pages on trial, down to WMARK_LOW */
+	BALLOON_ACT_HAND_OVER,	/* the host gets pages that have passed */
+	BALLOON_ACT_END,	/* all pages on trial go back to the guest */
+	BALLOON_ACT_GIVE,	/* pages of the balloon go back to the guest */
 };
 
 /**
- * struct balloon_node_sample - how a node does
- * @spare: guest pages free beyond the high watermark
- * @regrets: as @regrets of struct balloon_sample
- */
-struct balloon_node_sample {
-	unsigned long spare;
-	u64 regrets;
-};
-
-/**
- * struct balloon_sample - how the guest does, and the balloon
- * @ms: time that has passed for the guest
- * @regrets: refaults so far that mm's own distance test finds too early, and
- *           swap-ins: WORKINGSET_ACTIVATE_FILE and WORKINGSET_REFAULT_ANON
- * @stolen: guest pages that reclaim got so far, a cgroup's own reclaim left out
- * @stalls: allocations so far that had to reclaim by themselves
- * @free: guest pages that nobody has
- * @lack: guest pages that zones lack to their high watermarks
- * @available: guest pages that can be had without swapping
- * @inactive: guest pages on inactive lists, those of files only if there is no swap
- * @active: the same of active ones
- * @floor: of @available, to be left alone
- * @target: guest pages that the host wants
- * @size: guest pages that it has
- * @on_trial: guest pages that are on trial
- * @may_give: VIRTIO_BALLOON_F_DEFLATE_ON_OOM is negotiated
- * @nodes: each node with memory
- * @nr_nodes: their number
- *
- * From @regrets to @stalls these only grow.
- */
-struct balloon_sample {
-	u64 ms;
-	u64 regrets;
-	u64 stolen;
-	u64 stalls;
-	unsigned long free;
-	unsigned long lack;
-	unsigned long available;
-	unsigned long inactive;
-	unsigned long active;
-	unsigned long floor;
-	unsigned long target;
-	unsigned long size;
-	unsigned long on_trial;
-	bool may_give;
-	struct balloon_node_sample *nodes;
-	unsigned int nr_nodes;
-};
-
-/**
- * struct balloon_action - what to do next
- * @act: what
- * @pages: of how many guest pages
- * @node: index of the node to take them from
- * @look_in_ms: come again then, or at once if that is 0
+ * struct balloon_action - the next action of the kthread
+ * @act: the kind of action
+ * @pages: guest pages to move; the kthread may call again after a part of them
+ * @node: the node to take the pages from, or NUMA_NO_NODE
+ * @look_in_ms: longest delay until the next step; 0 for none
+ * @hold: why the balloon does not grow, or gives pages
+ * @retry_ms: shortest time for which the balloon does not grow
  */
 struct balloon_action {
 	enum balloon_act act;
 	unsigned long pages;
-	unsigned int node;
+	int node;
 	unsigned int look_in_ms;
+	enum balloon_hold hold;
+	unsigned int retry_ms;
 };
 
-/* There is nothing to look for before something changes. */
-#define BALLOON_NEVER_MS	(~0U)
-
-#define BALLOON_BASELINE_MINUTES	10U
-#define BALLOON_EXPERIMENT_NODES	64U
-
 /**
- * struct balloon_experiment - what is remembered between two steps
- * @phase: see there
- * @since: when it began, in ms
- * @from: the sample that the present window began with
- * @node_from: regrets of each node then
- * @node_calm: the last window had next to none there
- * @rate: what was missed in the last window, a second
- * @calm: that is no more than ever
- * @foreign: what others than the balloon can have to do with, a second, on average
- * @lowest: the lowest such rate of each of the last ten minutes
- * @minute: which of them is the present one
- * @step: guest pages that may be on trial and have not passed
+ * struct balloon_experiment - the state between two steps
+ * @control: refaults, with and without pages on trial
+ * @phase: see enum balloon_phase
+ * @since: time when @phase began, in ms
+ * @hold: why the balloon does not grow
+ * @step: most guest pages that may be on trial and have not passed
  * @old: guest pages that have been on trial for half of their time
- * @hand: guest pages on trial that have passed, and are to be handed over
- * @half: the sample of when @old became so
- * @took_at: when pages were last put on trial, in ms
- * @calm_at: in WAIT: when the guest was first calm again, in ms
- * @misses: in WAIT: what was missed by then
- * @most: in WAIT: the highest rate of it, a second
- * @wait_ms: how long WAIT lasts from there on, at least
- * @missed: a trial failed less than a minute ago, at @missed_at
- * @missed_at: in ms
+ * @passed: guest pages on trial that have passed; the host gets them next
+ * @half: the sample when @old was last set
+ * @took_at: time when pages were last put on trial, in ms
+ * @held: most guest pages that this trial and the balloon held together
+ * @grew_at: time when @held last grew or pages passed, in ms
+ * @calm_at: in WAIT: time when the guest was first calm again, in ms, or 0
+ * @cost: in WAIT: refaults until @calm_at
+ * @most: in WAIT: highest rate of refaults until @calm_at
+ * @wait_ms: shortest duration of WAIT from @calm_at on
+ * @refaults: refaults in the window in which the last trial failed or passed
+ * @missed: a trial failed at @missed_at, less than a minute ago
+ * @missed_at: time when a trial last failed, in ms
  * @short_looks: looks in a row that found the guest short of memory
- * @stalls: allocations that had stalled by the last of them
+ * @short_at: time of the last look that counts for @short_looks, in ms
+ * @stalls: @stalls of the sample at @short_at
  * @thrash: windows in a row in which the guest thrashed
- * @ease: guest pages that were given last because of that
- * @gave: something was given less than a minute ago, at @gave_at
- * @gave_at: in ms
- * @hold_off_ms: how long HOLD_OFF lasts
+ * @ease: guest pages that were last given because the guest thrashed
+ * @give_to: in EASE: the balloon's size at which it has given enough
+ * @gave: pages were given at @gave_at, less than a minute ago
+ * @gave_at: time when pages were last given, in ms
+ * @hold_off_ms: duration of HOLD_OFF
  */
 struct balloon_experiment {
+	struct balloon_control control;
 	enum balloon_phase phase;
 	u64 since;
-	struct balloon_sample from;
-	u64 node_from[BALLOON_EXPERIMENT_NODES];
-	bool node_calm[BALLOON_EXPERIMENT_NODES];
-	unsigned int rate;
-	bool calm;
-	unsigned int foreign;
-	unsigned int lowest[BALLOON_BASELINE_MINUTES];
-	u64 minute;
+	enum balloon_hold hold;
 	unsigned long step;
 	unsigned long old;
-	unsigned long hand;
+	unsigned long passed;
 	struct balloon_sample half;
 	u64 took_at;
+	unsigned long held;
+	u64 grew_at;
 	u64 calm_at;
-	u64 misses;
+	unsigned long cost;
 	unsigned int most;
 	unsigned int wait_ms;
+	unsigned long refaults;
 	bool missed;
 	u64 missed_at;
 	unsigned int short_looks;
-	u64 stalls;
+	u64 short_at;
+	unsigned long stalls;
 	unsigned int thrash;
 	unsigned long ease;
+	unsigned long give_to;
 	bool gave;
 	u64 gave_at;
 	unsigned int hold_off_ms;
 };
 
-void balloon_experiment_init(struct balloon_experiment *ex);
+void balloon_experiment_init(struct balloon_experiment *ex,
+			     struct balloon_node *nodes, unsigned int nr_nodes);
 struct balloon_action balloon_experiment_step(struct balloon_experiment *ex,
 					      const struct balloon_sample *now);
-void balloon_experiment_missed(struct balloon_experiment *ex,
-			       const struct balloon_sample *now);
-void balloon_experiment_gave(struct balloon_experiment *ex,
-			     const struct balloon_sample *now);
+void balloon_experiment_handed_over(struct balloon_experiment *ex,
+				    unsigned long pages);
+void balloon_experiment_given(struct balloon_experiment *ex,
+			      unsigned long pages);
+void balloon_experiment_rest(struct balloon_experiment *ex);
+void balloon_experiment_forgive(struct balloon_experiment *ex);
+unsigned int balloon_experiment_missed(struct balloon_experiment *ex,
+				       const struct balloon_sample *now,
+				       enum balloon_hold why);
+unsigned int balloon_experiment_gave(struct balloon_experiment *ex,
+				     const struct balloon_sample *now,
+				     enum balloon_hold why);
 
 #endif /* _DRIVERS_VIRTIO_BALLOON_EXPERIMENT_H */

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The guest's memory: its floor, what is available and spare, which node has most.
+ * The guest's memory: floor, available and spare memory, the sparest node.
  *
- * The first command of a guest without available memory ends in the out-of-memory
- * killer. So inflation leaves a floor of available memory alone, whatever the
- * target: a guest needs that much to remain one that answers.
+ * In a guest without available memory, the first command ends in the
+ * out-of-memory killer. So inflation leaves a floor of available memory alone,
+ * whatever the target. The guest needs this floor to keep answering.
  */
 
 #include <linux/minmax.h>
@@ -20,13 +20,13 @@
 #include "ledger.h"
 #include "virtio_balloon.h"
 
-/* The size of the machine may not tell how little its programs need. */
+/* Programs may need less than the size of the machine suggests. */
 int balloon_floor_mib = -1;
 module_param_named(floor_mib, balloon_floor_mib, int, 0444);
 MODULE_PARM_DESC(floor_mib,
 		 "Available memory that inflation leaves to the guest, in MiB; 0 for none, -1 (default) for what its size calls for");
 
-/* The first piece of the floor ends here, and takes this part of it. */
+/* The first piece of memory ends here. The floor has this part of it. */
 #define BALLOON_FLOOR_FIRST_PIECE	(8UL << MIB_TO_PAGES_SHIFT)
 #define BALLOON_FLOOR_FIRST_SHIFT	1U
 /* The last piece ends at 512 GiB. */
@@ -50,9 +50,10 @@ void balloon_guest_init(struct balloon_guest *guest)
  * balloon_default_floor - available memory that inflation leaves to a guest
  * @total: guest pages of memory, those in the balloon included
  *
- * The needs of a kernel and its processes grow with the machine, and slower than
- * the machine. So inflation leaves a part of each piece of memory alone. Each piece
- * ends at four times the end of the one before and leaves half the part:
+ * The needs of a kernel and its processes grow with the machine, but more
+ * slowly. So inflation leaves a part of each piece of memory alone. Each piece
+ * ends at four times the end of the piece before. Its part is half of the part
+ * before:
  *
  *	=======  =====  ==============
  *	size     part   floor at size
@@ -68,14 +69,15 @@ void balloon_guest_init(struct balloon_guest *guest)
  *	512 GiB  1/512  1534 MiB
  *	=======  =====  ==============
  *
- * and nothing beyond. 1 GiB keeps 62 MiB.
+ * Memory beyond that adds nothing. A guest of 1 GiB keeps 62 MiB.
  *
- * Hyper-V's driver has a function of this form for available memory, Xen's for
- * all memory that the guest keeps. They keep 232 MiB of 1 GiB, and end in a constant
- * part, 1/32 of all memory: 2 TiB of 64 TiB. That estimates what a guest will come
- * to use. This floor only has to suffice for now. si_mem_available() has taken off
- * the watermarks already, which grow with memory. Other signals show pressure below
- * the floor or above it.
+ * Hyper-V's driver has a function of this form for available memory, Xen's
+ * driver for all memory that the guest keeps. Both keep 232 MiB of 1 GiB, and
+ * end in a constant part, 1/32 of all memory: 2 TiB of 64 TiB. These functions
+ * estimate the memory that a guest will come to use. The floor here only has to
+ * suffice for now. si_mem_available() has already subtracted the watermarks,
+ * which grow with memory. Other signals show pressure below the floor or above
+ * it.
  *
  * Return: guest pages.
  */
@@ -94,7 +96,7 @@ unsigned long balloon_default_floor(unsigned long total)
 }
 
 /**
- * balloon_guest_total - the guest's memory, that in the balloon included
+ * balloon_guest_total - the guest's memory, including the balloon
  * @bd: the balloon
  *
  * Context: process, takes pages_lock.
@@ -124,11 +126,11 @@ unsigned long balloon_floor(struct balloon_device *bd)
 }
 
 /**
- * balloon_set_floor - have inflation leave more or less to the guest
+ * balloon_set_floor - set the memory that inflation leaves to the guest
  * @bd: the balloon
  * @floor: guest pages, 0 for none
  *
- * The kthread goes by it at once, even while it waits for memory.
+ * The kthread follows the floor at once, even while it waits for memory.
  *
  * Context: any.
  */
@@ -140,7 +142,7 @@ void balloon_set_floor(struct balloon_device *bd, unsigned long floor)
 }
 
 /**
- * balloon_available - what the guest could use without swapping
+ * balloon_available - memory that the guest can use without swapping
  * @bd: the balloon
  *
  * Context: process, may sleep.
@@ -153,7 +155,7 @@ unsigned long balloon_available(struct balloon_device *bd)
 	return max(si_mem_available(), 0L);
 }
 
-/* The sum over a node's zones: mm's own iterator is not for modules. */
+/* Sums up over a node's zones: mm does not export its iterator to modules. */
 static unsigned long
 balloon_sum_node(int nid,
 		 unsigned long (*count)(struct zone *zone, unsigned int what),
@@ -184,7 +186,7 @@ balloon_sum_zones(unsigned long (*count)(struct zone *zone, unsigned int what),
 }
 
 /**
- * balloon_zone_kept - what a zone keeps from ordinary allocations
+ * balloon_zone_kept - memory that a zone keeps from ordinary allocations
  * @zone: the zone, populated
  * @mark: an enum zone_watermarks
  *
@@ -196,8 +198,17 @@ unsigned long balloon_zone_kept(struct zone *zone, unsigned int mark)
 	return wmark_pages(zone, mark) + zone->lowmem_reserve[ZONE_MOVABLE];
 }
 
+/* As mm compares it with a watermark: without blocks for urgent allocations. */
+static unsigned long balloon_zone_free(struct zone *zone)
+{
+	unsigned long urgent = READ_ONCE(zone->nr_free_highatomic);
+	unsigned long free = zone_page_state(zone, NR_FREE_PAGES);
+
+	return free - min(free, urgent);
+}
+
 /**
- * balloon_zone_spare - what is free in a zone beyond a watermark and its reserve
+ * balloon_zone_spare - free memory of a zone beyond a watermark and reserve
  * @zone: the zone, populated
  * @mark: an enum zone_watermarks, as for balloon_spare()
  *
@@ -209,13 +220,13 @@ unsigned long balloon_zone_kept(struct zone *zone, unsigned int mark)
 unsigned long balloon_zone_spare(struct zone *zone, unsigned int mark)
 {
 	unsigned long kept = balloon_zone_kept(zone, mark);
-	unsigned long free = zone_page_state(zone, NR_FREE_PAGES);
+	unsigned long free = balloon_zone_free(zone);
 
 	return free > kept ? free - kept : 0;
 }
 
 /**
- * balloon_spare - what is free beyond a watermark
+ * balloon_spare - free memory beyond a watermark
  * @bd: the balloon
  * @mark: WMARK_LOW wakes kswapd, with WMARK_HIGH it sleeps again
  *
@@ -231,10 +242,50 @@ unsigned long balloon_spare(struct balloon_device *bd,
 }
 
 /**
+ * balloon_node_spare - free memory of a node beyond a watermark
+ * @nid: the node, online
+ * @mark: as for balloon_spare()
+ *
+ * Context: process.
+ * Return: guest pages, 0 if a balloon cannot hold the node's memory.
+ */
+unsigned long balloon_node_spare(int nid, enum zone_watermarks mark)
+{
+	if (!balloon_pfn_has_number(node_start_pfn(nid)))
+		return 0;
+	return balloon_sum_node(nid, balloon_zone_spare, mark);
+}
+
+static unsigned long balloon_zone_lack(struct zone *zone, unsigned int mark)
+{
+	unsigned long kept = balloon_zone_kept(zone, mark);
+	unsigned long free = balloon_zone_free(zone);
+
+	/* A zone that is all reserve never reaches its watermark. */
+	if (zone_managed_pages(zone) <= kept)
+		return 0;
+	return kept > free ? kept - free : 0;
+}
+
+/**
+ * balloon_lack - memory that zones lack to their high watermarks and reserves
+ *
+ * Once woken, kswapd reclaims about as much.
+ *
+ * Context: process.
+ * Return: guest pages.
+ */
+unsigned long balloon_lack(void)
+{
+	return balloon_sum_zones(balloon_zone_lack, WMARK_HIGH);
+}
+
+/**
  * balloon_sparest_node - the node with most memory to spare
  *
- * In proportion to its size, so that nodes that differ run short together. Memory
- * that has no number cannot go into a balloon.
+ * Spare memory counts in proportion to the node's size, so that different nodes
+ * run short together. Memory without a page frame number of 32 bits cannot go
+ * into a balloon.
  *
  * Context: process.
  * Return: the node.
@@ -261,7 +312,7 @@ int balloon_sparest_node(void)
 }
 
 /**
- * balloon_affordable - what is available beyond the floor
+ * balloon_affordable - available memory beyond the floor
  * @bd: the balloon
  *
  * Context: process, takes pages_lock.
@@ -284,7 +335,7 @@ static unsigned long balloon_zone_fragments(struct zone *zone,
 	unsigned int order;
 
 	for (order = 0; order < end; order++) {
-		/* A guess that is wrong now is right soon. */
+		/* A wrong value does not matter: the next look corrects it. */
 		nr += data_race(zone->free_area[order].nr_free) << order;
 	}
 	return nr;
@@ -294,8 +345,8 @@ static unsigned long balloon_zone_fragments(struct zone *zone,
  * balloon_guest_is_fragmented - is much of the free memory in small pieces?
  * @bd: the balloon
  *
- * Half of the floor is much: should inflation go down to the floor, the other
- * half is in one piece.
+ * The limit is half of the floor. If inflation goes down to the floor, the
+ * other half is then in one piece.
  *
  * Context: process, takes pages_lock.
  */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* The guest's memory: its floor, what is available and spare, which node has most. */
+/* The guest's memory: floor, available and spare memory, the sparest node. */
 #ifndef _DRIVERS_VIRTIO_BALLOON_GUEST_H
 #define _DRIVERS_VIRTIO_BALLOON_GUEST_H
 
@@ -11,13 +11,13 @@ struct balloon_device;
 
 #define MIB_TO_PAGES_SHIFT	(20 - PAGE_SHIFT)
 
-/* A floor that follows from the guest's size. */
+/* A floor that depends on the guest's size. */
 #define BALLOON_FLOOR_DERIVED	ULONG_MAX
 
 /**
- * struct balloon_guest - what the driver leaves to the guest
+ * struct balloon_guest - the memory that inflation leaves to the guest
  * @floor: available guest pages that inflation leaves alone, 0 for none, or
- *         BALLOON_FLOOR_DERIVED; written at probe and by sysfs, lockless
+ *         BALLOON_FLOOR_DERIVED; probe and sysfs write it, lockless
  */
 struct balloon_guest {
 	unsigned long floor;
@@ -36,6 +36,8 @@ unsigned long balloon_spare(struct balloon_device *bd,
 			    enum zone_watermarks mark);
 unsigned long balloon_zone_kept(struct zone *zone, unsigned int mark);
 unsigned long balloon_zone_spare(struct zone *zone, unsigned int mark);
+unsigned long balloon_node_spare(int nid, enum zone_watermarks mark);
+unsigned long balloon_lack(void);
 int balloon_sparest_node(void);
 bool balloon_guest_is_fragmented(struct balloon_device *bd);
 

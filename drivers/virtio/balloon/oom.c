@@ -234,6 +234,7 @@ unsigned long balloon_give_at_oom(struct balloon_device *bd, unsigned long want)
 	if (!queued)
 		return 0;
 
+	WRITE_ONCE(bd->oom.nr_given, bd->oom.nr_given + queued);
 	trace_deflate(bd, queued);
 	balloon_event(bd);
 	if (bd->must_tell_host)

@@ -18,10 +18,13 @@ struct page;
  *            if the guest may have them
  * @starved: short zones that the task which ran out of memory can use; a bit
  *           for each node and zone index; under oom_lock
+ * @nr_given: guest pages of the balloon that the notifier gave so far; written
+ *            under oom_lock
  */
 struct balloon_oom {
 	struct notifier_block notifier;
 	DECLARE_BITMAP(starved, MAX_NUMNODES * MAX_NR_ZONES);
+	unsigned long nr_given;
 };
 
 bool balloon_zone_is_starved(struct balloon_device *bd,

@@ -46,11 +46,13 @@ static void balloon_batch_fill(struct balloon_device *bd,
 	unsigned int order, largest = balloon_largest_block(bd);
 	struct page *page;
 
-	balloon_choose_node(&bd->blocks);
 	while (batch->nr_pages < nr && !balloon_interrupted(bd)) {
 		order = min_t(unsigned int, largest,
 			      ilog2(nr - batch->nr_pages));
 		page = balloon_trial_next(bd);
+		/* No page that was not on trial stands in for one that mm has isolated. */
+		if (!page && bd->trial.nr_passed)
+			return;
 		if (page)
 			order = 0;
 		else
@@ -115,7 +117,8 @@ static void balloon_batch_make_canary(struct balloon_device *bd,
 
 /**
  * balloon_inflate - take at most one message's worth of pages from the guest
- * @bd: the balloon; what has passed its trial goes first
+ * @bd: the balloon; pages that have passed their trial go first, others come from
+ *      the node that balloon_take_from() was told
  * @want: guest pages wanted, not 0
  * @got: guest pages taken
  *

@@ -15,6 +15,7 @@
 #include <linux/string.h>
 #include <linux/virtio_config.h>
 
+#include "config.h"
 #include "device.h"
 #include "drain.h"
 #include "recovery.h"
@@ -48,7 +49,7 @@ static void balloon_recovery_begins(struct balloon_device *bd)
 	recovery->try_at = jiffies + msecs_to_jiffies(recovery->delay_ms);
 	recovery->nr_tries = 0;
 	recovery->down = true;
-	WRITE_ONCE(bd->config.state, BALLOON_RECOVERING);
+	balloon_state_set(bd, BALLOON_RECOVERING);
 }
 
 /*
@@ -57,9 +58,15 @@ static void balloon_recovery_begins(struct balloon_device *bd)
  */
 static void balloon_recovery_release(struct balloon_device *bd)
 {
+	unsigned long nr;
+
 	balloon_mapping_close(&bd->ledger.bm);
 	balloon_mapping_close(&bd->trial.bm);
+	nr = balloon_trial_size(bd);
 	balloon_trial_end(bd);
+	nr -= min(nr, balloon_trial_size(bd));
+	/* A task that is out of memory may wait for the trial's end. */
+	balloon_trial_answer(bd, nr);
 	balloon_device_reset(bd);
 	if (bd->queues.inflate.vq)
 		balloon_abandon(bd);
@@ -107,7 +114,7 @@ static long balloon_recovery_failed(struct balloon_device *bd, int err)
 			"the device cannot be set up again (%d): the guest has all memory, bind the driver again once the device works\n",
 			err);
 		recovery->lost = true;
-		WRITE_ONCE(bd->config.state, BALLOON_DEAD);
+		balloon_state_set(bd, BALLOON_DEAD);
 		return MAX_SCHEDULE_TIMEOUT;
 	}
 	recovery->try_at = jiffies + msecs_to_jiffies(recovery->delay_ms);

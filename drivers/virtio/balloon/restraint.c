@@ -1,348 +1,332 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * How far the balloon may go, and when it gives memory back unasked.
+ * Restraint: samples the guest's counters for experiment.c.
  *
- * Inflation leaves a floor of available memory alone (guest.c). Above the floor it
- * takes free memory first. Then it takes on trial (trial.c) what kswapd reclaims,
- * while that does not hurt the guest. decide.c says which signals show that it does.
+ * Inflation leaves a floor of available memory alone (guest.c). Above the
+ * floor, experiment.c decides how much memory the driver takes.
  *
- * With F_DEFLATE_ON_OOM (virtio 1.2, 5.5.3) the balloon's pages are the guest's last
- * reserve: they come back under lasting pressure, and at the latest before the
- * out-of-memory killer acts (oom.c). Without it the guest gets no page back that the
- * host has not asked for.
+ * With F_DEFLATE_ON_OOM (virtio 1.2, 5.5.3) the balloon's pages are the guest's
+ * last reserve. They go back under lasting pressure, and at the latest before
+ * the out-of-memory killer acts (oom.c). Without this feature the guest gets
+ * back only pages that the host has asked for.
  */
 
+#include <linux/cpumask.h>
+#include <linux/jiffies.h>
+#include <linux/kernel_stat.h>
+#include <linux/math64.h>
+#include <linux/memcontrol.h>
 #include <linux/minmax.h>
 #include <linux/mm.h>
+#include <linux/nodemask.h>
+#include <linux/percpu.h>
 #include <linux/shrinker.h>
+#include <linux/slab.h>
+#include <linux/swap.h>
+#include <linux/tick.h>
 #include <linux/vmstat.h>
 #include <kunit/static_stub.h>
 
-#include "decide.h"
 #include "device.h"
+#include "experiment.h"
 #include "guest.h"
 #include "ledger.h"
 #include "restraint.h"
 #include "trial.h"
 #include "virtio_balloon.h"
 
-/* The longest pause after pages went back under pressure. */
-#define BALLOON_PAUSE_MAX_MS	(20 * MSEC_PER_SEC)
+/* The kthread looks at the guest this often while it may have to give pages. */
+#define BALLOON_LOOK_RESTING	HZ
+#define BALLOON_LOOK_PRESSED	(HZ / 10)
+/*
+ * If the kthread wakes up later than it meant to by more than this, the guest
+ * did not run: it was paused, or had no CPU.
+ */
+#define BALLOON_LATE		(HZ / 10)
 
-/* The guest's counters are read this often while the balloon rests. */
-#define BALLOON_SAMPLE_RESTING	HZ
+/* Returns a node's counter, with the counts that CPUs have yet to add to it. */
+static unsigned long balloon_node_count(int nid, enum node_stat_item item)
+{
+	struct pglist_data *pgdat = NODE_DATA(nid);
+	long count = atomic_long_read(&pgdat->vm_stat[item]);
+#ifdef CONFIG_SMP
+	int cpu;
 
-/* The longest delay after a trial that ended in refaults. */
-#define BALLOON_REFAULT_MAX_MS	(10 * MSEC_PER_SEC)
+	for_each_online_cpu(cpu) {
+		/* A count may change: the next sample gets the rest. */
+		count += data_race(per_cpu_ptr(pgdat->per_cpu_nodestats,
+					       cpu)->vm_node_stat_diff[item]);
+	}
+#endif
+	return max(count, 0L);
+}
 
-static void balloon_signals_read_events(struct balloon_signals *signals)
+/* Does the multi-gen LRU reclaim? An administrator may change this any time. */
+static bool balloon_has_generations(int nid)
+{
+	bool has = false;
+#ifdef CONFIG_LRU_GEN
+	const struct mem_cgroup *root;
+
+	if (mem_cgroup_disabled())
+		return READ_ONCE(NODE_DATA(nid)->__lruvec.lrugen.enabled);
+#ifdef CONFIG_MEMCG
+	/* A kthread is in the root cgroup. */
+	rcu_read_lock();
+	root = mem_cgroup_from_task(current);
+	has = root &&
+	      READ_ONCE(root->nodeinfo[nid]->lruvec.lrugen.enabled);
+	rcu_read_unlock();
+#endif
+#endif
+	return has;
+}
+
+/*
+ * Returns the counter of refaults of pages that were in use when evicted. The
+ * classic LRU tells these pages by the distance of the refault. The multi-gen
+ * LRU only counts all refaults of pages that it still remembers.
+ */
+static enum node_stat_item balloon_refault_item(int nid)
+{
+	return balloon_has_generations(nid) ? WORKINGSET_REFAULT_FILE :
+					      WORKINGSET_ACTIVATE_FILE;
+}
+
+static void balloon_sample_events(struct balloon_sample *sample)
 {
 #ifdef CONFIG_VM_EVENT_COUNTERS
 	unsigned long events[NR_VM_EVENT_ITEMS];
 	unsigned int zone;
 
 	all_vm_events(events);
+	sample->stalls = 0;
 	for (zone = 0; zone < MAX_NR_ZONES; zone++)
-		signals->stalls += events[ALLOCSTALL_NORMAL - ZONE_NORMAL +
-					  zone];
-	signals->scanned = events[PGSCAN_KSWAPD] + events[PGSCAN_DIRECT];
-	signals->reclaimed = events[PGSTEAL_KSWAPD] + events[PGSTEAL_DIRECT];
-	signals->swapped = events[PSWPOUT];
+		sample->stalls += events[ALLOCSTALL_NORMAL - ZONE_NORMAL + zone];
+	sample->reclaimed = events[PGSTEAL_KSWAPD] + events[PGSTEAL_DIRECT];
 #endif
 }
 
-/**
- * balloon_signals_read - take a snapshot
- * @bd: the balloon
- * @signals: where to
- *
- * Context: process, may sleep; takes pages_lock.
+/*
+ * Counts the time for which a CPU is idle while a task waits for a disk. A
+ * module has no better sign of lost time: the kernel does not export PSI.
  */
-void balloon_signals_read(struct balloon_device *bd,
-			  struct balloon_signals *signals)
+static void balloon_sample_waits(struct balloon_sample *sample)
 {
-	KUNIT_STATIC_STUB_REDIRECT(balloon_signals_read, bd, signals);
+	u64 waited, waits = 0, idles = 0;
+	int cpu;
 
-	*signals = (struct balloon_signals) {
-		.when = jiffies,
-		.available = balloon_available(bd),
-		.spare = balloon_spare(bd, WMARK_HIGH),
-		.total = balloon_guest_total(bd),
-		.refaults = global_node_page_state(WORKINGSET_REFAULT_ANON) +
-			    global_node_page_state(WORKINGSET_REFAULT_FILE),
-		.free = global_zone_page_state(NR_FREE_PAGES),
-		.taken = balloon_size(&bd->ledger) + balloon_trial_size(bd),
-	};
-	balloon_signals_read_events(signals);
-}
-
-/* Returns whether there is a new snapshot. */
-static bool balloon_sample(struct balloon_device *bd)
-{
-	struct balloon_restraint *restraint = &bd->restraint;
-	struct balloon_signals *now = &restraint->now;
-	unsigned long interval = BALLOON_SAMPLE_MOVING;
-
-	if (bd->config.state == BALLOON_IDLE && !restraint->pressed &&
-	    !test_bit(BALLOON_RECLAIMS, &bd->flags))
-		interval = BALLOON_SAMPLE_RESTING;
-	if (restraint->sampled && time_before(jiffies, now->when + interval)) {
-		now->available = balloon_available(bd);
-		now->spare = balloon_spare(bd, WMARK_HIGH);
-		return false;
+	/* CPUs that went offline keep their times. */
+	for_each_possible_cpu(cpu) {
+		/* The idle time of a CPU that is offline goes on. */
+		waited = cpu_online(cpu) ? get_cpu_iowait_time_us(cpu, NULL) :
+					   -1ULL;
+		/* With periodic ticks there are only these times. */
+		if (waited == -1ULL) {
+			waits += kcpustat_cpu(cpu).cpustat[CPUTIME_IOWAIT];
+			idles += kcpustat_cpu(cpu).cpustat[CPUTIME_IDLE];
+			continue;
+		}
+		waits += waited * NSEC_PER_USEC;
+		idles += get_cpu_idle_time_us(cpu, NULL) * NSEC_PER_USEC;
 	}
-
-	clear_bit(BALLOON_RECLAIMS, &bd->flags);
-	restraint->earlier = *now;
-	balloon_signals_read(bd, now);
-	if (!restraint->sampled ||
-	    now->when - restraint->earlier.when > BALLOON_SAMPLE_STALE)
-		restraint->earlier = *now;
-	restraint->sampled = true;
-	return true;
+	sample->waited_ms = div_u64(waits, NSEC_PER_MSEC);
+	sample->idle_ms = div_u64(idles, NSEC_PER_MSEC);
 }
 
-/* The pages on trial that refaulted before were the cgroup's. */
-static void balloon_notice_cgroup(struct balloon_device *bd)
+/* A page in the swap cache may also be mapped. */
+static unsigned long balloon_node_used(int nid)
 {
-	struct balloon_restraint *restraint = &bd->restraint;
+	unsigned long used = balloon_node_count(nid, NR_FILE_PAGES) +
+			     balloon_node_count(nid, NR_ANON_MAPPED);
 
-	if (!restraint->cgroup) {
-		restraint->refaulted = false;
-		restraint->refault_ms = 0;
-		bd->trial.limit = BALLOON_TRIAL_NO_LIMIT;
+#ifdef CONFIG_SWAP
+	used -= balloon_node_count(nid, NR_SWAPCACHE);
+#endif
+	return used;
+}
+
+static void balloon_sample_nodes(struct balloon_device *bd,
+				 struct balloon_sample *sample, bool count)
+{
+	struct balloon_node *nodes = bd->restraint.experiment.control.nodes;
+	unsigned long used = 0;
+	int nid;
+
+	if (count)
+		sample->refaults = 0;
+	for (nid = 0; nid < nr_node_ids; nid++) {
+		nodes[nid].spare = 0;
+		if (!node_online(nid))
+			continue;
+		nodes[nid].spare = balloon_node_spare(nid, WMARK_HIGH);
+		if (!count)
+			continue;
+		used += balloon_node_used(nid);
+		nodes[nid].refaults =
+			balloon_node_count(nid, balloon_refault_item(nid)) +
+			balloon_node_count(nid, WORKINGSET_REFAULT_ANON);
+		sample->refaults += nodes[nid].refaults;
 	}
-	restraint->cgroup = true;
-	restraint->cgroup_at = jiffies;
-}
-
-static void balloon_notice_reclaim(struct balloon_device *bd)
-{
-	struct balloon_restraint *restraint = &bd->restraint;
-	unsigned long got = balloon_reclaimed(&restraint->earlier,
-					      &restraint->now);
-
-	restraint->may_refault -= min(restraint->may_refault,
-				      restraint->nr_refaulted);
-	restraint->may_refault = min(restraint->may_refault + got,
-				     restraint->now.total);
-	restraint->nr_refaulted = balloon_refaulted(&restraint->earlier,
-						    &restraint->now);
-	if (!got)
-		return;
-	restraint->reclaimed = min(restraint->reclaimed + got,
-				   BALLOON_RECLAIMED_ANY);
-	restraint->reclaimed_at = jiffies;
+	if (count)
+		sample->used = used;
 }
 
 /*
- * Pages refault a while after they were reclaimed, when reclaim may have ended. But
- * each reclaimed page refaults once, and a cgroup's pages again and again.
+ * The multi-gen LRU does not move pages that are read until it tries to evict
+ * them. So its lists tell nothing about use: three eighths of their pages count
+ * as inactive.
  */
-static bool balloon_is_cgroup(struct balloon_device *bd)
+static void balloon_sample_lists(struct balloon_sample *sample)
 {
-	struct balloon_restraint *restraint = &bd->restraint;
-
-	return (restraint->cgroup ||
-		restraint->nr_refaulted > restraint->may_refault) &&
-	       balloon_cgroup_refaults(&restraint->earlier, &restraint->now);
-}
-
-/* How things stand that are remembered for a while. */
-static void balloon_remember(struct balloon_device *bd, bool is_new)
-{
-	struct balloon_restraint *restraint = &bd->restraint;
-
-	if (restraint->gave &&
-	    time_after(jiffies, restraint->gave_at + BALLOON_WARY))
-		restraint->gave = false;
-	if (restraint->pauses && time_after_eq(jiffies, restraint->pause_end))
-		restraint->pauses = false;
-	if (restraint->refaulted &&
-	    time_after(jiffies, restraint->refaulted_at + BALLOON_WARY))
-		restraint->refaulted = false;
-	if (restraint->cgroup &&
-	    time_after(jiffies, restraint->cgroup_at + BALLOON_WARY))
-		restraint->cgroup = false;
-	if (restraint->reclaimed &&
-	    time_after(jiffies, restraint->reclaimed_at + BALLOON_RECLAIM_FRESH))
-		restraint->reclaimed = 0;
-	if (restraint->may_refault &&
-	    time_after(jiffies, restraint->reclaimed_at + BALLOON_WARY))
-		restraint->may_refault = 0;
-
-	if (!is_new)
-		return;
-	balloon_notice_reclaim(bd);
-	if (balloon_is_cgroup(bd))
-		balloon_notice_cgroup(bd);
+	sample->inactive = global_node_page_state(NR_INACTIVE_FILE);
+	sample->active = global_node_page_state(NR_ACTIVE_FILE);
+	if (get_nr_swap_pages()) {
+		sample->inactive += global_node_page_state(NR_INACTIVE_ANON);
+		sample->active += global_node_page_state(NR_ACTIVE_ANON);
+	}
+	if (balloon_has_generations(first_online_node)) {
+		sample->inactive = (sample->inactive + sample->active) / 8 * 3;
+		sample->active = 0;
+	}
 }
 
 /**
- * balloon_plan - look how the guest does and decide what to do
+ * balloon_sample_read - take a sample for experiment.c
  * @bd: the balloon
+ * @sample: the last sample, with a new time
  *
- * Once a pass: it takes a snapshot if one is due, and remembers what it shows.
+ * Counters that are summed over CPUs are read only once a jiffy.
+ *
+ * Context: the kthread, may sleep; takes pages_lock.
+ */
+void balloon_sample_read(struct balloon_device *bd,
+			 struct balloon_sample *sample)
+{
+	bool count = time_before(bd->restraint.counted_at, jiffies);
+
+	KUNIT_STATIC_STUB_REDIRECT(balloon_sample_read, bd, sample);
+
+	bd->restraint.counted_at = jiffies;
+	if (count) {
+		balloon_sample_events(sample);
+		balloon_sample_waits(sample);
+	}
+	balloon_sample_nodes(bd, sample, count);
+	balloon_sample_lists(sample);
+	sample->lack = balloon_lack();
+	/*
+	 * With MUST_TELL_HOST the host has yet to acknowledge the leaving
+	 * pages.
+	 */
+	sample->available = balloon_available(bd) + balloon_leaving(&bd->ledger);
+	sample->policy = READ_ONCE(bd->restraint.policy);
+	sample->floor = sample->policy == BALLOON_POLICY_OBEY ?
+			0 : balloon_floor(bd);
+	sample->target = bd->config.target;
+	sample->size = balloon_size(&bd->ledger);
+	sample->on_trial = balloon_trial_size(bd);
+	sample->may_give = bd->deflates_on_oom;
+}
+
+/*
+ * Pages refault only while the guest runs. If a look comes late, the host has
+ * paused the guest, or the guest had no CPU.
+ */
+static void balloon_sample(struct balloon_device *bd)
+{
+	struct balloon_restraint *restraint = &bd->restraint;
+
+	restraint->ran += min(jiffies - restraint->looked_at,
+			      restraint->look_in + BALLOON_LATE);
+	restraint->looked_at = jiffies;
+	restraint->look_in = 0;
+	restraint->now.ms = jiffies64_to_msecs(restraint->ran);
+	clear_bit(BALLOON_RECLAIMS, &bd->flags);
+	balloon_sample_read(bd, &restraint->now);
+}
+
+/**
+ * balloon_restrain - sample the guest's counters and decide on an action
+ * @bd: the balloon
  *
  * Context: the kthread; takes pages_lock.
- * Return: the plan, which holds for this pass.
+ * Return: the action, see experiment.h.
  */
-struct balloon_plan balloon_plan(struct balloon_device *bd)
+struct balloon_action balloon_restrain(struct balloon_device *bd)
 {
-	struct balloon_restraint *restraint = &bd->restraint;
-	bool is_new = balloon_sample(bd);
-	struct balloon_bounds bounds = {
-		.floor = balloon_floor(bd),
-		.size = balloon_size(&bd->ledger),
-		.on_trial = balloon_trial_size(bd),
-		.target = bd->config.target,
-		.pressed = restraint->pressed -
-			   (!is_new && restraint->pressed),
-		.may_give = bd->deflates_on_oom,
-		.giving = restraint->giving,
-		.answered = !is_new,
-	};
-	struct balloon_plan plan;
-
-	balloon_remember(bd, is_new);
-	bounds.wary = restraint->gave;
-	bounds.refaulted = restraint->refaulted;
-	bounds.margin = balloon_trial_margin(bd);
-	bounds.cgroup = restraint->cgroup;
-	bounds.reclaimed = restraint->reclaimed;
-	bounds.may_refault = restraint->may_refault;
-	/* With MUST_TELL_HOST the host has yet to let go of it. */
-	restraint->now.available += balloon_leaving(&bd->ledger);
-
-	plan = balloon_decide(&restraint->earlier, &restraint->now, &bounds);
-	restraint->giving = plan.give;
-	if (restraint->refaulted && plan.hold == BALLOON_HOLD_REFAULT)
-		restraint->refaulted_at = jiffies;
-	if (is_new)
-		restraint->pressed = plan.pressed ?
-			min(restraint->pressed + 1, BALLOON_SUSTAINED) : 0;
-	return plan;
+	balloon_sample(bd);
+	return balloon_experiment_step(&bd->restraint.experiment,
+				       &bd->restraint.now);
 }
 
 /**
- * balloon_forget_signals - the balloon is empty and stays so
+ * balloon_set_policy - set the administrator's policy
  * @bd: the balloon
+ * @policy: the policy
+ *
+ * The kthread follows the policy at once, even while it waits.
+ *
+ * Context: any.
+ */
+void balloon_set_policy(struct balloon_device *bd, enum balloon_policy policy)
+{
+	WRITE_ONCE(bd->restraint.policy, policy);
+	set_bit(BALLOON_FLOOR_CHANGED, &bd->flags);
+	balloon_event(bd);
+}
+
+/**
+ * balloon_restraint_slept - the kthread is about to sleep
+ * @bd: the balloon
+ * @timeout: the longest sleep, in jiffies
  *
  * Context: the kthread.
  */
-void balloon_forget_signals(struct balloon_device *bd)
+void balloon_restraint_slept(struct balloon_device *bd, long timeout)
 {
-	bd->restraint.sampled = false;
-	bd->restraint.giving = false;
-	bd->restraint.pressed = 0;
+	unsigned long look_in = bd->restraint.look_in + timeout;
+
+	bd->restraint.look_in = min_t(unsigned long, look_in,
+				      MAX_SCHEDULE_TIMEOUT);
 }
 
 /**
- * balloon_pause - pages went back under pressure: take none for a while
+ * balloon_note_recall - the out-of-memory notifier has ended a trial
  * @bd: the balloon
- * @reason: what the pressure was
+ * @recalled: guest pages that were on trial
  *
- * The first pause lasts BALLOON_PAUSE_MIN_MS, others soon after it last longer. So the
- * balloon changes its direction a bounded number of times a minute, whatever the guest
- * and the host do.
+ * The task that found no memory needs the pages on trial, so the trial has
+ * failed.
  *
- * Context: the kthread.
+ * Context: the kthread; takes pages_lock.
+ * Return: the shortest time until the next trial, in ms.
  */
-void balloon_pause(struct balloon_device *bd, enum balloon_hold reason)
+unsigned int balloon_note_recall(struct balloon_device *bd,
+				 unsigned long recalled)
 {
-	struct balloon_restraint *restraint = &bd->restraint;
-
-	if (!restraint->gave)
-		restraint->pause_ms = BALLOON_PAUSE_MIN_MS;
-	else if (!restraint->pauses)
-		restraint->pause_ms = min(2 * restraint->pause_ms,
-					  BALLOON_PAUSE_MAX_MS);
-	restraint->pause_reason = reason;
-	restraint->gave = true;
-	restraint->gave_at = jiffies;
-	restraint->pauses = true;
-	restraint->pause_end = jiffies +
-				  msecs_to_jiffies(restraint->pause_ms);
+	balloon_sample(bd);
+	bd->restraint.now.on_trial = recalled;
+	return balloon_experiment_missed(&bd->restraint.experiment,
+					 &bd->restraint.now, BALLOON_HOLD_STALL);
 }
 
 /**
- * balloon_end_pause - the administrator knows better
+ * balloon_note_oom - the out-of-memory notifier has given pages
  * @bd: the balloon
  *
- * Context: the kthread.
+ * Context: the kthread; takes pages_lock.
+ * Return: time for which the balloon takes no page, in ms.
  */
-void balloon_end_pause(struct balloon_device *bd)
+unsigned int balloon_note_oom(struct balloon_device *bd)
 {
-	bd->restraint.pauses = false;
-	bd->restraint.gave = false;
+	balloon_sample(bd);
+	return balloon_experiment_gave(&bd->restraint.experiment,
+				       &bd->restraint.now, BALLOON_HOLD_STALL);
 }
 
 /**
- * balloon_note_refault - pages on trial refault
- * @bd: the balloon
- *
- * From here on free memory is taken on trial, too: it may be the pages that just
- * went back.
- *
- * Context: the kthread.
- * Return: milliseconds until the next trial may begin.
- */
-unsigned int balloon_note_refault(struct balloon_device *bd)
-{
-	struct balloon_restraint *restraint = &bd->restraint;
-
-	restraint->refaulted = true;
-	restraint->refaulted_at = jiffies;
-	restraint->giving = false;	/* that may have been enough */
-	restraint->refault_ms = clamp(2 * restraint->refault_ms,
-				      BALLOON_REFAULT_MIN_MS,
-				      BALLOON_REFAULT_MAX_MS);
-	return restraint->refault_ms;
-}
-
-/**
- * balloon_note_no_refault - a trial ended well
- * @bd: the balloon
- *
- * Context: the kthread.
- */
-void balloon_note_no_refault(struct balloon_device *bd)
-{
-	bd->restraint.refault_ms = 0;
-}
-
-/**
- * balloon_expect_reclaim - kswapd is about to be woken
- * @bd: the balloon
- *
- * kswapd may have reclaimed pages that are free from here on, before the next snapshot
- * shows that.
- *
- * Context: the kthread.
- */
-void balloon_expect_reclaim(struct balloon_device *bd)
-{
-	bd->restraint.reclaimed = BALLOON_RECLAIMED_ANY;
-	bd->restraint.reclaimed_at = jiffies;
-}
-
-/**
- * balloon_pause_left - for how long does inflation pause yet?
- * @bd: the balloon
- *
- * Context: the kthread.
- * Return: jiffies, 0 if the pause is over.
- */
-long balloon_pause_left(const struct balloon_device *bd)
-{
-	const struct balloon_restraint *restraint = &bd->restraint;
-	long left = restraint->pause_end - jiffies;
-
-	return restraint->pauses && left > 0 ? left : 0;
-}
-
-/**
- * balloon_may_have_to_give - is there something that the guest may get back?
+ * balloon_may_have_to_give - are there pages that may go back unasked?
  * @bd: the balloon
  *
  * Context: process, takes pages_lock.
@@ -353,7 +337,7 @@ bool balloon_may_have_to_give(struct balloon_device *bd)
 }
 
 /**
- * balloon_look_at_guest_in - when to see to it that the guest does not run short
+ * balloon_look_at_guest_in - time until the next look at the guest
  * @bd: the balloon
  *
  * Context: the kthread; takes pages_lock.
@@ -361,22 +345,24 @@ bool balloon_may_have_to_give(struct balloon_device *bd)
  */
 long balloon_look_at_guest_in(struct balloon_device *bd)
 {
+	const struct balloon_experiment *ex = &bd->restraint.experiment;
+
 	if (!balloon_may_have_to_give(bd))
 		return MAX_SCHEDULE_TIMEOUT;
-	return bd->restraint.pressed || test_bit(BALLOON_RECLAIMS, &bd->flags) ?
-	       BALLOON_SAMPLE_MOVING : BALLOON_SAMPLE_RESTING;
+	return ex->short_looks || test_bit(BALLOON_RECLAIMS, &bd->flags) ?
+	       BALLOON_LOOK_PRESSED : BALLOON_LOOK_RESTING;
 }
 
 /*
- * Nothing is shrunk here. Reclaim has begun: the next look at how the guest does
- * cannot wait for a second. Runs in the task that reclaims.
+ * Shrinks nothing, and tells the kthread that reclaim has begun: the next look
+ * at the guest cannot wait for a second. Runs in the task that reclaims.
  */
 static unsigned long balloon_reclaim_begins(struct shrinker *shrinker,
 					    struct shrink_control *sc)
 {
 	struct balloon_device *bd = shrinker->private_data;
 
-	/* Look before writing: the line is shared by all that reclaim. */
+	/* Test before writing: all tasks that reclaim share the line. */
 	if (balloon_size_roughly(&bd->ledger) &&
 	    !test_bit(BALLOON_RECLAIMS, &bd->flags) &&
 	    !test_and_set_bit(BALLOON_RECLAIMS, &bd->flags))
@@ -390,18 +376,9 @@ static unsigned long balloon_shrinks_nothing(struct shrinker *shrinker,
 	return SHRINK_STOP;
 }
 
-/**
- * balloon_restraint_start - learn of it when reclaim begins
- * @bd: the balloon
- *
- * Context: probe.
- * Return: 0 or -ENOMEM.
- */
-int balloon_restraint_start(struct balloon_device *bd)
+static int balloon_watch_reclaim(struct balloon_device *bd)
 {
 	struct shrinker *shrinker;
-
-	KUNIT_STATIC_STUB_REDIRECT(balloon_restraint_start, bd);
 
 	if (!bd->deflates_on_oom)
 		return 0;
@@ -417,7 +394,38 @@ int balloon_restraint_start(struct balloon_device *bd)
 }
 
 /**
- * balloon_restraint_stop - learn of reclaim no longer
+ * balloon_restraint_start - start sampling, and watch for reclaim
+ * @bd: the balloon
+ *
+ * Context: probe.
+ * Return: 0 or -ENOMEM.
+ */
+int balloon_restraint_start(struct balloon_device *bd)
+{
+	struct balloon_restraint *restraint = &bd->restraint;
+	struct balloon_node *nodes;
+	int err;
+
+	KUNIT_STATIC_STUB_REDIRECT(balloon_restraint_start, bd);
+
+	nodes = kcalloc(nr_node_ids, sizeof(*nodes), GFP_KERNEL);
+	if (!nodes)
+		return -ENOMEM;
+	balloon_experiment_init(&restraint->experiment, nodes, nr_node_ids);
+	restraint->looked_at = jiffies;
+	restraint->counted_at = jiffies - 1;
+	/* A sample's time is above 0. */
+	restraint->ran = HZ;
+	/* The first window begins here. */
+	balloon_restrain(bd);
+	err = balloon_watch_reclaim(bd);
+	if (err)
+		kfree(nodes);
+	return err;
+}
+
+/**
+ * balloon_restraint_stop - stop watching for reclaim
  * @bd: the balloon, dying
  *
  * Context: remove; sleeps.
@@ -425,4 +433,5 @@ int balloon_restraint_start(struct balloon_device *bd)
 void balloon_restraint_stop(struct balloon_device *bd)
 {
 	shrinker_free(bd->restraint.shrinker);
+	kfree(bd->restraint.experiment.control.nodes);
 }

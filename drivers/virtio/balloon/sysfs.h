@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* What an administrator sees. */
+/* The sysfs files. */
 #ifndef _DRIVERS_VIRTIO_BALLOON_SYSFS_H
 #define _DRIVERS_VIRTIO_BALLOON_SYSFS_H
 

@@ -2,19 +2,23 @@
 /*
  * The kthread: moves the balloon towards the host's target.
  *
- * There is no hard limit. What was got is kept, and what is missing is tried
- * again on a timer whose delay doubles while nothing comes of it. restraint.c says
- * how much may be taken, and when the guest has to get something back.
+ * There is no hard limit. The balloon keeps the pages that it got. The kthread
+ * tries to get the missing ones on a timer, whose delay doubles while the tries
+ * get nothing. experiment.c decides how much memory the balloon may take, and
+ * when the guest gets some back.
  */
 
 #include <linux/err.h>
 #include <linux/freezer.h>
 #include <linux/kthread.h>
+#include <linux/numa.h>
 #include <kunit/static_stub.h>
 
 #include "blocks.h"
 #include "config.h"
 #include "device.h"
+#include "experiment.h"
+#include "guest.h"
 #include "hints.h"
 #include "ledger.h"
 #include "pages.h"
@@ -30,8 +34,9 @@
 
 /* The longest delay between tries to get memory. */
 #define BALLOON_RETRY_MAX_MS	(10 * MSEC_PER_SEC)
-/* While reclaim keeps finding some: it takes a moment to find more. */
-#define BALLOON_RETRY_PROGRESS_MS	20U
+
+/* The host has no free batch, or mm has isolated pages: look at refaults, too. */
+#define BALLOON_HAND_OVER_AGAIN	(HZ / 10)
 
 static bool balloon_moving(const struct balloon_device *bd)
 {
@@ -39,7 +44,10 @@ static bool balloon_moving(const struct balloon_device *bd)
 	       bd->config.state == BALLOON_DEFLATING;
 }
 
-/* Returns for how many jiffies at most the report can be left alone. */
+/*
+ * Writes `actual` if it is due. Returns the longest time until the next report,
+ * in jiffies.
+ */
 static long balloon_report_in_time(struct balloon_device *bd)
 {
 	if (balloon_moving(bd) &&
@@ -51,7 +59,7 @@ static long balloon_report_in_time(struct balloon_device *bd)
 	return MAX_SCHEDULE_TIMEOUT;
 }
 
-/* One line when an episode of holding starts, one when it ends. */
+/* The log gets one line when holding starts, and one when it ends. */
 static void balloon_tell_holding(struct balloon_device *bd)
 {
 	if (bd->thread.told_holding)
@@ -75,151 +83,191 @@ static void balloon_tell_arrived(struct balloon_device *bd)
 static void balloon_go_on(struct balloon_device *bd)
 {
 	WRITE_ONCE(bd->thread.retry_delay_ms, 0);
-	WRITE_ONCE(bd->config.hold, BALLOON_HOLD_NONE);
+	balloon_hold_set(bd, BALLOON_HOLD_NONE);
 }
 
 static void balloon_retry_in(struct balloon_device *bd, unsigned int delay_ms,
 			     enum balloon_hold reason)
 {
 	WRITE_ONCE(bd->thread.retry_delay_ms, delay_ms);
-	WRITE_ONCE(bd->config.hold, reason);
+	balloon_hold_set(bd, reason);
 	bd->thread.retry_at = jiffies + msecs_to_jiffies(delay_ms);
 	balloon_expect_large_blocks(&bd->blocks);
 	if (reason)
 		trace_hold(bd, reason, delay_ms);
 }
 
-static void balloon_back_off(struct balloon_device *bd, bool progress,
+static void balloon_back_off(struct balloon_device *bd,
 			     enum balloon_hold reason)
 {
-	if (progress) {
-		balloon_retry_in(bd, BALLOON_RETRY_PROGRESS_MS,
-				 BALLOON_HOLD_NONE);
-		return;
-	}
+	unsigned int last = bd->config.hold == reason ?
+			    bd->thread.retry_delay_ms : 0;
+
 	balloon_tell_holding(bd);
-	balloon_retry_in(bd,
-			 clamp(2 * bd->thread.retry_delay_ms,
-			       BALLOON_RETRY_MIN_MS, BALLOON_RETRY_MAX_MS),
-			 reason);
+	balloon_retry_in(bd, clamp(2 * last, BALLOON_RETRY_MIN_MS,
+				   BALLOON_RETRY_MAX_MS), reason);
 }
 
-/* The guest needs the pages that it got back: leave it alone for a while. */
-static void balloon_back_off_far(struct balloon_device *bd,
-				 enum balloon_hold reason)
+/* Below, functions return the kthread's longest sleep in jiffies, or 0. */
+static long balloon_look_in(const struct balloon_action *action)
 {
-	balloon_pause(bd, reason);
-	balloon_tell_holding(bd);
-	balloon_retry_in(bd, bd->restraint.pause_ms, reason);
+	return action->look_in_ms == BALLOON_NEVER_MS ?
+	       MAX_SCHEDULE_TIMEOUT : msecs_to_jiffies(action->look_in_ms);
 }
 
-/* Returns for how many jiffies nothing may be taken. */
+/* Returns the time until the next try to allocate, in jiffies. */
 static long balloon_wait_left(const struct balloon_device *bd)
 {
-	long until_retry = 0;
+	long left;
 
-	if (bd->thread.retry_delay_ms)
-		until_retry = bd->thread.retry_at - jiffies;
-	return max3(balloon_pause_left(bd), until_retry, 0L);
+	if (bd->config.hold != BALLOON_HOLD_ALLOCATION &&
+	    bd->config.hold != BALLOON_HOLD_FLOOR)
+		return 0;
+	left = bd->thread.retry_at - jiffies;
+	return bd->thread.retry_delay_ms && left > 0 ? left : 0;
 }
 
-/* A new target has ended the retry timer, but does not end a pause. */
-static void balloon_keep_pausing(struct balloon_device *bd)
+static long balloon_took(struct balloon_device *bd, int err, unsigned long got,
+			 long look_in)
 {
-	long left = balloon_pause_left(bd);
-
-	if (left && !bd->thread.retry_delay_ms)
-		balloon_retry_in(bd, jiffies_to_msecs(left),
-				 bd->restraint.pause_reason);
+	if (got)
+		balloon_go_on(bd);
+	else if (err == -ENOMEM)
+		balloon_back_off(bd, BALLOON_HOLD_ALLOCATION);
+	return err == -EBUSY ? BALLOON_LOOK_AGAIN : look_in;
 }
 
-/* Pages that have passed their trial are the host's. */
-static int balloon_hand_over(struct balloon_device *bd, unsigned long want)
+static long balloon_take(struct balloon_device *bd,
+			 const struct balloon_action *action)
 {
+	long left = balloon_wait_left(bd);
 	unsigned long got;
 	int err;
 
-	WRITE_ONCE(bd->config.state, BALLOON_INFLATING);
-	err = balloon_inflate(bd, min(want, balloon_trial_passed(bd)), &got);
-	/* A page or two say nothing. */
-	if (got > bd->restraint.now.total >> BALLOON_TRIAL_MIN_SHIFT)
-		balloon_note_no_refault(bd);
-	return err;
+	if (left) {
+		balloon_state_set(bd, BALLOON_HOLDING);
+		return left;
+	}
+	balloon_state_set(bd, BALLOON_INFLATING);
+	balloon_take_from(&bd->blocks, action->node == NUMA_NO_NODE ?
+				       balloon_sparest_node() : action->node);
+	err = balloon_inflate(bd, action->pages, &got);
+	/* kswapd is about to find more. */
+	return balloon_took(bd, err, got,
+			    err == -ENOMEM ? balloon_look_in(action) : 0);
 }
 
-static void balloon_trial_fails(struct balloon_device *bd,
-				enum balloon_hold reason)
+static long balloon_try(struct balloon_device *bd,
+			const struct balloon_action *action)
 {
-	balloon_trial_refaulted(bd);
-	balloon_tell_holding(bd);
-	balloon_retry_in(bd, balloon_note_refault(bd), reason);
+	struct balloon_counters *counters = &bd->restraint.counters;
+	bool begins = !balloon_trial_size(bd);
+	unsigned long got;
+
+	balloon_state_set(bd, BALLOON_INFLATING);
+	balloon_trial_take(bd, action->pages, &got);
+	if (begins && got)
+		WRITE_ONCE(counters->trials, counters->trials + 1);
+	return balloon_took(bd, 0, got, balloon_look_in(action));
 }
 
-/* Does the guest do without the pages on trial? If not, it gets them back. */
-static bool balloon_trial_goes_on(struct balloon_device *bd,
-				  const struct balloon_plan *plan)
+/* The host gets pages that have passed their trial. */
+static long balloon_hand_over(struct balloon_device *bd,
+			      const struct balloon_action *action)
 {
-	if (!plan->pressed && plan->hold != BALLOON_HOLD_STALL &&
-	    plan->hold != BALLOON_HOLD_REFAULT)
-		return true;
-	balloon_trial_fails(bd, plan->hold);
-	return false;
-}
-
-/* Returns as balloon_inflate(). */
-static int balloon_take(struct balloon_device *bd,
-			const struct balloon_plan *plan, unsigned long *got)
-{
-	WRITE_ONCE(bd->config.state, BALLOON_INFLATING);
-	if (!plan->on_trial)
-		return balloon_inflate(bd, plan->take, got);
-	balloon_expect_reclaim(bd);
-	/* A message's worth, as without a trial: the plan may change after it. */
-	return balloon_trial_take(bd, min3(plan->take, balloon_trial_room(bd),
-					   BALLOON_TRIAL_AT_ONCE), got);
-}
-
-/* From here on functions return for how many jiffies the kthread may sleep, or 0. */
-static long balloon_wait_to_grow(struct balloon_device *bd)
-{
-	balloon_keep_pausing(bd);
-	/* The margin alone gets the host nothing. */
-	if (bd->config.hold &&
-	    balloon_trial_size(bd) <= balloon_trial_margin(bd))
-		WRITE_ONCE(bd->config.state, BALLOON_HOLDING);
-	return balloon_wait_left(bd);
-}
-
-static long balloon_grow(struct balloon_device *bd, unsigned long want,
-			 const struct balloon_plan *plan)
-{
-	long trial_left = MAX_SCHEDULE_TIMEOUT;
-	enum balloon_hold hold = plan->hold;
 	unsigned long got = 0;
-	int err = -ENOMEM;
+	int err = -EBUSY;
 
-	if (balloon_trial_size(bd) && balloon_trial_goes_on(bd, plan)) {
-		trial_left = balloon_trial_watch(bd);
-		if (!trial_left)
-			return balloon_hand_over(bd, want) == -EBUSY ?
-			       BALLOON_LOOK_AGAIN : 0;
-		if (balloon_trial_size(bd) >= want + balloon_trial_margin(bd) ||
-		    !balloon_trial_room(bd))
-			return trial_left;
+	balloon_state_set(bd, BALLOON_INFLATING);
+	if (balloon_trial_pass(bd, action->pages))
+		err = balloon_inflate(bd, bd->trial.nr_passed, &got);
+	balloon_trial_pass(bd, 0);
+	balloon_experiment_handed_over(&bd->restraint.experiment, got);
+	if (got)
+		trace_trial(bd, got, true);
+	else
+		err = -EBUSY;	/* mm has isolated the pages meanwhile */
+	/* The trial of other pages goes on while the kthread waits. */
+	return min(balloon_took(bd, err, got, 0), BALLOON_HAND_OVER_AGAIN);
+}
+
+/* Says why the balloon does not grow for a while. */
+static void balloon_hold(struct balloon_device *bd, enum balloon_hold hold,
+			 unsigned int retry_ms)
+{
+	if (hold == BALLOON_HOLD_NONE)
+		return;
+	balloon_tell_holding(bd);
+	balloon_retry_in(bd, retry_ms, hold);
+}
+
+/* Returns how many guest pages went back. */
+static unsigned long balloon_trial_fails(struct balloon_device *bd)
+{
+	struct balloon_counters *counters = &bd->restraint.counters;
+	unsigned long nr = balloon_trial_size(bd);
+
+	balloon_trial_end(bd);
+	nr -= min(nr, balloon_trial_size(bd));
+	if (!nr)
+		return 0;
+	WRITE_ONCE(counters->failed, counters->failed + 1);
+	WRITE_ONCE(counters->recalled, counters->recalled + nr);
+	trace_trial(bd, nr, false);
+	return nr;
+}
+
+static long balloon_end_trial(struct balloon_device *bd,
+			      const struct balloon_action *action)
+{
+	if (action->hold == BALLOON_HOLD_NONE ||
+	    action->hold == BALLOON_HOLD_ALLOCATION)
+		balloon_trial_end(bd);
+	else
+		balloon_trial_fails(bd);
+	balloon_hold(bd, action->hold, action->retry_ms);
+	return balloon_look_in(action);
+}
+
+/* Gives pages back before the guest runs out of memory. */
+static long balloon_ease(struct balloon_device *bd,
+			 const struct balloon_action *action)
+{
+	unsigned long *count = &bd->restraint.counters.given[action->hold];
+	bool begins = bd->config.state != BALLOON_DEFLATING;
+	unsigned long given;
+	int err;
+
+	/* Hinted blocks go back before pages of the balloon. */
+	given = balloon_hints_give(&bd->hints, action->pages);
+	if (given) {
+		balloon_experiment_given(&bd->restraint.experiment, given);
+		return 0;
 	}
-
-	if (balloon_wait_left(bd))
-		return min(balloon_wait_to_grow(bd), trial_left);
-
-	if (plan->take) {
-		hold = BALLOON_HOLD_ALLOCATION;
-		err = balloon_take(bd, plan, &got);
-	}
-	if (err == -ENOMEM)
-		balloon_back_off(bd, got, hold);
-	else if (got)
-		balloon_go_on(bd);
+	balloon_state_set(bd, BALLOON_DEFLATING);
+	balloon_trial_end(bd);
+	err = balloon_deflate(bd, action->pages, &given);
+	WRITE_ONCE(*count, *count + given);
+	if (begins)
+		balloon_hold(bd, action->hold, action->retry_ms);
 	return err == -EBUSY ? BALLOON_LOOK_AGAIN : 0;
+}
+
+static long balloon_wait(struct balloon_device *bd,
+			 const struct balloon_action *action)
+{
+	if (action->hold == BALLOON_HOLD_FLOOR && !balloon_wait_left(bd) &&
+	    action->look_in_ms == BALLOON_NEVER_MS)
+		balloon_back_off(bd, BALLOON_HOLD_FLOOR);
+	if (action->hold == BALLOON_HOLD_NONE) {
+		balloon_state_set(bd, BALLOON_INFLATING);
+		return balloon_look_in(action);
+	}
+	if (bd->config.hold == BALLOON_HOLD_NONE)
+		balloon_hold_set(bd, action->hold);
+	balloon_state_set(bd, BALLOON_HOLDING);
+	return min(balloon_look_in(action),
+		   balloon_wait_left(bd) ?: MAX_SCHEDULE_TIMEOUT);
 }
 
 static long balloon_shrink(struct balloon_device *bd, unsigned long want)
@@ -227,52 +275,23 @@ static long balloon_shrink(struct balloon_device *bd, unsigned long want)
 	unsigned long given;
 
 	balloon_trial_end(bd);
+	balloon_experiment_rest(&bd->restraint.experiment);
 	balloon_go_on(bd);
-	WRITE_ONCE(bd->config.state, BALLOON_DEFLATING);
+	balloon_state_set(bd, BALLOON_DEFLATING);
 	return balloon_deflate(bd, want, &given) == -EBUSY ?
 	       BALLOON_LOOK_AGAIN : 0;
 }
 
-/* The guest is about to run out of memory: give before it has to ask. */
-static long balloon_ease(struct balloon_device *bd,
-			 const struct balloon_plan *plan)
-{
-	unsigned long given;
-	int err;
-
-	/* To stop taking may be enough. */
-	if (balloon_trial_size(bd)) {
-		balloon_trial_fails(bd, plan->hold);
-		return 0;
-	}
-	/* Hinted blocks go before the balloon. */
-	if (balloon_hints_give(&bd->hints, plan->give))
-		return 0;
-	WRITE_ONCE(bd->config.state, BALLOON_DEFLATING);
-	err = balloon_deflate(bd, plan->give, &given);
-	if (given)
-		balloon_back_off_far(bd, plan->hold);
-	return err == -EBUSY ? BALLOON_LOOK_AGAIN : 0;
-}
-
 static long balloon_rest(struct balloon_device *bd, bool busy)
 {
-	balloon_trial_end(bd);	/* the target fell to what there is */
+	balloon_trial_end(bd);	/* the target fell to the balloon's size */
+	balloon_experiment_rest(&bd->restraint.experiment);
 	balloon_go_on(bd);
 	if (busy)
 		return BALLOON_LOOK_AGAIN;
-	WRITE_ONCE(bd->config.state, BALLOON_IDLE);
+	balloon_state_set(bd, BALLOON_IDLE);
 	balloon_tell_arrived(bd);
 	return MAX_SCHEDULE_TIMEOUT;
-}
-
-/* Only a plan reads the guest's counters: nothing reads them without a need. */
-static bool balloon_needs_plan(struct balloon_device *bd, bool below_target)
-{
-	if (balloon_may_have_to_give(bd))
-		return true;
-	return below_target &&
-	       (balloon_trial_size(bd) || !balloon_wait_left(bd));
 }
 
 /**
@@ -281,33 +300,41 @@ static bool balloon_needs_plan(struct balloon_device *bd, bool below_target)
  * @busy: the host has messages that it has not acknowledged
  *
  * Context: the kthread; no lock held.
- * Return: for how many jiffies the kthread may sleep, 0 to go on.
+ * Return: the longest sleep of the kthread in jiffies, 0 to go on.
  */
 long balloon_step(struct balloon_device *bd, bool busy)
 {
 	unsigned long size = balloon_size(&bd->ledger);
 	unsigned long target = bd->config.target;
-	struct balloon_plan plan;
+	struct balloon_action action;
 
 	if (size > target)
 		return balloon_shrink(bd, size - target);
-	if (balloon_needs_plan(bd, size < target)) {
-		plan = balloon_plan(bd);
-		if (plan.give)
-			return balloon_ease(bd, &plan);
-		if (size < target)
-			return balloon_grow(bd, target - size, &plan);
+	/* The driver reads counters only if a decision depends on them. */
+	if (size == target && !balloon_may_have_to_give(bd))
+		return balloon_rest(bd, busy);
+	action = balloon_restrain(bd);
+	switch (action.act) {
+	case BALLOON_ACT_TAKE:
+		return balloon_take(bd, &action);
+	case BALLOON_ACT_TRY:
+		return balloon_try(bd, &action);
+	case BALLOON_ACT_HAND_OVER:
+		return balloon_hand_over(bd, &action);
+	case BALLOON_ACT_END:
+		return balloon_end_trial(bd, &action);
+	case BALLOON_ACT_GIVE:
+		return balloon_ease(bd, &action);
+	default:
+		return size == target ? balloon_rest(bd, busy) :
+					balloon_wait(bd, &action);
 	}
-	if (size < target)
-		return balloon_wait_to_grow(bd);
-	if (!size)
-		balloon_forget_signals(bd);
-	return balloon_rest(bd, busy);
 }
 
 /*
- * A host that says nothing is waited for. Its device may have been reset behind the
- * driver's back, or be gone, and then nothing would ever come: ask its status.
+ * The kthread waits for a silent host. But the device may be gone, or may have
+ * been reset behind the driver's back. Then no answer would ever come, so the
+ * kthread reads the device's status.
  */
 static void balloon_look_after_device(struct balloon_device *bd, bool busy)
 {
@@ -326,7 +353,18 @@ static void balloon_look_after_device(struct balloon_device *bd, bool busy)
 	}
 }
 
-/* Everything that can be done now. Returns as balloon_grow(). */
+static void balloon_answer_recall(struct balloon_device *bd)
+{
+	unsigned long held = balloon_trial_size(bd);
+
+	/* The task waits for the pages. Counters may wait for the task. */
+	balloon_trial_answer(bd, held ? balloon_trial_fails(bd) : 0);
+	if (held)
+		balloon_hold(bd, BALLOON_HOLD_STALL,
+			     balloon_note_recall(bd, held));
+}
+
+/* Does all work that is due. Returns as balloon_step() does. */
 static long balloon_thread_pass(struct balloon_device *bd)
 {
 	long timeout, look_in;
@@ -337,28 +375,27 @@ static long balloon_thread_pass(struct balloon_device *bd)
 		return MAX_SCHEDULE_TIMEOUT;
 	if (balloon_is_broken(bd)) {
 		balloon_go_on(bd);
+		balloon_experiment_rest(&bd->restraint.experiment);
 		balloon_expect_large_blocks(&bd->blocks);
 		return balloon_recover(bd);
 	}
 	if (test_and_clear_bit(BALLOON_CONFIG_CHANGED, &bd->flags) &&
 	    balloon_target_read(bd)) {
-		WRITE_ONCE(bd->thread.retry_delay_ms, 0);
+		if (balloon_wait_left(bd))
+			WRITE_ONCE(bd->thread.retry_delay_ms, 0);
 		balloon_expect_large_blocks(&bd->blocks);
 	}
 	if (test_and_clear_bit(BALLOON_FLOOR_CHANGED, &bd->flags)) {
-		balloon_end_pause(bd);
+		balloon_experiment_forgive(&bd->restraint.experiment);
 		balloon_go_on(bd);
 	}
 	/* First: the task that recalled the trial waits for the count. */
-	if (balloon_trial_answer(bd)) {
-		balloon_tell_holding(bd);
-		balloon_retry_in(bd, balloon_note_refault(bd),
-				 BALLOON_HOLD_STALL);
-	}
-	/* The guest needed its memory a moment ago: it may do so again. */
+	if (balloon_trial_is_recalled(bd))
+		balloon_answer_recall(bd);
+	/* The guest needed its memory a moment ago, and may need it again. */
 	if (test_and_clear_bit(BALLOON_GAVE_AT_OOM, &bd->flags)) {
 		balloon_trial_end(bd);
-		balloon_back_off_far(bd, BALLOON_HOLD_STALL);
+		balloon_hold(bd, BALLOON_HOLD_STALL, balloon_note_oom(bd));
 	}
 
 	mutex_lock(&bd->balloon_lock);
@@ -377,22 +414,25 @@ static long balloon_thread_pass(struct balloon_device *bd)
 	return min(timeout, balloon_report_in_time(bd));
 }
 
-/* The kthread has gone as far as it can for now. A silent host keeps no guest awake. */
+/*
+ * Lets the guest suspend if the kthread has gone as far as it can for now. A
+ * silent host must not keep the guest awake.
+ */
 static void balloon_thread_rests(struct balloon_device *bd)
 {
 	if (balloon_moving(bd) && !bd->thread.host_silent &&
 	    !balloon_is_dying(bd))
 		return;
 	balloon_may_sleep(bd, BALLOON_AWAKE_TARGET);
-	/* A change that came before that has to be carried out yet. */
+	/* A change of the target that came before has to be carried out. */
 	if (test_bit(BALLOON_CONFIG_CHANGED, &bd->flags) &&
 	    !balloon_is_dying(bd))
 		balloon_stay_awake(bd, BALLOON_AWAKE_TARGET);
 }
 
 /*
- * A kthread that is dying reaps nothing. It must not ask the queues: an
- * acknowledgment that stays there would keep it from its sleep.
+ * The kthread of a dying balloon reaps nothing. So it must not ask the queues:
+ * an acknowledgment that stays there would keep it from sleeping.
  */
 static void balloon_thread_sleep(struct balloon_device *bd, int seen,
 				 long timeout)
@@ -415,10 +455,11 @@ static int balloon_thread(void *data)
 		seen = atomic_read_acquire(&bd->events);
 		timeout = balloon_thread_pass(bd);
 		if (timeout) {
+			balloon_restraint_slept(bd, timeout);
 			balloon_thread_rests(bd);
 			balloon_thread_sleep(bd, seen, timeout);
 		}
-		/* On every turn: a kernel may not preempt. */
+		/* On every turn, as the kernel may not be preemptible. */
 		cond_resched();
 		try_to_freeze();
 	}
@@ -451,7 +492,7 @@ int balloon_thread_start(struct balloon_device *bd)
  * balloon_thread_stop - stop the kthread and drop its reference
  * @bd: the balloon
  *
- * It stops at the end of the message it is working on.
+ * The kthread stops at the end of the message that it is working on.
  *
  * Context: remove; sleeps.
  */

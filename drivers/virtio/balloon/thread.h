@@ -12,20 +12,21 @@ struct task_struct;
 /* The shortest delay between tries to get memory. */
 #define BALLOON_RETRY_MIN_MS	100U
 
-/* `actual` is written to the device no more often than this while moving. */
+/* While moving, the driver writes `actual` no more often than this. */
 #define BALLOON_REPORT_INTERVAL	msecs_to_jiffies(10)
 
 /**
  * struct balloon_thread - the kthread and its timers
  * @task: the kthread
  *
- * The kthread's own; others read single values for display:
- * @retry_at: in jiffies, meaningful while @retry_delay_ms is not 0
- * @retry_delay_ms: current back-off, 0 while nothing is waited for
- * @told_holding: the log has the line that says so
- * @looked_acked: the count of acknowledged messages when the host last made
+ * The kthread owns these. Other tasks read single values for display:
+ * @retry_at: time of the next try in jiffies, if @retry_delay_ms is not 0
+ * @retry_delay_ms: current back-off, 0 while the kthread waits for no time
+ * @told_holding: the log has the line about this hold
+ * @looked_acked: count of acknowledged messages when the host last made
  *                progress, or had nothing to do
- * @looked_at: when that was, or the device's status was last read, in jiffies
+ * @looked_at: time of that, or when the device's status was last read, in
+ *             jiffies
  * @host_silent: the host has made no progress for BALLOON_LOOK_AGAIN
  */
 struct balloon_thread {

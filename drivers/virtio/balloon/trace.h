@@ -45,6 +45,32 @@ DEFINE_EVENT(balloon_pages, migrate,
 	     TP_ARGS(bd, pages)
 );
 
+/*
+ * Pages on trial have passed, and the host gets @kib. Or the trial has failed,
+ * and the guest gets @kib back. @baseline is the number of refaults a second
+ * without a trial. @refaults is the number in the window that decided.
+ */
+TRACE_EVENT(trial,
+	    TP_PROTO(struct balloon_device *bd, unsigned long pages,
+		     bool passed),
+	    TP_ARGS(bd, pages, passed),
+	    TP_STRUCT__entry(__string(device, dev_name(&bd->vdev->dev))
+			     __field(unsigned long, kib)
+			     __field(bool, passed)
+			     __field(unsigned int, baseline)
+			     __field(unsigned long, refaults)),
+	    TP_fast_assign(__assign_str(device);
+			   __entry->kib = guest_pages_to_kib(pages);
+			   __entry->passed = passed;
+			   __entry->baseline =
+				balloon_control_baseline(&bd->restraint.experiment.control);
+			   __entry->refaults = bd->restraint.experiment.refaults;),
+	    TP_printk("device=%s kib=%lu verdict=%s baseline=%u refaults=%lu",
+		      __get_str(device), __entry->kib,
+		      __entry->passed ? "passed" : "failed",
+		      __entry->baseline, __entry->refaults)
+);
+
 /* The guest has no memory to spare; the driver tries again in @delay_ms. */
 TRACE_EVENT(hold,
 	    TP_PROTO(struct balloon_device *bd, enum balloon_hold reason,

@@ -1,30 +1,25 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Pages on trial: taken from the guest, and the host has not been told.
+ * Pages on trial: the driver has taken them from the guest and has not told the
+ * host.
  *
- * Taking free memory hurts no task. Beyond that, reclaim gets each page that the
- * balloon takes from some task. Whether that task needed the page shows only
- * afterwards, as refaults or stalls. Pages that the host has been told of do not go
- * back unasked (virtio 1.2, 5.5.6). So reclaimed pages wait here for a period or two
- * while the driver watches the guest. If the guest does well, the host gets them. If
- * not, they go back to the guest, as if the balloon had stopped a moment earlier.
+ * A balloon that takes free memory hurts no task. To take more, it needs
+ * reclaim, which takes each page from some task. If the task needed the page,
+ * the page refaults afterwards. Pages that the host has been told of do not go
+ * back unasked (virtio 1.2, 5.5.6). So reclaimed pages wait here while the
+ * driver watches the guest. experiment.c decides whether the host or the guest
+ * gets them.
  *
- * A guest that has no more memory than it needs stands at an edge. One more page in
- * use, and a task that reads in a loop refaults on each of its pages. So after a
- * refault the guest has to do without more pages than the host gets. It keeps those
- * if it refaults again: the margin.
- *
- * The pages are in a balloon mapping of their own, so that mm moves them without
- * telling the host. The age of a single page does not matter, only the count of each
- * age. The counts by age are the kthread's own, and teardown's after it. Other tasks
- * can only ask for the end, balloon_trial_recall(), and wait for it.
+ * The pages are in a balloon mapping of their own, so that mm moves them
+ * without telling the host. All pages on trial are alike: only their number
+ * counts. The kthread alone ends a trial. Other tasks can only ask for the end
+ * with balloon_trial_recall(), and wait for it.
  */
 
 #include <linux/gfp.h>
 #include <linux/migrate.h>
 #include <linux/mm.h>
 #include <linux/sched.h>
-#include <linux/string.h>
 #include <kunit/static_stub.h>
 
 #include "blocks.h"
@@ -33,11 +28,11 @@
 #include "trial.h"
 #include "virtio_balloon.h"
 
-/* However long ago the last look was, no more of a period has passed since. */
-#define BALLOON_TRIAL_LATE	(2 * BALLOON_SAMPLE_MOVING)
-/* How many pages are taken between two looks at what is left. */
+/* The driver takes this many pages between two looks at spare memory. */
 #define BALLOON_TRIAL_LOOK	32
-/* ... and are given back at once. */
+/* The driver takes pages for this long between two looks at refaults. */
+#define BALLOON_TRIAL_TAKE	DIV_ROUND_UP(HZ, 100)
+/* The driver gives this many pages back at once. */
 #define BALLOON_TRIAL_GIVE	32
 
 static struct balloon_device *balloon_of_trial(struct address_space *mapping)
@@ -111,7 +106,7 @@ static const struct balloon_aops balloon_trial_ops = {
 };
 
 /**
- * balloon_trial_init - nothing is on trial
+ * balloon_trial_init - start with no page on trial
  * @bd: the balloon
  *
  * Context: probe.
@@ -119,147 +114,48 @@ static const struct balloon_aops balloon_trial_ops = {
 void balloon_trial_init(struct balloon_device *bd)
 {
 	balloon_mapping_init(&bd->trial.bm, &balloon_trial_ops);
-	bd->trial.limit = BALLOON_TRIAL_NO_LIMIT;
 }
 
 /**
- * balloon_trial_size - what is on trial, or has passed and is to be handed over
+ * balloon_trial_size - number of pages on trial
  * @bd: the balloon
  *
- * Context: the kthread.
- * Return: guest pages.
+ * Context: process; takes pages_lock.
+ * Return: guest pages, including those that mm has isolated.
  */
 unsigned long balloon_trial_size(struct balloon_device *bd)
 {
-	unsigned long size = 0;
-	unsigned int age;
+	struct balloon_mapping *bm = &bd->trial.bm;
+	unsigned long size;
 
-	for (age = 0; age < BALLOON_TRIAL_AGES; age++)
-		size += bd->trial.nr[age];
+	spin_lock(&bm->pages_lock);
+	size = bm->nr_resident + bm->nr_isolated;
+	spin_unlock(&bm->pages_lock);
 	return size;
 }
 
 /**
- * balloon_trial_size_roughly - the same for display
+ * balloon_trial_size_roughly - number of pages on trial, for display
  * @bd: the balloon
  *
  * Context: any.
- * Return: guest pages, off by what moves meanwhile.
+ * Return: guest pages, off by those that move meanwhile.
  */
 unsigned long balloon_trial_size_roughly(struct balloon_device *bd)
 {
 	struct balloon_mapping *bm = &bd->trial.bm;
 
-	/* For display, and for a decision that is made again soon. */
+	/* For display, and for decisions that are soon made again. */
 	return data_race(bm->nr_resident + bm->nr_isolated);
 }
 
-/**
- * balloon_trial_margin - pages that passed their trial and the guest keeps
- * @bd: the balloon
- *
- * A part of the floor, which grows with the guest, and slower than it.
- *
- * Context: the kthread; takes pages_lock.
- * Return: guest pages, 0 if no page on trial refaulted lately.
- */
-unsigned long balloon_trial_margin(struct balloon_device *bd)
+/* Has the kthread something else to do? */
+static bool balloon_trial_is_interrupted(struct balloon_device *bd,
+					 unsigned long end)
 {
-	return bd->restraint.refaulted ?
-	       balloon_floor(bd) >> BALLOON_TRIAL_MARGIN_SHIFT : 0;
-}
-
-/* How many of @nr pages on trial are not the margin. */
-static unsigned long balloon_trial_beyond_margin(struct balloon_device *bd,
-						 unsigned long nr)
-{
-	return nr - min(nr, balloon_trial_margin(bd));
-}
-
-/**
- * balloon_trial_passed - pages that did not refault, and the host may have
- * @bd: the balloon
- *
- * Context: the kthread; takes pages_lock.
- * Return: guest pages, those that mm has isolated not among them.
- */
-unsigned long balloon_trial_passed(struct balloon_device *bd)
-{
-	unsigned long nr = bd->trial.nr[BALLOON_TRIAL_PASSED];
-
-	return min(balloon_trial_beyond_margin(bd, nr),
-		   READ_ONCE(bd->trial.bm.nr_resident));
-}
-
-/**
- * balloon_trial_room - what may be put on trial now
- * @bd: the balloon
- *
- * Context: the kthread; takes pages_lock.
- * Return: guest pages, 0 if what is on trial has to be waited for.
- */
-unsigned long balloon_trial_room(struct balloon_device *bd)
-{
-	unsigned long size = balloon_trial_size(bd);
-	unsigned long limit = bd->trial.limit + balloon_trial_margin(bd);
-
-	return limit - min(size, limit);
-}
-
-/*
- * Pages refault only while the guest runs. A guest that was paused, by its host or
- * for lack of CPUs, shows in looks that come late.
- */
-static long balloon_trial_period_left(struct balloon_trial *trial)
-{
-	trial->watched += min_t(unsigned long, jiffies - trial->looked_at,
-				BALLOON_TRIAL_LATE);
-	trial->looked_at = jiffies;
-	return BALLOON_TRIAL_PERIOD - (long)trial->watched;
-}
-
-static void balloon_trial_begin_period(struct balloon_trial *trial)
-{
-	trial->watched = 0;
-	trial->looked_at = jiffies;
-}
-
-/* Everything of one age becomes of the next. */
-static void balloon_trial_promote(struct balloon_device *bd,
-				  enum balloon_trial_age age)
-{
-	struct balloon_trial *trial = &bd->trial;
-
-	trial->nr[age + 1] += trial->nr[age];
-	trial->nr[age] = 0;
-}
-
-/**
- * balloon_trial_watch - let what is on trial get older
- * @bd: the balloon
- *
- * Context: the kthread, where the guest is found well; takes pages_lock.
- * Return: jiffies until there is something to do about it.
- */
-long balloon_trial_watch(struct balloon_device *bd)
-{
-	struct balloon_trial *trial = &bd->trial;
-	long left;
-
-	if (!balloon_trial_size(bd))
-		return MAX_SCHEDULE_TIMEOUT;
-	left = balloon_trial_period_left(trial);
-	if (left <= 0) {
-		if (trial->nr[BALLOON_TRIAL_OLD])
-			trial->limit = min(2 * trial->limit,
-					   BALLOON_TRIAL_NO_LIMIT);
-		balloon_trial_promote(bd, BALLOON_TRIAL_OLD);
-		balloon_trial_promote(bd, BALLOON_TRIAL_YOUNG);
-		balloon_trial_begin_period(trial);
-		left = BALLOON_TRIAL_PERIOD;
-	}
-	return balloon_trial_passed(bd) ? 0 :
-	       min_t(long, left, BALLOON_SAMPLE_MOVING);
+	return READ_ONCE(bd->trial.recalled) || time_after(jiffies, end) ||
+	       test_bit(BALLOON_CONFIG_CHANGED, &bd->flags) ||
+	       balloon_is_dying(bd);
 }
 
 /**
@@ -268,41 +164,43 @@ long balloon_trial_watch(struct balloon_device *bd)
  * @want: guest pages
  * @got: guest pages that were taken
  *
- * Stops once kswapd is woken: other tasks that need a page need not wait for one.
+ * Stops once kswapd is woken, so that other tasks need not wait for a page.
+ * Stops after BALLOON_TRIAL_TAKE, as refaults have to be looked at.
  *
  * Context: the kthread, no lock held; allocates.
- * Return: 0, or -ENOMEM where fewer than @want could be had.
+ * Return: 0, or -ENOMEM if there were fewer than @want.
  */
 int balloon_trial_take(struct balloon_device *bd, unsigned long want,
 		       unsigned long *got)
 {
 	struct balloon_trial *trial = &bd->trial;
+	unsigned long end = jiffies + BALLOON_TRIAL_TAKE;
 	struct page *page;
 
 	KUNIT_STATIC_STUB_REDIRECT(balloon_trial_take, bd, want, got);
 
-	if (!balloon_trial_size(bd))
-		balloon_trial_begin_period(trial);
-	balloon_choose_node(&bd->blocks);
+	balloon_take_from(&bd->blocks, balloon_sparest_node());
 	*got = 0;
-	while (*got < want) {
+	while (*got < want && !balloon_trial_is_interrupted(bd, end)) {
 		page = balloon_alloc_block(bd, 0);
 		if (!page)
 			return -ENOMEM;
 		spin_lock(&trial->bm.pages_lock);
 		balloon_mapping_insert_new(&trial->bm, &page, 1);
 		spin_unlock(&trial->bm.pages_lock);
-		trial->nr[BALLOON_TRIAL_YOUNG]++;
-		if ((*got)++ % BALLOON_TRIAL_LOOK == 0 &&
-		    !balloon_spare(bd, WMARK_LOW))
-			return -ENOMEM;
+		if ((*got)++ % BALLOON_TRIAL_LOOK == 0) {
+			if (!balloon_spare(bd, WMARK_LOW))
+				return -ENOMEM;
+			cond_resched();
+		}
 	}
 	return 0;
 }
 
 /*
- * Takes up to @max pages out of the mapping. If no page's lock is free, waits for the
- * lock of one. Returns how many; if 0, mm has isolated all pages that are left.
+ * Takes up to @max pages out of the mapping. If no page lock is free, waits for
+ * one. Returns the number of pages. If it is 0, mm has isolated all pages that
+ * are left.
  */
 static unsigned int balloon_trial_remove(struct balloon_trial *trial,
 					 struct page **pages, unsigned int max)
@@ -322,6 +220,29 @@ static unsigned int balloon_trial_remove(struct balloon_trial *trial,
 }
 
 /**
+ * balloon_trial_pass - let pages on trial go to the host
+ * @bd: the balloon
+ * @nr: guest pages
+ *
+ * The next balloon_inflate() takes these pages instead of others.
+ *
+ * Context: the kthread.
+ * Return: guest pages, fewer than @nr if mm has isolated some.
+ */
+unsigned long balloon_trial_pass(struct balloon_device *bd, unsigned long nr)
+{
+	struct balloon_trial *trial = &bd->trial;
+
+	spin_lock(&trial->bm.pages_lock);
+	trial->nr_passed = min(nr, trial->bm.nr_resident);
+	/* The kthread waits for their return. */
+	if (nr && !trial->nr_passed)
+		trial->wants_isolated = trial->bm.nr_isolated;
+	spin_unlock(&trial->bm.pages_lock);
+	return trial->nr_passed;
+}
+
+/**
  * balloon_trial_next - take a page that has passed its trial
  * @bd: the balloon
  *
@@ -333,19 +254,18 @@ struct page *balloon_trial_next(struct balloon_device *bd)
 	struct balloon_trial *trial = &bd->trial;
 	struct page *page;
 
-	if (!trial->nr[BALLOON_TRIAL_PASSED] ||
-	    !balloon_trial_remove(trial, &page, 1))
+	if (!trial->nr_passed || !balloon_trial_remove(trial, &page, 1))
 		return NULL;
-	trial->nr[BALLOON_TRIAL_PASSED]--;
+	trial->nr_passed--;
 	return page;
 }
 
 /**
- * balloon_trial_end - give everything on trial back to the guest
+ * balloon_trial_end - give all pages on trial back to the guest
  * @bd: the balloon
  *
- * Pages that mm has isolated stay on trial, as young ones. The caller comes again,
- * as each that returns is an event.
+ * Pages that mm has isolated stay on trial. Each page that returns is an event,
+ * and the caller comes again.
  *
  * Context: the kthread, or teardown after it; may wait for page locks.
  */
@@ -353,54 +273,52 @@ void balloon_trial_end(struct balloon_device *bd)
 {
 	struct balloon_trial *trial = &bd->trial;
 	struct page *pages[BALLOON_TRIAL_GIVE];
-	unsigned long left = balloon_trial_size(bd);
 	unsigned int nr;
 
 	KUNIT_STATIC_STUB_REDIRECT(balloon_trial_end, bd);
 
-	while (left && (nr = balloon_trial_remove(trial, pages,
-						  ARRAY_SIZE(pages)))) {
+	trial->nr_passed = 0;
+	while ((nr = balloon_trial_remove(trial, pages, ARRAY_SIZE(pages)))) {
 		release_pages(pages, nr);
-		left -= nr;
 		cond_resched();
 	}
-	memset(trial->nr, 0, sizeof(trial->nr));
-	trial->nr[BALLOON_TRIAL_YOUNG] = left;
 }
 
 /**
- * balloon_trial_answer - do what balloon_trial_recall() asks for
+ * balloon_trial_is_recalled - has a task asked for the end of the trial?
  * @bd: the balloon
  *
- * A recall counts as a refault: the guest needs that memory.
+ * Clears the request: a later recall needs an answer of its own.
  *
- * Context: the kthread; takes pages_lock.
- * Return: whether anything was on trial.
+ * Context: the kthread.
  */
-bool balloon_trial_answer(struct balloon_device *bd)
+bool balloon_trial_is_recalled(struct balloon_device *bd)
+{
+	return READ_ONCE(bd->trial.recalled) && xchg(&bd->trial.recalled, false);
+}
+
+/**
+ * balloon_trial_answer - tell tasks that the recalled trial has ended
+ * @bd: the balloon
+ * @nr: guest pages that went back
+ *
+ * Context: the kthread.
+ */
+void balloon_trial_answer(struct balloon_device *bd, unsigned long nr)
 {
 	struct balloon_trial *trial = &bd->trial;
-	unsigned long size = balloon_trial_size(bd);
 
-	if (!READ_ONCE(trial->recalled))
-		return false;
-	/* Clear the request first: a later recall needs an answer of its own. */
-	WRITE_ONCE(trial->recalled, false);
-	if (size)
-		balloon_trial_refaulted(bd);
-	WRITE_ONCE(trial->nr_recalled,
-		   trial->nr_recalled + size - balloon_trial_size(bd));
-	/* Pairs with balloon_trial_answered(): those pages are counted by then. */
+	WRITE_ONCE(trial->nr_recalled, trial->nr_recalled + nr);
+	/* Pairs with balloon_trial_answered(): @nr is counted before. */
 	smp_store_release(&trial->answers, trial->answers + 1);
 	wake_up(&bd->wait);
-	return size;
 }
 
 /**
- * balloon_trial_recall - have everything on trial given back
+ * balloon_trial_recall - have the kthread end the trial
  * @bd: the balloon
  *
- * Context: any; does not wait for it.
+ * Context: any; does not wait for the end.
  */
 void balloon_trial_recall(struct balloon_device *bd)
 {
@@ -416,11 +334,11 @@ static bool balloon_trial_answered(const struct balloon_trial *trial,
 }
 
 /**
- * balloon_trial_recall_now - have everything on trial given back, and wait for it
+ * balloon_trial_recall_now - have the kthread end the trial, and wait
  * @bd: the balloon
  *
  * Context: the out-of-memory notifier; sleeps up to BALLOON_LOOK_AGAIN.
- * Return: guest pages that were given back, about.
+ * Return: guest pages that went back, approximately.
  */
 unsigned long balloon_trial_recall_now(struct balloon_device *bd)
 {
@@ -435,24 +353,4 @@ unsigned long balloon_trial_recall_now(struct balloon_device *bd)
 				   balloon_trial_answered(trial, answers) ||
 				   balloon_is_dying(bd), BALLOON_LOOK_AGAIN);
 	return READ_ONCE(trial->nr_recalled) - before;
-}
-
-/**
- * balloon_trial_refaulted - give everything on trial back, and try less next time
- * @bd: the balloon
- *
- * A quarter, and twice as much whenever that goes well: so half of the way to
- * where it hurts is gone between two times that it does.
- *
- * Context: the kthread; takes pages_lock.
- */
-void balloon_trial_refaulted(struct balloon_device *bd)
-{
-	unsigned long size =
-		balloon_trial_beyond_margin(bd, balloon_trial_size(bd));
-
-	bd->trial.limit = max3(size / 4, 1UL,
-			       bd->restraint.now.total >>
-			       BALLOON_TRIAL_MIN_SHIFT);
-	balloon_trial_end(bd);
 }

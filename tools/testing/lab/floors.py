@@ -24,7 +24,7 @@ DRIVER = ROOT / "drivers/virtio/balloon"
 FLOORS = (
     ("main",),
     ("thread", "recovery", "setup", "oom", "drain", "sysfs"),
-    ("restraint", "decide", "hinting", "reporting", "stats", "hotplug", "poison", "experiment"),
+    ("restraint", "hinting", "reporting", "stats", "hotplug", "poison", "experiment", "control"),
     ("pages", "migrate"),
     ("trial", "hints", "settle", "blocks"),
     ("queue", "batch", "config", "guest", "wakeup"),

@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
 #
-# usage: prepare.sh run|check|series
+# usage: prepare.sh run|check|bench|series
 #
 # See that this machine can do the job and install the Debian packages that it
 # lacks.  This is the one place that knows which those are.  Runs on a machine
@@ -25,6 +25,12 @@ CHECK_PACKAGES="
 	python3-pytest python3-pytest-xdist sparse
 "
 
+# A Debian system for the guest, with the programs that bench-restraint runs.
+BENCH_PACKAGES="
+	$CHECK_PACKAGES
+	genext2fs mmdebstrap
+"
+
 # Another kernel's compiler, for another user of what the series renames; the
 # documents.
 SERIES_PACKAGES="
@@ -35,6 +41,7 @@ SERIES_PACKAGES="
 # MiB that have to be free under build/.
 RUN_SPACE=200
 CHECK_SPACE=4096
+BENCH_SPACE=6144
 SERIES_SPACE=6144
 
 die()
@@ -103,8 +110,9 @@ tree=linux	# once it is unpacked, not much more is needed
 case "${1-}" in
 run)	packages=$RUN_PACKAGES space=$RUN_SPACE ;;
 check)	packages=$CHECK_PACKAGES space=$CHECK_SPACE ;;
+bench)	packages=$BENCH_PACKAGES space=$BENCH_SPACE ;;
 series)	packages=$SERIES_PACKAGES space=$SERIES_SPACE tree=series-tree ;;
-*)	die "usage: prepare.sh run|check|series" ;;
+*)	die "usage: prepare.sh run|check|bench|series" ;;
 esac
 check_machine
 check_space "$space" "$tree"

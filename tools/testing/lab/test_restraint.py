@@ -10,6 +10,7 @@ import pytest
 from host.chosen import PEER
 from host.memtool import roaming_after
 from host.paths import MIB
+from host.until import until
 
 SMALL = 320 * MIB
 
@@ -27,10 +28,45 @@ def test_floor_at_run_time(balloon):
     balloon.wait_below(high - 100 * MIB)
     balloon.wait_attribute("hold_reason", "floor")
     assert guest.meminfo()["MemAvailable"] > 160 * MIB
-    balloon.unload()
-    balloon.load()  # where it follows from the guest's size again
+    balloon.set_attribute("floor_kib", "auto")  # it follows from the guest's size again
     assert int(balloon.attribute("floor_kib")) < 100 << 10
+    balloon.wait_below(SMALL)
     balloon.deflate()
+
+
+@pytest.mark.ours
+def test_policy(balloon):
+    """An administrator may give up the floor; the guest's own limits remain."""
+    guest = balloon.guest
+    balloon.set_attribute("floor_kib", 400 << 10)
+    balloon.set(SMALL)
+    balloon.wait_attribute("hold_reason", "floor")
+    assert balloon.actual() > SMALL
+    balloon.set_attribute("policy", "obey")
+    balloon.wait(SMALL)
+    assert guest.meminfo()["MemAvailable"] < 400 * MIB
+    # What it has the balloon keeps: without deflate-on-oom only the host gives back.
+    balloon.set_attribute("policy", "full")
+    balloon.set(SMALL - 16 * MIB)
+    balloon.wait_attribute("hold_reason", "floor")
+    assert balloon.actual() == SMALL
+    balloon.set_attribute("floor_kib", "auto")
+    balloon.deflate()
+
+
+@pytest.mark.ours
+def test_agent_can_poll(balloon):
+    """A program that sleeps in poll() learns of each change of state and hold_reason."""
+    balloon.set_attribute("floor_kib", 400 << 10)
+    names = " ".join(balloon.path(name) for name in ("state", "hold_reason"))
+    with balloon.guest.job(f"pollattr {names}") as agent:
+        agent.wait_output("hold_reason none\n")
+        balloon.set(1)
+        agent.wait_output("hold_reason floor\n")
+        agent.wait_output("state holding\n")
+        balloon.deflate()
+        until(lambda: agent.output.count("state idle\n") == 2, "the second idle")
+    balloon.set_attribute("floor_kib", "auto")
 
 
 def roam(balloon, size):

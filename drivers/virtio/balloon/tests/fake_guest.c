@@ -137,19 +137,31 @@ unsigned long fake_host_spare(struct balloon_device *bd,
 	       ULONG_MAX / 8;
 }
 
-/* Stands in for balloon_signals_read(). */
-void fake_host_read_signals(struct balloon_device *bd,
-			    struct balloon_signals *signals)
+/* Stands in for balloon_sample_read(). Each node has the same to spare. */
+void fake_host_read_sample(struct balloon_device *bd,
+			   struct balloon_sample *sample)
 {
 	struct fake_host *host = to_fake_host(bd->vdev);
+	unsigned int nid;
+	u64 ms = sample->ms;
 
 	if (host->pause)
 		schedule_timeout_uninterruptible(host->pause);
-	*signals = host->signals;
-	signals->when = jiffies;
-	signals->available = fake_host_available(bd);
-	signals->spare = fake_host_spare(bd, WMARK_HIGH);
-	signals->total = totalram_pages();
+	*sample = host->sample;
+	sample->ms = ms;
+	sample->available = fake_host_available(bd) +
+			    balloon_leaving(&bd->ledger);
+	sample->floor = balloon_floor(bd);
+	sample->target = bd->config.target;
+	sample->size = balloon_size(&bd->ledger);
+	sample->on_trial = balloon_trial_size(bd);
+	sample->may_give = bd->deflates_on_oom;
+	sample->used -= sample->size + sample->on_trial;
+	for (nid = 0; nid < nr_node_ids; nid++) {
+		bd->restraint.experiment.control.nodes[nid].spare =
+			fake_host_spare(bd, WMARK_HIGH);
+		bd->restraint.experiment.control.nodes[nid].refaults = sample->refaults;
+	}
 	host->nr_samples++;
 }
 

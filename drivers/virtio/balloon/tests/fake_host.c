@@ -92,6 +92,7 @@ struct fake_host *fake_host_create(struct kunit *test)
 	host->ring_size = 128;
 	host->spare = ULONG_MAX;
 	host->available = ULONG_MAX / 8;
+	host->sample.inactive = 100000;
 	host->max_order = NR_PAGE_ORDERS;
 	/* It returns statistics only when it wants new ones. */
 	host->holds[FAKE_STATS] = true;
@@ -211,8 +212,8 @@ bool fake_host_plug(struct fake_host *host)
 	kunit_activate_static_stub(test, balloon_available,
 				   fake_host_available);
 	kunit_activate_static_stub(test, balloon_spare, fake_host_spare);
-	kunit_activate_static_stub(test, balloon_signals_read,
-				   fake_host_read_signals);
+	kunit_activate_static_stub(test, balloon_sample_read,
+				   fake_host_read_sample);
 	KUNIT_ASSERT_EQ(test, 0, register_virtio_device(&host->vdev));
 	host->plugged = true;
 	return fake_host_adopt(host);

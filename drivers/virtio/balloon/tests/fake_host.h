@@ -129,8 +129,8 @@ struct fake_queue {
  * @recycles: the next allocations return pages that the driver has released
  * @recycle_from: guest page frame number to look at first
  * @available: guest pages that are available with an empty balloon
- * @signals: the guest's counters; the stub fills in time and memory
- * @nr_samples: how often the driver has read @signals
+ * @sample: the guest's counters; the stub fills in time and memory
+ * @nr_samples: how often the driver has read @sample
  * @pause: jiffies for which the guest stands still at each sample
  * @nr_looks: how often balloon_available() was called
  * @guest_work: work of a test that runs in another task
@@ -194,7 +194,7 @@ struct fake_host {
 	bool recycles;
 	unsigned long recycle_from;
 	unsigned long available;
-	struct balloon_signals signals;
+	struct balloon_sample sample;
 	unsigned int nr_samples;
 	unsigned int pause;
 	unsigned int nr_looks;

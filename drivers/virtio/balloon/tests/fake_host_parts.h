@@ -35,7 +35,7 @@ bool fake_host_is_fragmented(struct balloon_device *bd);
 unsigned long fake_host_available(struct balloon_device *bd);
 unsigned long fake_host_spare(struct balloon_device *bd,
 			      enum zone_watermarks mark);
-void fake_host_read_signals(struct balloon_device *bd,
-			    struct balloon_signals *signals);
+void fake_host_read_sample(struct balloon_device *bd,
+			   struct balloon_sample *sample);
 
 #endif /* _DRIVERS_VIRTIO_BALLOON_TESTS_FAKE_HOST_PARTS_H */

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Guests for a policy to be tried in; model_cases.h says how they are described.
+ * The table of guests. model_cases.h describes its columns.
  */
 
 #include <linux/kernel.h>
@@ -15,7 +15,7 @@
 #define MUST_RECOVER	(10 * MODEL_S)
 #define NEVER		(~0ULL)
 
-/* A hot set that is read at random, of which the target leaves half. */
+/* A task reads a hot set at random. The target leaves half of the set. */
 #define HOT(_name, _mib, _hot, _iops, ...)				\
 	{ .name = _name, .mib = _mib, .hot = _hot, .iops = _iops,	\
 	  .must_read = 95, .must_take = 5, __VA_ARGS__ }
@@ -85,7 +85,7 @@ const struct model_case model_cases[MODEL_NR_CASES] = {
 	  .must_take = 10, .may_swap = 25 },
 	{ .name = "2 GiB, hot set grows, 3000 IOPS", .mib = 2048,
 	  .iops = 3000, .hot = 400, .grown = 1200, .event = 60, .left = 700,
-	  .deflates_on_oom = true, .must_read_at = 50, .seconds = 400 },
+	  .deflates_on_oom = true, .must_read_at = 50, .seconds = 240 },
 	{ .name = "2 GiB, hot set grows, 100000 IOPS", .mib = 2048,
 	  .iops = 100000, .hot = 400, .grown = 1200, .event = 60, .left = 700,
 	  .deflates_on_oom = true, .must_read_at = 50, .seconds = 120 },
@@ -106,7 +106,7 @@ static u32 target(const struct model_case *row)
 	return row->mib - (row->left ?: row->hot / 2);
 }
 
-/* A balloon that takes all it can get, as the kernel's own does. */
+/* This balloon takes all that it can get, as the kernel's own driver does. */
 static void unrestrained_run(struct model_guest *guest)
 {
 	struct model_driver *driver = guest->driver;
@@ -127,9 +127,9 @@ static void unrestrained_run(struct model_guest *guest)
 }
 
 /**
- * model_unrestrained_init - a balloon that takes all it can get
- * @driver: to be filled in
- * @busy_until: for its own use
+ * model_unrestrained_init - set up a balloon that takes all it can get
+ * @driver: the policy to fill in
+ * @busy_until: memory for the policy
  */
 void model_unrestrained_init(struct model_driver *driver, u64 *busy_until)
 {
@@ -151,7 +151,7 @@ static void add_set(struct model_guest *guest, const struct model_case *row)
 	model_guest_fill(guest, set, MODEL_MIB(min(row->limit, row->set)));
 }
 
-/* The first task is the one that is measured. */
+/* The accesses of the first task are measured. */
 static void set_up(struct model_guest *guest, const struct model_case *row)
 {
 	u64 from = guest->now + MODEL_WARM_UP;
@@ -212,7 +212,10 @@ static void set_up(struct model_guest *guest, const struct model_case *row)
 			     (row->bound ? 0 : guest->total)));
 }
 
-/* What could be had for nothing: all that nobody uses, but for what is kept free. */
+/*
+ * Returns the MiB that the host could have at no cost: all memory that no task
+ * uses, except for the memory that zones keep free.
+ */
 static u32 edge(const struct model_guest *guest, const struct model_case *row)
 {
 	u32 used = row->hot + SYSTEM_MIB + row->busy + row->limit, kept = 0;
@@ -235,7 +238,7 @@ static u32 edge(const struct model_guest *guest, const struct model_case *row)
 	return min(target(row), total - min(total, used));
 }
 
-/* The host asks, and it is watched what comes of it. */
+/* Sets the target, and measures the effects. */
 static void watch(const struct model_case *row, struct model_guest *guest,
 		  struct model_result *result)
 {
@@ -279,13 +282,13 @@ static void watch(const struct model_case *row, struct model_guest *guest,
 
 /**
  * model_case_run - put a policy into a guest
- * @row: which guest
- * @guest: memory for it
- * @chunks: likewise
- * @nr_chunks: their number
- * @seed: of what is random, not 0
+ * @row: the case
+ * @guest: memory for the guest
+ * @chunks: memory for the guest's pages
+ * @nr_chunks: number of chunks
+ * @seed: seed of random numbers, not 0
  * @driver: the policy
- * @result: what came of it
+ * @result: the effects
  */
 void model_case_run(const struct model_case *row, struct model_guest *guest,
 		    struct model_page **chunks, u32 nr_chunks, u64 seed,
@@ -314,12 +317,13 @@ void model_case_run(const struct model_case *row, struct model_guest *guest,
 }
 
 /**
- * model_case_fails - hold what came of it against the bounds
+ * model_case_fails - compare the effects of a policy with the bounds
  * @row: the case
- * @result: what came of it
- * @unrestrained: the same of a balloon that takes all it can get, if @row->pace
+ * @result: the effects
+ * @unrestrained: the effects of a balloon that takes all it can get, if
+ *                @row->pace
  *
- * Return: what does not hold, or NULL.
+ * Return: the bound that does not hold, as text, or NULL.
  */
 const char *model_case_fails(const struct model_case *row,
 			     const struct model_result *result,

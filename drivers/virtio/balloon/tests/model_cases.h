@@ -1,60 +1,62 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * What a balloon must and must not do to a guest: a table of guests, each with its
- * bounds. A policy is put into each of them, and what comes of it is measured.
+ * A table of guests, each with bounds to the effects of a balloon. A test puts
+ * a policy into each guest and measures the effects.
  */
 #ifndef _DRIVERS_VIRTIO_BALLOON_TESTS_MODEL_CASES_H
 #define _DRIVERS_VIRTIO_BALLOON_TESTS_MODEL_CASES_H
 
 #include "model_guest.h"
 
-/* What one page costs a balloon: with the host, and on trial. */
+/* The cost of a page for a balloon: with the host, and on trial. */
 #define MODEL_HOST_NS	8000U
 #define MODEL_TRIAL_NS	500U
 
-/* Before the target is set the guest runs for so long. */
+/* The guest runs for this time before the target is set. */
 #define MODEL_WARM_UP	(20 * MODEL_S)
-/* At its end the accesses of so long are counted. */
+/* Accesses are counted in this last part of MODEL_WARM_UP. */
 #define MODEL_BEFORE	(10 * MODEL_S)
 
 /**
- * struct model_case - a guest, and what has to hold for it
- * @name: what the log calls it
- * @mib: its size
- * @nodes: in so many nodes of the same size, 0 for one
- * @cpus: so many, 0 for two
- * @iops: of its disk
+ * struct model_case - a guest, and the bounds for it
+ * @name: name in the log
+ * @mib: size of the guest in MiB
+ * @nodes: number of nodes of the same size, 0 for one
+ * @cpus: number of CPUs, 0 for two
+ * @iops: requests that the disk serves in a second
  * @hot: MiB that the first task uses; its accesses are measured
- * @pattern: of that
- * @anon: that is anonymous memory
- * @bound: the task's pages come from node 0 only
- * @threads: of the first task, 0 for one
- * @hot_ns: an access of it, 0 for 30 us
- * @cold: MiB of files that nobody uses, REST for all that is free
- * @idle: MiB of anonymous memory that nobody uses
+ * @pattern: order of these accesses
+ * @anon: the first task uses anonymous memory
+ * @bound: the first task's pages come from node 0 only
+ * @threads: threads of the first task, 0 for one
+ * @hot_ns: time of an access of the first task, 0 for 30 us
+ * @cold: MiB of files that no task uses, REST for all that is free
+ * @idle: MiB of anonymous memory that no task uses
  * @busy: MiB of anonymous memory that a second task uses
- * @limit: of a cgroup, in MiB
- * @set: MiB that its task reads at random
- * @set_ns: an access of it, 0 for 30 us
+ * @limit: limit of a cgroup, in MiB
+ * @set: MiB that the cgroup's task reads at random
+ * @set_ns: time of an access of the cgroup's task, 0 for 30 us
  * @stream: MiB of files that a backup reads over and over
  * @grown: MiB that the hot set has from @event on, 0 if it does not grow
- * @burst: MiB of anonymous memory that somebody allocates at @event
- * @burst_ns: for each page
- * @burst_s: for so many seconds
- * @event: seconds after the target was set
- * @swap: what swap there is
- * @swap_mib: its size
- * @left: MiB of the guest that the target leaves it, 0 for half of @hot
- * @deflates_on_oom: is offered
- * @seconds: how long it is watched, 0 for 180
- * @must_read: percent of the accesses of before, in the second half of the time
- * @must_read_at: percent, from ten seconds after @event on
- * @must_take: percent of memory that it may lack to what could be had
- * @must_reach_s: second by which it has to have that, 0 for the end
- * @pace: it may take half as long again as a balloon that nothing holds back
- * @may_swap: percent of what it takes that may be swapped out, and in again
- * @may_kill: the killer may act
- * @unsolved: not even balloon_experiment_step() keeps within the bounds yet
+ * @burst: MiB of anonymous memory that a process allocates at @event
+ * @burst_ns: time of an access of this process
+ * @burst_s: seconds until this process ends
+ * @event: seconds from the target to the event
+ * @swap: kind of swap
+ * @swap_mib: size of swap in MiB
+ * @left: MiB that the target leaves to the guest, 0 for half of @hot
+ * @deflates_on_oom: F_DEFLATE_ON_OOM is offered
+ * @seconds: duration after the target was set, 0 for 180
+ * @must_read: least accesses in the second half of the time, in percent of
+ *             those before the target
+ * @must_read_at: the same from ten seconds after @event on
+ * @must_take: percent of the guest's memory by which the host may get less than
+ *             it could have at no cost
+ * @must_reach_s: second by which the host must have this memory, 0 for the end
+ * @pace: the driver may take half as long again as a balloon without restraint
+ * @may_swap: percent of the memory taken that may be swapped out, and in again
+ * @may_kill: the out-of-memory killer may act
+ * @unsolved: the driver does not keep within the bounds yet
  */
 struct model_case {
 	const char *name;
@@ -99,17 +101,17 @@ struct model_case {
 #define REST	0xffff
 
 /**
- * struct model_result - what came of it
+ * struct model_result - the effects of a policy
  * @before: accesses a second before the target was set
- * @after: in the second half of the time
+ * @after: accesses a second in the second half of the time
  * @at: from ten seconds after the event to the end; or from then on
- * @edge: MiB that could be had for nothing, the target if that is less
+ * @edge: MiB that the host could have at no cost, or the target if that is less
  * @taken: MiB that the host had in the end
- * @reached_ms: when the host had what it must, 0 for never
- * @half_ms: when it had a half of that
+ * @reached_ms: time when the host had the memory that it must get, 0 for never
+ * @half_ms: time when the host had half of that memory
  * @swapped_out: MiB since the target was set
- * @swapped_in: MiB
- * @kills: of the killer
+ * @swapped_in: MiB since the target was set
+ * @kills: processes that the out-of-memory killer has killed
  * @stalls: direct reclaims
  */
 struct model_result {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * A model of a guest's memory; model_guest.h says what for, and what it leaves out.
+ * A model of a guest's memory. model_guest.h describes its purpose and limits.
  */
 
 #include <linux/bitops.h>
@@ -26,13 +26,13 @@
 #define DEF_PRIORITY		12
 /* A turn of tasks and kswapd. */
 #define TURN			(2 * MODEL_MS)
-/* What one page costs kswapd, or a task that reclaims by itself. */
+/* The cost of a page for kswapd, or for a task that reclaims by itself. */
 #define RECLAIM_NS		1500U
 #define ROTATE_NS		200U
 #define ZRAM_NS			8000U
 /* No disk reads more than 2 GiB a second. */
 #define PAGE_NS			2000U
-/* Swap is written in clusters, and so far ahead of the device. */
+/* Swap is written in clusters, at most this far ahead of the device. */
 #define SWAP_WRITE_AHEAD	(100 * MODEL_MS)
 
 static struct model_page *page_at(const struct model_guest *guest, u32 nr)
@@ -102,7 +102,7 @@ static u32 root_of(u32 lruvec)
 	return node_of(lruvec) * MODEL_CGROUPS;
 }
 
-/* As the hierarchy counts it: the root's has all of its node's. */
+/* Sizes follow the hierarchy: the root's lruvec has all pages of its node. */
 static u32 lruvec_size(const struct model_guest *guest, u32 lruvec,
 		       enum model_lru lru)
 {
@@ -192,7 +192,7 @@ static void page_freed(struct model_guest *guest, struct model_page *page)
 	page->flags &= ~(RESIDENT | ACTIVE | REFERENCED | YOUNG);
 }
 
-/* Compressed to a third, which takes pages of the guest's own. */
+/* A page is compressed to a third, and takes memory of the guest itself. */
 static void zram_uses(struct model_guest *guest, int thirds)
 {
 	struct model_zone *zone;
@@ -214,7 +214,7 @@ static void zram_uses(struct model_guest *guest, int thirds)
 	}
 }
 
-/* Returns false if the device has to be waited for. */
+/* Returns false if swap is full, or the task would have to wait for it. */
 static bool swap_out(struct model_guest *guest, u64 *cost)
 {
 	if (!guest->swap_free)
@@ -304,7 +304,7 @@ static u32 shrink_inactive(struct model_guest *guest, u32 lruvec,
 	return got;
 }
 
-/* How much of each list one round looks at: as get_scan_count(). */
+/* Sets how much of each list one round scans, as get_scan_count() does. */
 static u64 scan_weights(const struct model_guest *guest, u32 target,
 			u64 weight[MODEL_LRUS])
 {
@@ -356,7 +356,7 @@ static u32 shrink_lruvec(struct model_guest *guest, u32 lruvec, u32 target,
 		size = lruvec_size(guest, target, lru);
 		if (!size || !weight[lru])
 			continue;
-		/* In sixteenths of a page, so that small lists get their share. */
+		/* In sixteenths of a page, so that small lists get a share. */
 		vec->due[lru] += div64_u64(div64_u64(weight[lru] * 1024, most) *
 					   vec->size[lru], size);
 		nr = vec->due[lru] / 16;
@@ -372,8 +372,9 @@ static u32 shrink_lruvec(struct model_guest *guest, u32 lruvec, u32 target,
 }
 
 /*
- * Reclaims @want pages, or for as long as @budget lasts. A cgroup's target is its
- * own lruvec, all others' is the root's, which stands for its whole node.
+ * Reclaims @want pages, or for as long as @budget lasts. Reclaim of a cgroup
+ * has the cgroup's own lruvec as its target. All other reclaim has the root's
+ * lruvec, which stands for the whole node.
  */
 static u32 reclaim(struct model_guest *guest, u32 target, u32 want, u64 budget,
 		   u64 *cost)
@@ -418,7 +419,7 @@ static bool node_is_balanced(const struct model_node *node)
 	return false;
 }
 
-/* A node whose reclaim gets nothing is given up, until somebody asks again. */
+/* If reclaim gets nothing, kswapd gives up until a task wakes it again. */
 static void run_kswapd(struct model_guest *guest, u32 nid)
 {
 	struct model_node *node = &guest->nodes[nid];
@@ -506,7 +507,7 @@ static void kill_largest(struct model_guest *guest)
 	free_set(guest, largest - guest->sets);
 }
 
-/* Returns where there is a page, having done what it takes to get one. */
+/* Returns a zone that has a free page, after all that it takes to free one. */
 static struct model_zone *allocate(struct model_guest *guest, int nid,
 				   bool only, u32 *at, u64 *cost)
 {
@@ -556,7 +557,7 @@ static bool add_page(struct model_guest *guest, u8 index, u32 nr, u64 *cost)
 			reclaim(guest, nid * MODEL_CGROUPS + set->cgroup,
 				SWAP_CLUSTER, unlimited, cost);
 	}
-	/* Who is bound to no node runs now here, now there. */
+	/* A task that is bound to no node runs on different nodes in turn. */
 	if (set->node < 0)
 		nid = guest->nr_nodes > 1 ? nr / 512 % guest->nr_nodes : 0;
 	zone = allocate(guest, nid, set->node >= 0, &at, cost);
@@ -572,7 +573,7 @@ static bool add_page(struct model_guest *guest, u8 index, u32 nr, u64 *cost)
 	return true;
 }
 
-/* It was evicted before: as workingset_refault(). */
+/* The page was evicted before. Works as workingset_refault() does. */
 static void refault(struct model_guest *guest, struct model_page *page)
 {
 	u32 own = page->lruvec, by, distance, size;
@@ -624,14 +625,14 @@ static void touch_resident(struct model_guest *guest, u32 nr)
 	}
 }
 
-/* Returns whether a disk had to be waited for. */
+/* Returns whether the task had to wait for a disk. */
 static bool bring_in(struct model_guest *guest, struct model_task *task,
 		     u32 nr, u64 *when)
 {
 	struct model_page *page = page_at(guest, nr);
 	struct model_set *set = &guest->sets[task->set];
 	bool evicted = page->flags & EVICTED, waits;
-	u64 cost = 0;
+	u64 before, cost = 0;
 
 	if (!add_page(guest, task->set, nr, &cost))
 		return true;
@@ -645,7 +646,9 @@ static bool bring_in(struct model_guest *guest, struct model_task *task,
 			*when += ZRAM_NS;
 			waits = false;
 		} else {
+			before = *when;
 			disk_wait(&guest->swap, 1, when);
+			guest->waited_ns += *when - before;
 		}
 	}
 	if (evicted)
@@ -674,6 +677,7 @@ static void access(struct model_guest *guest, struct model_task *task,
 {
 	struct model_set *set = &guest->sets[task->set];
 	u32 nr = next_page(guest, task), i;
+	u64 before;
 
 	task->accesses++;
 	*when += task->access_ns;
@@ -685,8 +689,11 @@ static void access(struct model_guest *guest, struct model_task *task,
 				break;
 			bring_in(guest, task, nr + i, when);
 		}
-		if (!set->anon)
+		if (!set->anon) {
+			before = *when;
 			disk_wait(&guest->disk, i, when);
+			guest->waited_ns += *when - before;
+		}
 	}
 	if (page_at(guest, nr)->flags & RESIDENT)
 		touch_resident(guest, nr);
@@ -765,18 +772,17 @@ static void zone_init(struct model_zone *zone, u32 pages, u32 all, u32 min_all,
 }
 
 /**
- * model_guest_init - a guest with nothing in memory but its kernel
+ * model_guest_init - start a guest with only its kernel in memory
  * @guest: the guest
  * @chunks: memory for the model, of MODEL_CHUNK page descriptions each
- * @nr_chunks: their number
+ * @nr_chunks: number of chunks
  * @mib: the guest's memory
- * @nr_nodes: in so many nodes of the same size
- * @kernel_mib: what the kernel keeps for itself, not counted in @mib
+ * @nr_nodes: number of nodes, all of the same size
+ * @kernel_mib: part of @mib that the kernel keeps for itself
  * @iops: requests that the disk serves in a second
- * @seed: not 0
+ * @seed: seed of random numbers, not 0
  *
- * What the model calls its memory is what zones manage: the kernel's own is taken
- * off before.
+ * The model's memory is the memory that zones manage, without the kernel's own.
  */
 void model_guest_init(struct model_guest *guest, struct model_page **chunks,
 		      u32 nr_chunks, u32 mib, u8 nr_nodes, u32 kernel_mib,
@@ -801,7 +807,7 @@ void model_guest_init(struct model_guest *guest, struct model_page **chunks,
 	guest->disk.request_ns = div_u64(MODEL_S, iops);
 	model_guest_cpus(guest, 2);
 
-	/* With transparent huge pages khugepaged raises it, to 5% at most. */
+	/* With transparent huge pages khugepaged raises it, to 5 % at most. */
 	min_all = max3(int_sqrt(pages * 64) / 2,
 		       min(pages / 20, (mib > 3072 ? 22U : 11U) * 512U), 32U);
 	for (nid = 0; nid < nr_nodes; nid++) {
@@ -816,11 +822,12 @@ void model_guest_init(struct model_guest *guest, struct model_page **chunks,
 }
 
 /**
- * model_guest_cpus - how many CPUs count for themselves
+ * model_guest_cpus - set the number of CPUs that count for themselves
  * @guest: the guest
- * @cpus: their number
+ * @cpus: number of CPUs
  *
- * As calculate_normal_threshold(). Between two folds so much stays hidden at most.
+ * The threshold is that of calculate_normal_threshold(). Between two folds, a
+ * counter hides at most fold_at events.
  */
 void model_guest_cpus(struct model_guest *guest, u32 cpus)
 {
@@ -831,15 +838,15 @@ void model_guest_cpus(struct model_guest *guest, u32 cpus)
 }
 
 /**
- * model_guest_set - a file, or a process's memory
+ * model_guest_set - add a file, or the memory of a process
  * @guest: the guest
- * @pages: its size
- * @max: to which it may grow
- * @anon: it is anonymous memory
- * @cgroup: its cgroup, 0 for the root
- * @node: the node that its pages have to come from, or -1
+ * @pages: size of the set
+ * @max: size to which the set may grow
+ * @anon: the set is anonymous memory
+ * @cgroup: the set's cgroup, 0 for the root
+ * @node: the only node for the set's pages, or -1
  *
- * Return: its index.
+ * Return: the index of the set.
  */
 u8 model_guest_set(struct model_guest *guest, u32 pages, u32 max, bool anon,
 		   u8 cgroup, s8 node)
@@ -863,14 +870,14 @@ u8 model_guest_set(struct model_guest *guest, u32 pages, u32 max, bool anon,
 }
 
 /**
- * model_guest_task - somebody who uses a set
+ * model_guest_task - add a task that uses a set
  * @guest: the guest
- * @set: which
- * @pattern: in what order
- * @threads: how many tasks do
- * @access_ns: what an access costs each of them
+ * @set: the set
+ * @pattern: the order of accesses
+ * @threads: number of threads
+ * @access_ns: time of an access of each thread
  *
- * Return: the task, to be told more.
+ * Return: the task; the caller may set other members.
  */
 struct model_task *model_guest_task(struct model_guest *guest, u8 set,
 				    enum model_pattern pattern, u8 threads,
@@ -887,11 +894,11 @@ struct model_task *model_guest_task(struct model_guest *guest, u8 set,
 }
 
 /**
- * model_guest_swap - give it swap
+ * model_guest_swap - give the guest swap
  * @guest: the guest
  * @kind: on a disk of its own, or compressed in memory
- * @pages: room for so many
- * @iops: of the disk
+ * @pages: size of the swap space
+ * @iops: requests that the disk serves in a second
  */
 void model_guest_swap(struct model_guest *guest, enum model_swap kind,
 		      u32 pages, u32 iops)
@@ -903,12 +910,12 @@ void model_guest_swap(struct model_guest *guest, enum model_swap kind,
 }
 
 /**
- * model_guest_fill - bring pages of a set in, for nothing and in no time
+ * model_guest_fill - bring pages of a set into memory at no cost
  * @guest: the guest
  * @set: the set
- * @pages: the first so many
+ * @pages: number of pages, from the first one on
  *
- * They have been used more than once, unless nobody uses them now.
+ * If a task uses the set, the pages have been used more than once.
  */
 void model_guest_fill(struct model_guest *guest, u8 set, u32 pages)
 {
@@ -966,10 +973,10 @@ u32 model_guest_available(const struct model_guest *guest)
 }
 
 /**
- * model_guest_spare - what is free in a node beyond a watermark
+ * model_guest_spare - free memory of a node beyond a watermark
  * @guest: the guest
  * @nid: the node
- * @high: the high one, else the low one
+ * @high: the high watermark, else the low one
  */
 u32 model_guest_spare(const struct model_guest *guest, u32 nid, bool high)
 {
@@ -985,7 +992,7 @@ u32 model_guest_spare(const struct model_guest *guest, u32 nid, bool high)
 }
 
 /**
- * model_guest_lack - what zones lack to their high watermarks
+ * model_guest_lack - memory that zones lack to their high watermarks
  * @guest: the guest
  */
 u32 model_guest_lack(const struct model_guest *guest)
@@ -1007,7 +1014,7 @@ u32 model_guest_lack(const struct model_guest *guest)
 /**
  * model_guest_count - a node counter's sum, as a reader sees it
  * @guest: the guest
- * @item: which
+ * @item: the counter
  */
 u64 model_guest_count(const struct model_guest *guest, enum model_item item)
 {
@@ -1038,10 +1045,10 @@ u32 model_guest_sparest_node(const struct model_guest *guest)
  * model_guest_take - the balloon allocates pages, and leaves reclaim to kswapd
  * @guest: the guest
  * @nid: the node to begin with
- * @pages: wanted
- * @stops_at_low: take no more than what does not wake kswapd, or just does
+ * @pages: number of pages that the balloon wants
+ * @stops_at_low: stop once no page is left above the low watermarks
  *
- * Return: pages that were had.
+ * Return: pages that the balloon got.
  */
 u32 model_guest_take(struct model_guest *guest, u32 nid, u32 pages,
 		     bool stops_at_low)
@@ -1072,10 +1079,10 @@ u32 model_guest_take(struct model_guest *guest, u32 nid, u32 pages,
 /**
  * model_guest_take_hard - the balloon allocates, and reclaims by itself
  * @guest: the guest
- * @pages: wanted
- * @cost: what it spent on reclaim
+ * @pages: number of pages that the balloon wants
+ * @cost: time; reclaim adds its own to it
  *
- * Return: pages that were had.
+ * Return: pages that the balloon got.
  */
 u32 model_guest_take_hard(struct model_guest *guest, u32 pages, u64 *cost)
 {
@@ -1104,9 +1111,9 @@ u32 model_guest_take_hard(struct model_guest *guest, u32 pages, u64 *cost)
 }
 
 /**
- * model_guest_give - the balloon frees pages, where it holds most
+ * model_guest_give - the balloon frees pages in the zones that hold most
  * @guest: the guest
- * @pages: so many
+ * @pages: number of pages
  */
 void model_guest_give(struct model_guest *guest, u32 pages)
 {

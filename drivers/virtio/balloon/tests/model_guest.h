@@ -1,25 +1,26 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * A model of a guest's memory, to try a policy on in a closed loop.
+ * A model of a guest's memory, for tests of a policy in a closed loop.
  *
- * Time is the model's own, and no memory is used but a few bytes for each page. A
- * model page is a page of 4 KiB: nothing is scaled, since what a policy sees of a
- * slow disk is a few events a second. Each access, each reclaimed page and each
- * miss takes place one by one.
+ * The model has a clock of its own, and uses only a few bytes of memory for
+ * each page. A model page is a page of 4 KiB. Nothing is scaled: on a slow
+ * disk, a policy sees only a few events a second. Each access, each reclaimed
+ * page and each miss takes place one by one.
  *
- * The model follows mm where a balloon can tell the difference:
+ * The model follows mm in all things that a balloon can notice:
  *
- * - zones with min, low and high watermarks and a reserve; kswapd per node, which
- *   runs from low to high; direct reclaim at min, counted as a stall;
- * - active and inactive lists of file and anonymous pages for each node and cgroup,
- *   balanced as the classic LRU does, by cost and by the inactive ratio;
+ * - zones with min, low and high watermarks and a reserve; kswapd per node,
+ *   which runs from low to high; direct reclaim at min, counted as a stall;
+ * - active and inactive lists of file and anonymous pages for each node and
+ *   cgroup, balanced by cost and by the inactive ratio, as by the classic LRU;
  * - shadow entries: each hit counts as WORKINGSET_REFAULT, and as
- *   WORKINGSET_ACTIVATE where the distance is within the workingset's size;
+ *   WORKINGSET_ACTIVATE if the distance is within the workingset's size;
  * - node counters that are folded by threshold, and once a second;
  * - a cgroup at its limit reclaims from itself, which no global counter shows;
- * - disks that serve one request after another: who misses a page waits for it.
+ * - disks that serve one request after another: a task that misses a page waits
+ *   for it.
  *
- * It leaves out dirty file pages, mapped files, slab, huge pages, MGLRU,
+ * The model leaves out dirty file pages, mapped files, slab, huge pages, MGLRU,
  * compaction and the page allocator's per-CPU lists.
  */
 #ifndef _DRIVERS_VIRTIO_BALLOON_TESTS_MODEL_GUEST_H
@@ -67,7 +68,7 @@ enum model_swap {
 enum model_pattern {
 	MODEL_RANDOM,
 	MODEL_LOOP,
-	MODEL_ONCE,	/* one pass, then it ends */
+	MODEL_ONCE,	/* one pass, then the task ends */
 };
 
 struct model_page {
@@ -87,10 +88,10 @@ struct model_set {
 	u32 resident;
 	bool anon;
 	u8 cgroup;
-	s8 node;	/* the only one, or -1 */
+	s8 node;	/* the only node, or -1 */
 };
 
-/* A disk, or a swap device: one request after another. */
+/* A disk or a swap device: serves one request after another. */
 struct model_disk {
 	u64 request_ns;
 	u64 busy_until;
@@ -98,21 +99,22 @@ struct model_disk {
 };
 
 /**
- * struct model_task - who uses the pages of a set
- * @set: which
- * @pattern: in what order
- * @threads: how many of them do
- * @access_ns: what an access costs without a miss; sets the rate
+ * struct model_task - a task that uses the pages of a set
+ * @set: the set
+ * @pattern: the order of accesses
+ * @threads: number of threads
+ * @access_ns: time of an access without a miss; sets the rate
  * @readahead: pages that one request reads
- * @start: when it begins
- * @end: when it ends, and frees its set if that is anonymous; 0 for never
- * @grow_at: when its set grows, 0 for never
- * @grow_to: how large the set is from then on
- * @ready: when each thread goes on
- * @pos: where a loop is
- * @accesses: since the beginning
- * @misses: those that had to wait for a disk
- * @done: it has ended
+ * @start: time when the task begins
+ * @end: time when the task ends, and frees its set if that is anonymous; 0 for
+ *       never
+ * @grow_at: time when the set grows, 0 for never
+ * @grow_to: size of the set from @grow_at on
+ * @ready: time when each thread goes on
+ * @pos: position in the set, for a loop
+ * @accesses: accesses so far
+ * @misses: accesses so far that had to wait for a disk
+ * @done: the task has ended
  */
 struct model_task {
 	u8 set;
@@ -139,7 +141,7 @@ struct model_zone {
 	u32 low;
 	u32 high;
 	u32 reserve;
-	u32 held;	/* by the balloon, what is on trial included */
+	u32 held;	/* by the balloon, also on trial */
 };
 
 struct model_lruvec {
@@ -147,7 +149,7 @@ struct model_lruvec {
 	u32 due[MODEL_LRUS];
 	u32 age;		/* of this lruvec and those below */
 	u32 charged;
-	/* As the target of reclaim. */
+	/* For an lruvec that is the target of reclaim. */
 	u64 cost[2];		/* anon, file */
 	u64 activated[2];
 	u64 seen[2];		/* @activated when reclaim last ended */
@@ -170,9 +172,9 @@ struct model_guest;
  * @oom: a task found no memory; returns pages that were given back
  * @reclaims: kswapd or a task begins to reclaim
  * @target: pages that the host wants
- * @deflates_on_oom: the host takes it well if some come back
+ * @deflates_on_oom: the host allows pages to go back unasked
  * @size: pages that the host has
- * @private: its own
+ * @private: the policy's own data
  */
 struct model_driver {
 	void (*run)(struct model_guest *guest);
@@ -188,19 +190,20 @@ struct model_driver {
  * struct model_guest - the guest
  * @now: time since boot
  * @folded_at: when all node counters were last folded
- * @fold_at: what a node counter may lack before it is folded earlier
+ * @fold_at: most that a node counter may lack before it is folded earlier
  * @disk: holds all files
- * @swap: where anonymous pages go
- * @swap_kind: what that is
- * @swap_free: pages for which it has room
- * @limit: of each cgroup, in pages; 0 for none
- * @total: pages, the kernel's own not included
+ * @swap: the device for anonymous pages
+ * @swap_kind: the kind of @swap
+ * @swap_free: free pages of @swap
+ * @limit: limit of each cgroup, in pages; 0 for none
+ * @total: pages, without those of the kernel itself
  * @stalls: ALLOCSTALL
+ * @waited_ns: time for which tasks waited for disks
  * @scanned: PGSCAN of kswapd and direct reclaim
  * @stolen: PGSTEAL of both
  * @swapped_out: PSWPOUT
  * @swapped_in: PSWPIN
- * @kills: of the out-of-memory killer
+ * @kills: processes that the out-of-memory killer has killed
  */
 struct model_guest {
 	struct model_page **chunks;
@@ -228,6 +231,7 @@ struct model_guest {
 	u32 zram_thirds;
 
 	u64 stalls;
+	u64 waited_ns;
 	u64 scanned;
 	u64 stolen;
 	u64 swapped_out;
@@ -237,7 +241,7 @@ struct model_guest {
 	struct model_driver *driver;
 };
 
-/* Page numbers in one chunk: 4 MiB of them. */
+/* Page numbers in one chunk of 4 MiB. */
 #define MODEL_CHUNK_SHIFT	18
 #define MODEL_CHUNK		BIT(MODEL_CHUNK_SHIFT)
 

@@ -57,7 +57,7 @@ static void oom_stops_inflation_for_a_while(struct kunit *test)
 	fake_host_await(host, READ_ONCE(host->bd->config.state) == BALLOON_HOLDING);
 	fake_host_await(host, fake_host_got(host) != got);
 	KUNIT_EXPECT_GE(test, jiffies - since + 1,
-			msecs_to_jiffies(BALLOON_PAUSE_MIN_MS));
+			msecs_to_jiffies(BALLOON_HOLD_OFF_MIN_MS));
 	fake_host_await(host, fake_host_arrived(host, 500));
 }
 

@@ -8,7 +8,7 @@ import os
 import subprocess
 from typing import NamedTuple
 
-from host import accel, initramfs, kernel, klog, module
+from host import accel, debian, initramfs, kernel, klog, module
 from host.guest import Guest, GuestDied
 from host.paths import QEMU
 from host.qmp import Disconnected
@@ -22,7 +22,8 @@ class Setup(NamedTuple):
 
     driver: "ours" or "stock", the kernel's own.  kernel: one of kernel.BUILT, which
     contains this driver, or None for the installed one.  huge: the host may provide
-    memory in transparent huge pages, if it supports them.
+    memory in transparent huge pages, if it supports them.  debian: MiB of a data disk for a
+    guest that is a Debian system; None for a guest that has only init.
     """
     driver: str
     kernel: str = None
@@ -32,6 +33,7 @@ class Setup(NamedTuple):
     cpus: str = "parallel"
     extra: tuple = ()
     huge: bool = True
+    debian: int = None
 
 
 @contextlib.contextmanager
@@ -110,10 +112,15 @@ class Lab:
     def guest(self, name, setup):
         """A guest that is not booted yet."""
         system = self._system(setup)
-        with host_pages(setup.huge):
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(host_pages(setup.huge))
+            init_args, extra = setup.init_args, list(setup.extra)
+            if setup.debian:
+                init_args = f"{init_args} {debian.INIT_ARGS}"
+                extra += stack.enter_context(debian.disks(setup.debian))
             return Guest(f"bench-{name}", *system, self.accelerator,
-                         memory=setup.memory, device=setup.device, init_args=setup.init_args,
-                         cpus=setup.cpus, extra=setup.extra)
+                         memory=setup.memory, device=setup.device, init_args=init_args,
+                         cpus=setup.cpus, extra=extra)
 
     def measure(self, name, setup, measure):
         """The answer of `measure` for a guest."""

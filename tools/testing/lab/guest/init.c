@@ -28,6 +28,8 @@
  *
  *   load=MODULE       load a kernel module
  *   resume=DEVICE     go on with what was hibernated to DEVICE, if anything was
+ *   root=DEVICE       start the system on DEVICE as PID 1, and serve beside it;
+ *                     this system's programs are in /opt/lab there
  *   shell             also start a shell on the console, and power the guest
  *                     off when that shell ends
  */
@@ -57,6 +59,9 @@
 #define PORT_PATTERN	PORT_DIRECTORY "/vport*p1"
 #define CONSOLE		"/dev/ttyS0"
 #define MMIO_PATTERN	"/sys/bus/acpi/devices/LNRO0005:*"
+#define NEW_ROOT	"/root"
+#define PATH_HERE	"/sbin:/bin"
+#define PATH_THERE	"/usr/sbin:/usr/bin:/opt/lab"
 #define MAX_JOBS	16
 #define MAX_REQUEST	8192	/* bytes of one request line */
 #define MAX_PAYLOAD	16384	/* bytes of one answer; > a kmsg record */
@@ -156,6 +161,40 @@ static void resume_from(const char *device)
 	errno = write_file("/sys/power/resume", device);
 	if (errno)
 		die(device);
+}
+
+static void take_along(const char *from, const char *to, unsigned long flag)
+{
+	mkdir(to, 0755);
+	if (mount(from, to, NULL, flag, NULL))
+		die(to);
+}
+
+/* Returns in a child of the system's PID 1. */
+static void start_system_on(const char *device)
+{
+	pid_t pid;
+
+	mkdir(NEW_ROOT, 0755);
+	if (mount(device, NEW_ROOT, "ext4", 0, NULL))
+		die(device);
+	/* The kernel's modules, and the driver, are those of this system. */
+	take_along("/lib/modules", NEW_ROOT "/usr/lib/modules", MS_BIND);
+	take_along("/bin", NEW_ROOT "/opt/lab", MS_BIND);
+	take_along("/dev", NEW_ROOT "/dev", MS_MOVE);
+	take_along("/proc", NEW_ROOT "/proc", MS_MOVE);
+	take_along("/sys", NEW_ROOT "/sys", MS_MOVE);
+	if (chdir(NEW_ROOT) || mount(".", "/", NULL, MS_MOVE, NULL) ||
+	    chroot(".") || chdir("/"))
+		die(NEW_ROOT);
+	pid = fork();
+	if (pid < 0)
+		die("fork");
+	if (pid) {
+		execl("/sbin/init", "/sbin/init", NULL);
+		die("/sbin/init");
+	}
+	setsid();
 }
 
 /* The host may have asked for a boot on one CPU (see host/accel.py). */
@@ -485,6 +524,7 @@ static void serve(int children)
 
 int main(int argc, char **argv)
 {
+	const char *path = PATH_HERE, *root = NULL;
 	bool with_shell = false;
 	sigset_t mask;
 	int children;
@@ -495,12 +535,18 @@ int main(int argc, char **argv)
 			load_module(argv[i] + 5);
 		else if (!strncmp(argv[i], "resume=", 7))
 			resume_from(argv[i] + 7);
+		else if (!strncmp(argv[i], "root=", 5))
+			root = argv[i] + 5;
 		else if (!strcmp(argv[i], "shell"))
 			with_shell = true;
 	}
 	start_all_cpus();
 	load_virtio_mmio();
-	setenv("PATH", "/sbin:/bin", 1);
+	if (root) {
+		start_system_on(root);
+		path = PATH_THERE;
+	}
+	setenv("PATH", path, 1);
 	setenv("HOME", "/", 1);
 	/* The host's only way in must live, whatever the balloon takes. */
 	write_file("/proc/self/oom_score_adj", "-1000");

@@ -36,6 +36,9 @@ static const char usage[] =
 	"                                     again until killed; say after each pass \"PASS REFAULTS\n"
 	"                                     KIB\": pages that had been in the page cache not\n"
 	"                                     long before, and what all disks have read meanwhile\n"
+	"       memtool pick FILE START MIB   read a page of it at random, from MiB START on, again\n"
+	"                                     and again until killed; say \"SECONDS READS\" of that\n"
+	"                                     every second\n"
 	"       memtool probe COUNT MS        run a command COUNT times (0: until killed), MS\n"
 	"                                     apart; say \"SECONDS MICROSECONDS KIB\": uptime,\n"
 	"                                     how long the command took, what is available\n"
@@ -268,6 +271,35 @@ static void roam(unsigned long mib)
 	}
 }
 
+/* A page that is not in the page cache costs one request, of that page. */
+static void pick(const char *path, unsigned long start, unsigned long mib)
+{
+	unsigned long pages = mib * (MIB / 4096), x = 88172645463325252;
+	double now, begin, said = 0;
+	char page[4096];
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+	if (fd < 0)
+		err(1, "%s", path);
+	if (posix_fadvise(fd, 0, 0, POSIX_FADV_RANDOM))
+		errx(1, "%s: no random access", path);
+	begin = seconds();
+	for (unsigned long reads = 1;; reads++) {
+		x ^= x << 13;
+		x ^= x >> 7;
+		x ^= x << 17;
+		if (pread(fd, page, sizeof(page),
+			  start * MIB + x % pages * 4096) != sizeof(page))
+			err(1, "%s", path);
+		now = seconds() - begin;
+		if (now - said < 1)
+			continue;
+		said = now;
+		printf("%.6f %lu\n", now, reads);
+		fflush(stdout);
+	}
+}
+
 static void reread(const char *path, unsigned long start, unsigned long mib)
 {
 	static char block[MIB];
@@ -383,6 +415,8 @@ int main(int argc, char **argv)
 		roam(number(argv[2]));
 	if (argc == 5 && !strcmp(verb, "reread"))
 		reread(argv[2], number(argv[3]), number(argv[4]));
+	if (argc == 5 && !strcmp(verb, "pick"))
+		pick(argv[2], number(argv[3]), number(argv[4]));
 	if (argc == 4 && !strcmp(verb, "probe"))
 		return probe(number(argv[2]), number(argv[3]));
 	if (argc == 2 && !strcmp(verb, "offline"))

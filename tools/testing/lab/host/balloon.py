@@ -37,12 +37,13 @@ class Balloon:
         pattern = f"{DRIVER}/virtio*/balloon/{name}"
         return self.guest.run(f"cat {pattern} 2>/dev/null || true").strip() or None
 
-    def _path(self, name):
+    def path(self, name):
+        """One of the driver's sysfs files."""
         return f"{DRIVER}/{self.device()}/balloon/{name}"
 
     def set_attribute(self, name, value):
         """Write to one of the driver's sysfs files."""
-        self.guest.write(self._path(name), str(value))
+        self.guest.write(self.path(name), str(value))
 
     def actual(self):
         """The size of the guest, as reported by the driver to the device."""
@@ -122,7 +123,7 @@ class Balloon:
     def wait_attribute(self, name, value):
         """Wait until a sysfs file has this content, without a process in the guest."""
         self.wait_device()
-        path = self._path(name)
+        path = self.path(name)
         until(lambda: self._read(path) == value,
               lambda: f"{name} from {self._read(path)} to {value}", pause=self._change())
 

@@ -13,7 +13,8 @@ from .paths import BUILD, GUEST_SOURCES, Unusable, alone
 
 MODULE = "virtio_balloon"
 DISK_MODULE = "virtio_blk"
-PROGRAMS = ("init", "memtool", "attrreader", "failnth", "breakdev", "unloadhalf")
+SWAP_MODULE = "zram"
+PROGRAMS = ("init", "memtool", "attrreader", "failnth", "pollattr", "breakdev", "unloadhalf")
 KMOD_NAMES = ("modprobe", "modinfo", "insmod", "rmmod", "lsmod", "depmod")
 
 
@@ -110,6 +111,15 @@ def add_kmod(tree):
         tree.add(library, str(library).lstrip("/"))
 
 
+def with_dependencies(kernel, name):
+    """The files of a module and of those that it needs; none if it is built in or missing."""
+    for line in (kernel.modules / "modules.dep").read_text(encoding="ascii").splitlines():
+        module, _, needed = line.partition(":")
+        if Path(module).name.split(".")[0] == name:
+            return [kernel.modules / path for path in (module, *needed.split())]
+    return []
+
+
 def add_modules(tree, kernel, peer):
     """Add the kernel's own balloon in its place, ours under updates/, and depmod's files."""
     target = Path("lib/modules") / kernel.release
@@ -120,7 +130,7 @@ def add_modules(tree, kernel, peer):
     # Some kernels have these built in; init loads them if the machine needs them.
     others = [path for name in ("virtio/virtio_mmio", f"block/{DISK_MODULE}")
               for path in kernel.modules.glob(f"kernel/drivers/{name}.ko*")]
-    for path in stock[:1] + others:
+    for path in stock[:1] + others + with_dependencies(kernel, SWAP_MODULE):
         tree.add(path, str(target / path.relative_to(kernel.modules)))
     for name in ("modules.order", "modules.builtin", "modules.builtin.modinfo"):
         tree.add(kernel.modules / name, str(target / name))

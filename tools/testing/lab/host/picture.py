@@ -38,10 +38,11 @@ class Trace(NamedTuple):
     title: str
     memory: int  # of the guest, bytes
     samples: list  # see sampler.py
-    probes: list  # of commands: (begin, duration)
+    points: list  # of what the guest does: (begin, value)
     ended: float  # end of the process that used memory
     died: float  # death of the guest
     outcome: str
+    what: str  # the points are
 
 
 def _draw_memory(axes, trace):
@@ -59,8 +60,8 @@ def _draw_memory(axes, trace):
                           ha="center")
 
 
-def _draw_probes(axes, trace):
-    axes.plot([begin for begin, _ in trace.probes], [took * 1e3 for _, took in trace.probes],
+def _draw_points(axes, trace):
+    axes.plot([begin for begin, _ in trace.points], [value for _, value in trace.points],
               ".", markersize=2, color="C3")
     axes.set(yscale="log", xlabel="seconds since the target was set")
     axes.yaxis.set_major_formatter("{x:g}")
@@ -75,21 +76,21 @@ def _mark(axes, trace, end):
 
 
 def compare(traces, title, path):
-    """Draw traces side by side into a PNG file: memory above, durations of a command below."""
+    """Draw traces side by side into a PNG file: memory above, what the guest does below."""
     figure, rows = pyplot.subplots(2, len(traces), figsize=(4.8 * len(traces), 5.6),
                                    squeeze=False, sharex=True, sharey="row")
     end = max(trace.samples[-1].elapsed for trace in traces)
-    for trace, memory, probes in zip(traces, *rows):
+    for trace, memory, points in zip(traces, *rows):
         _draw_memory(memory, trace)
-        _draw_probes(probes, trace)
-        for axes in (memory, probes):
+        _draw_points(points, trace)
+        for axes in (memory, points):
             _mark(axes, trace, end)
         if trace.died is not None:
             memory.text((trace.died + end) / 2, trace.memory / MIB / 2,
                         f"guest dead after {trace.died:.1f} s\n{trace.outcome}",
                         ha="center", va="center", fontsize=8)
     rows[0][0].set(ylabel="MiB", ylim=(0, None), xlim=(None, end))
-    rows[1][0].set(ylabel="one command takes, ms")
+    rows[1][0].set(ylabel=traces[0].what)
     figure.suptitle(title, fontsize=10)
     figure.legend(*rows[0][0].get_legend_handles_labels(), loc="lower center", ncol=3, fontsize=8)
     figure.tight_layout(rect=(0, 0.05, 1, 1))

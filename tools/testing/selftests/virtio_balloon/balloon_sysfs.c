@@ -30,6 +30,20 @@ static const char * const hold_reasons[] = {
 	"none", "floor", "refault", "stall", "allocation",
 };
 
+static const char * const policies[] = { "full", "floor", "obey" };
+
+/* The attribute group beside "balloon". */
+#define STATISTICS "../balloon_statistics/"
+
+static const char * const statistics[] = {
+	STATISTICS "trials", STATISTICS "trials_failed",
+	STATISTICS "recalled_kib", STATISTICS "given_floor_kib",
+	STATISTICS "given_refault_kib", STATISTICS "given_stall_kib",
+	STATISTICS "given_oom_kib", STATISTICS "held_floor_ms",
+	STATISTICS "held_refault_ms", STATISTICS "held_stall_ms",
+	STATISTICS "held_allocation_ms",
+};
+
 /* main() finds it, before any test is forked. */
 static char device[BALLOON_TEXT];
 
@@ -62,12 +76,14 @@ static bool is_consistent(const struct balloon *now,
 
 FIXTURE(files) {
 	unsigned long floor;
+	char policy[BALLOON_TEXT];
 };
 
 FIXTURE_SETUP(files)
 {
 	ASSERT_TRUE(balloon_bound(device));
 	ASSERT_TRUE(balloon_number(device, "floor_kib", &self->floor));
+	ASSERT_TRUE(balloon_attribute(device, "policy", self->policy));
 }
 
 /* The floor has its value again, but does not follow the guest's size any more. */
@@ -76,6 +92,7 @@ FIXTURE_TEARDOWN(files)
 	char text[BALLOON_TEXT];
 	unsigned long now;
 
+	EXPECT_EQ(0, balloon_write(device, "policy", self->policy));
 	ASSERT_TRUE(balloon_number(device, "floor_kib", &now));
 	if (now == self->floor)
 		return;
@@ -133,13 +150,74 @@ TEST_F_TIMEOUT(files, files_agree, 2 * BALLOON_SECONDS)
 	}
 }
 
-TEST_F(files, only_the_floor_can_be_written)
+TEST_F(files, what_the_driver_tells_is_read_only)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(read_only); i++) {
 		EXPECT_EQ(-EACCES, balloon_write(device, read_only[i], "0")) {
 			TH_LOG("%s", read_only[i]);
 		}
 	}
+	for (size_t i = 0; i < ARRAY_SIZE(statistics); i++) {
+		EXPECT_EQ(-EACCES, balloon_write(device, statistics[i], "0")) {
+			TH_LOG("%s", statistics[i]);
+		}
+	}
+}
+
+TEST_F(files, statistics_are_numbers)
+{
+	unsigned long trials, failed;
+
+	for (size_t i = 0; i < ARRAY_SIZE(statistics); i++) {
+		unsigned long number;
+
+		EXPECT_TRUE(balloon_number(device, statistics[i], &number)) {
+			TH_LOG("%s", statistics[i]);
+		}
+	}
+	ASSERT_TRUE(balloon_number(device, STATISTICS "trials_failed", &failed));
+	ASSERT_TRUE(balloon_number(device, STATISTICS "trials", &trials));
+	EXPECT_LE(failed, trials);
+}
+
+/* "floor" and "obey" would have the balloon take more of the guest's memory. */
+TEST_F(files, policy_is_read_back)
+{
+	char text[BALLOON_TEXT];
+
+	EXPECT_TRUE(is_one_of(self->policy, policies, ARRAY_SIZE(policies))) {
+		TH_LOG("policy is %s", self->policy);
+	}
+	ASSERT_EQ(0, balloon_write(device, "policy", "full\n"));
+	ASSERT_TRUE(balloon_attribute(device, "policy", text));
+	EXPECT_STREQ("full", text);
+}
+
+TEST_F(files, wrong_policies_are_refused)
+{
+	static const char * const wrong[] = { "\n", "0", "Full", "floors", "full obey" };
+	char text[BALLOON_TEXT];
+
+	for (size_t i = 0; i < ARRAY_SIZE(wrong); i++) {
+		EXPECT_EQ(-EINVAL, balloon_write(device, "policy", wrong[i])) {
+			TH_LOG("'%s'", wrong[i]);
+		}
+	}
+	ASSERT_TRUE(balloon_attribute(device, "policy", text));
+	EXPECT_STREQ(self->policy, text);
+}
+
+/* By default the floor follows from the guest's size. */
+TEST_F(files, floor_is_derived_again)
+{
+	unsigned long higher = 2 * self->floor + page_kib(), now;
+	char text[BALLOON_TEXT];
+
+	snprintf(text, sizeof(text), "%lu", higher);
+	ASSERT_EQ(0, balloon_write(device, "floor_kib", text));
+	ASSERT_EQ(0, balloon_write(device, "floor_kib", "auto\n"));
+	ASSERT_TRUE(balloon_number(device, "floor_kib", &now));
+	EXPECT_NE(higher, now);
 }
 
 /* A lower floor would have the balloon take more of the guest's memory. */
