@@ -30,6 +30,7 @@
 
 #include "control.h"
 #include "experiment.h"
+#include "pressure.h"
 
 #define BYTES(bytes)	((bytes) >> PAGE_SHIFT)
 
@@ -67,18 +68,6 @@
  */
 #define WARY_MS		60000U
 
-/*
- * The driver gives pages if the guest thrashes in this many windows in a row,
- * or is short of memory in as many looks in a row.
- */
-#define SUSTAINED	3U
-/*
- * Near the floor the guest is short of memory if more allocations than this
- * stall between two looks.
- */
-#define STALLS_PER_LOOK	1U
-/* If more memory than this is spare, thrash has another cause. */
-#define SPARE_MIN	BYTES(SZ_4M)
 /* The longest HOLD_OFF. */
 #define HOLD_OFF_MAX_MS	20000U
 
@@ -443,59 +432,6 @@ static struct balloon_action try(struct balloon_experiment *ex,
 	return rest(ex, most ? TAKE_MS : LOOK_MS);
 }
 
-/* Returns the pages that go back to a guest with less than the floor. */
-static unsigned long give_to_short(struct balloon_experiment *ex,
-				   const struct balloon_sample *now,
-				   enum balloon_hold *why)
-{
-	unsigned long enough = now->floor + now->floor / 2;
-	bool stalls = now->available / 2 < now->floor &&
-		      now->stalls - ex->stalls > STALLS_PER_LOOK;
-	bool is_short = now->available < now->floor - now->floor / 4;
-	bool sustained;
-
-	/*
-	 * Pressure has to last: looks that follow each other at once count as
-	 * one.
-	 */
-	if (now->ms - ex->short_at >= LOOK_MS) {
-		ex->short_looks = stalls || is_short ? ex->short_looks + 1 : 0;
-		ex->short_at = now->ms;
-		ex->stalls = now->stalls;
-	}
-	sustained = ex->short_looks >= SUSTAINED && (stalls || is_short);
-	if (!sustained && now->available >= now->floor / 2 &&
-	    !(ex->gave && now->available < now->floor))
-		return 0;
-	*why = stalls && !is_short ? BALLOON_HOLD_STALL : BALLOON_HOLD_FLOOR;
-	return max(enough - min(enough, now->available), now->floor / 2);
-}
-
-/*
- * Returns the pages that go back to a guest that thrashes, whatever amount of
- * memory is available.
- */
-static unsigned long give_to_thrashing(struct balloon_experiment *ex,
-				       const struct balloon_sample *now,
-				       enum balloon_hold *why)
-{
-	unsigned long spare = 0;
-	unsigned int nid;
-
-	for (nid = 0; nid < ex->control.nr_nodes; nid++)
-		spare += ex->control.nodes[nid].spare;
-	if (!balloon_control_thrashes(&ex->control) || spare > SPARE_MIN) {
-		ex->thrash = 0;
-		ex->ease = 0;
-		return 0;
-	}
-	if (++ex->thrash < SUSTAINED)
-		return 0;
-	ex->ease = max(2 * ex->ease, now->size / 16 + 1);
-	*why = BALLOON_HOLD_REFAULT;
-	return ex->ease;
-}
-
 /* Returns whether @action is due, whatever the target is. */
 static bool ease(struct balloon_experiment *ex, const struct balloon_sample *now,
 		 bool whole, struct balloon_action *action)
@@ -503,9 +439,11 @@ static bool ease(struct balloon_experiment *ex, const struct balloon_sample *now
 	enum balloon_hold why = ex->hold;
 	unsigned long give;
 
-	give = give_to_short(ex, now, &why);
+	give = balloon_pressure_short(&ex->pressure, now, ex->gave, &why);
 	if (whole && now->policy == BALLOON_POLICY_FULL)
-		give = max(give, give_to_thrashing(ex, now, &why));
+		give = max(give, balloon_pressure_thrash(&ex->pressure,
+							 &ex->control, now,
+							 &why));
 	/* Pages that mm has isolated since do not keep the guest waiting. */
 	if (give && now->on_trial && ex->phase == BALLOON_PHASE_TRY) {
 		*action = end_trial(ex, now, why);

@@ -13,6 +13,7 @@
 
 #include "config.h"
 #include "control.h"
+#include "pressure.h"
 
 /*
  * After the driver gave pages back under pressure, it takes none for this time.
@@ -82,11 +83,7 @@ struct balloon_action {
  * @refaults: refaults in the window in which the last trial failed or passed
  * @missed: a trial failed at @missed_at, less than a minute ago
  * @missed_at: time when a trial last failed, in ms
- * @short_looks: looks in a row that found the guest short of memory
- * @short_at: time of the last look that counts for @short_looks, in ms
- * @stalls: @stalls of the sample at @short_at
- * @thrash: windows in a row in which the guest thrashed
- * @ease: guest pages that were last given because the guest thrashed
+ * @pressure: signs that the guest is short of memory
  * @give_to: in EASE: the balloon's size at which it has given enough
  * @gave: pages were given at @gave_at, less than a minute ago
  * @gave_at: time when pages were last given, in ms
@@ -111,11 +108,7 @@ struct balloon_experiment {
 	unsigned long refaults;
 	bool missed;
 	u64 missed_at;
-	unsigned int short_looks;
-	u64 short_at;
-	unsigned long stalls;
-	unsigned int thrash;
-	unsigned long ease;
+	struct balloon_pressure pressure;
 	unsigned long give_to;
 	bool gave;
 	u64 gave_at;

@@ -349,7 +349,7 @@ long balloon_look_at_guest_in(struct balloon_device *bd)
 
 	if (!balloon_may_have_to_give(bd))
 		return MAX_SCHEDULE_TIMEOUT;
-	return ex->short_looks || test_bit(BALLOON_RECLAIMS, &bd->flags) ?
+	return ex->pressure.looks || test_bit(BALLOON_RECLAIMS, &bd->flags) ?
 	       BALLOON_LOOK_PRESSED : BALLOON_LOOK_RESTING;
 }
 

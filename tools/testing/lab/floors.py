@@ -24,7 +24,8 @@ DRIVER = ROOT / "drivers/virtio/balloon"
 FLOORS = (
     ("main",),
     ("thread", "recovery", "setup", "oom", "drain", "sysfs"),
-    ("restraint", "hinting", "reporting", "stats", "hotplug", "poison", "experiment", "control"),
+    ("restraint", "hinting", "reporting", "stats", "hotplug", "poison", "experiment", "control",
+     "pressure"),
     ("pages", "migrate"),
     ("trial", "hints", "settle", "blocks"),
     ("queue", "batch", "config", "guest", "wakeup"),

@@ -71,7 +71,7 @@ static void modelled_holds(struct modelled *mb, long pages)
 }
 
 static int modelled_inflate(struct balloon_device *bd, unsigned long want,
-			 unsigned long *got)
+			    unsigned long *got)
 {
 	struct modelled *mb = to_modelled(bd);
 	unsigned long passed, nr = min(want, 1024UL);
@@ -87,7 +87,7 @@ static int modelled_inflate(struct balloon_device *bd, unsigned long want,
 }
 
 static int modelled_deflate(struct balloon_device *bd, unsigned long want,
-			 unsigned long *given)
+			    unsigned long *given)
 {
 	struct modelled *mb = to_modelled(bd);
 
@@ -99,7 +99,7 @@ static int modelled_deflate(struct balloon_device *bd, unsigned long want,
 }
 
 static int modelled_trial_take(struct balloon_device *bd, unsigned long want,
-			    unsigned long *got)
+			       unsigned long *got)
 {
 	struct modelled *mb = to_modelled(bd);
 
@@ -120,7 +120,7 @@ static void modelled_trial_end(struct balloon_device *bd)
 }
 
 static void modelled_sample_lists(const struct model_guest *guest,
-			       struct balloon_sample *sample)
+				  struct balloon_sample *sample)
 {
 	const u32 *size;
 	u32 i;
@@ -142,7 +142,7 @@ static void modelled_sample_lists(const struct model_guest *guest,
 
 /* Node counters include the deltas of CPUs, as in balloon_sample_read(). */
 static void modelled_sample_read(struct balloon_device *bd,
-			      struct balloon_sample *sample)
+				 struct balloon_sample *sample)
 {
 	struct balloon_node *nodes = bd->restraint.experiment.control.nodes;
 	struct model_guest *guest = to_modelled(bd)->guest;
@@ -201,7 +201,7 @@ static void modelled_run(struct model_guest *guest)
 	while (time_before(jiffies, now)) {
 		/* Timers may only expire with a tick: wake up earlier. */
 		us = jiffies_to_usecs(now - jiffies) / 2;
-		usleep_range(us, us);
+		usleep_range(us, 2 * us);
 	}
 	/* As balloon_restraint_start(). */
 	if (!bd->restraint.experiment.control.from.ms)
@@ -214,7 +214,7 @@ static void modelled_run(struct model_guest *guest)
 	while (mb->busy_until < guest->now &&
 	       (mb->event || time_after_eq(jiffies, mb->wake_at))) {
 		mb->busy_until = max(mb->busy_until,
-					guest->now - MODEL_STEP);
+				     guest->now - MODEL_STEP);
 		mb->busy_until += 20000;	/* a look takes time, too */
 		mb->event = false;
 		modelled_pass(mb);
@@ -252,7 +252,7 @@ static void modelled_reclaims(struct model_guest *guest)
 }
 
 static struct modelled *modelled_create(struct kunit *test,
-				  const struct model_case *row)
+					const struct model_case *row)
 {
 	struct modelled *mb = kunit_kzalloc(test, sizeof(*mb), GFP_KERNEL);
 	struct balloon_device *bd;
