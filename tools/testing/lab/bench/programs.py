@@ -228,6 +228,7 @@ class PostgreSQL(ProgramCourse):
         guest = self.guest
         guest.run(f"install -d -o postgres {CLUSTER}")
         version = guest.run("ls /usr/lib/postgresql").split()[-1]
+        guest.run(f"pg_dropcluster {version} main")  # it has the usual port
         guest.run(f"pg_createcluster -d {CLUSTER}/data {version} bench --"
                   " --auth=trust --no-sync")
         guest.run(f"pg_conftool {version} bench set shared_buffers 32MB")
