@@ -50,7 +50,7 @@ static void balloon_batch_fill(struct balloon_device *bd,
 		order = min_t(unsigned int, largest,
 			      ilog2(nr - batch->nr_pages));
 		page = balloon_trial_next(bd);
-		/* No page that was not on trial stands in for one that mm has isolated. */
+		/* mm has isolated the rest: no untried page takes its place. */
 		if (!page && bd->trial.nr_passed)
 			return;
 		if (page)

@@ -35,7 +35,7 @@
 /* The longest delay between tries to get memory. */
 #define BALLOON_RETRY_MAX_MS	(10 * MSEC_PER_SEC)
 
-/* The host has no free batch, or mm has isolated pages: look at refaults, too. */
+/* All batches are in use, or mm has isolated pages: look at refaults, too. */
 #define BALLOON_HAND_OVER_AGAIN	(HZ / 10)
 
 static bool balloon_moving(const struct balloon_device *bd)
@@ -165,7 +165,7 @@ static long balloon_try(struct balloon_device *bd,
 	unsigned long got;
 
 	balloon_state_set(bd, BALLOON_INFLATING);
-	balloon_trial_take(bd, action->pages, &got);
+	got = balloon_trial_take(bd, action->pages);
 	if (begins && got)
 		WRITE_ONCE(counters->trials, counters->trials + 1);
 	return balloon_took(bd, 0, got, balloon_look_in(action));
@@ -176,7 +176,7 @@ static long balloon_hand_over(struct balloon_device *bd,
 			      const struct balloon_action *action)
 {
 	unsigned long got = 0;
-	int err = -EBUSY;
+	int err = 0;
 
 	balloon_state_set(bd, BALLOON_INFLATING);
 	if (balloon_trial_pass(bd, action->pages))
@@ -186,7 +186,7 @@ static long balloon_hand_over(struct balloon_device *bd,
 	if (got)
 		trace_trial(bd, got, true);
 	else
-		err = -EBUSY;	/* mm has isolated the pages meanwhile */
+		err = -EBUSY;	/* mm has isolated the pages */
 	/* The trial of other pages goes on while the kthread waits. */
 	return min(balloon_took(bd, err, got, 0), BALLOON_HAND_OVER_AGAIN);
 }

@@ -162,39 +162,37 @@ static bool balloon_trial_is_interrupted(struct balloon_device *bd,
  * balloon_trial_take - put pages on trial
  * @bd: the balloon
  * @want: guest pages
- * @got: guest pages that were taken
  *
  * Stops once kswapd is woken, so that other tasks need not wait for a page.
  * Stops after BALLOON_TRIAL_TAKE, as refaults have to be looked at.
  *
  * Context: the kthread, no lock held; allocates.
- * Return: 0, or -ENOMEM if there were fewer than @want.
+ * Return: guest pages that were taken.
  */
-int balloon_trial_take(struct balloon_device *bd, unsigned long want,
-		       unsigned long *got)
+unsigned long balloon_trial_take(struct balloon_device *bd, unsigned long want)
 {
 	struct balloon_trial *trial = &bd->trial;
 	unsigned long end = jiffies + BALLOON_TRIAL_TAKE;
+	unsigned long got = 0;
 	struct page *page;
 
-	KUNIT_STATIC_STUB_REDIRECT(balloon_trial_take, bd, want, got);
+	KUNIT_STATIC_STUB_REDIRECT(balloon_trial_take, bd, want);
 
 	balloon_take_from(&bd->blocks, balloon_sparest_node());
-	*got = 0;
-	while (*got < want && !balloon_trial_is_interrupted(bd, end)) {
+	while (got < want && !balloon_trial_is_interrupted(bd, end)) {
 		page = balloon_alloc_block(bd, 0);
 		if (!page)
-			return -ENOMEM;
+			break;
 		spin_lock(&trial->bm.pages_lock);
 		balloon_mapping_insert_new(&trial->bm, &page, 1);
 		spin_unlock(&trial->bm.pages_lock);
-		if ((*got)++ % BALLOON_TRIAL_LOOK == 0) {
+		if (got++ % BALLOON_TRIAL_LOOK == 0) {
 			if (!balloon_spare(bd, WMARK_LOW))
-				return -ENOMEM;
+				break;
 			cond_resched();
 		}
 	}
-	return 0;
+	return got;
 }
 
 /*

@@ -30,8 +30,7 @@ struct balloon_trial {
 void balloon_trial_init(struct balloon_device *bd);
 unsigned long balloon_trial_size(struct balloon_device *bd);
 unsigned long balloon_trial_size_roughly(struct balloon_device *bd);
-int balloon_trial_take(struct balloon_device *bd, unsigned long want,
-		       unsigned long *got);
+unsigned long balloon_trial_take(struct balloon_device *bd, unsigned long want);
 unsigned long balloon_trial_pass(struct balloon_device *bd, unsigned long nr);
 struct page *balloon_trial_next(struct balloon_device *bd);
 void balloon_trial_end(struct balloon_device *bd);

@@ -6,10 +6,8 @@ hibernation it resumes in a new QEMU, which has no target until the host sets on
 """
 
 import contextlib
-import os
 import re
 import subprocess
-import tempfile
 import threading
 import time
 
@@ -17,9 +15,10 @@ import pytest
 
 from host.balloon import Balloon
 from host.device import Device
+from host.disk import empty
 from host.guest import CommandFailed
 from host.initramfs import DISK_MODULE
-from host.paths import BALLOON_PAGE, BUILD, MIB, QEMU
+from host.paths import BALLOON_PAGE, MIB, QEMU
 from host.qmp import Disconnected
 from host.transport import Q35
 from host.until import HANG_SECONDS, until
@@ -47,16 +46,11 @@ MOVES = pytest.mark.parametrize("start, target", [(MEMORY, SMALL), (SMALL, MEMOR
 def fixture_machine(share, request):
     """A guest with a disk; each QEMU that resumes it has the same balloon device."""
     device, parameters = MACHINES[request.param]
-    # The file has no name, so it cannot be left behind.  QEMU opens it by this descriptor.
-    with tempfile.TemporaryFile(dir=BUILD) as disk:
-        disk.truncate(MEMORY)
-        image = f"/proc/{os.getpid()}/fd/{disk.fileno()}"
-        with share(name=f"suspend-{request.param}", device=device, init_args=parameters,
-                   cpus="in turn",
-                   extra=("-object", "iothread,id=thread0",
-                          "-drive", f"file={image},format=raw,if=none,id=disk,cache=unsafe",
-                          "-device", "virtio-blk-pci,drive=disk")) as machine:
-            yield machine
+    with empty("disk", MEMORY // MIB) as disk, \
+            share(name=f"suspend-{request.param}", device=device, init_args=parameters,
+                  cpus="in turn",
+                  extra=("-object", "iothread,id=thread0", *disk)) as machine:
+        yield machine
 
 
 @pytest.fixture(name="swap_space")

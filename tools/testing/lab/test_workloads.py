@@ -6,8 +6,6 @@ in pages: a pass takes as long as the machine pleases, and costs the same.
 """
 
 import contextlib
-import os
-import tempfile
 from typing import NamedTuple
 
 import pytest
@@ -15,9 +13,10 @@ import pytest
 from host import memtool
 from host.balloon import NEVER
 from host.chosen import PEER
+from host.disk import empty
 from host.held import Held
 from host.initramfs import DISK_MODULE
-from host.paths import BUILD, MIB
+from host.paths import MIB
 from host.until import until
 
 MEMORY = 512  # MiB of the guest
@@ -46,12 +45,7 @@ def fixture_machine(share):
     with contextlib.ExitStack() as stack:
         extra = []
         for name, size in (("data", LARGE), ("swap", MEMORY)):
-            # Without a name, so that it cannot be left behind.
-            disk = stack.enter_context(tempfile.TemporaryFile(dir=BUILD))
-            disk.truncate(size * MIB)
-            extra += ["-drive", f"file=/proc/{os.getpid()}/fd/{disk.fileno()},format=raw,"
-                                f"if=none,id={name},cache=unsafe",
-                      "-device", f"virtio-blk-pci,drive={name}"]
+            extra += stack.enter_context(empty(name, size))
         # By its own clock a pass takes as long on a busy host: the driver watches by that.
         # One host thread for all CPUs, too, as swapping patches the kernel's code (see accel.py).
         yield stack.enter_context(share(name="workloads", memory=MEMORY, cpus="counted",

@@ -142,6 +142,14 @@ static bool says_within(struct made_up *guest, enum balloon_act what,
 	return said;
 }
 
+/* A trial fails, and pages refault for five seconds more. */
+static void fail_trial(struct made_up *guest)
+{
+	await_act(guest, BALLOON_ACT_TRY, 0);
+	await_act(guest, BALLOON_ACT_END, 2000);
+	says_within(guest, BALLOON_ACT_TRY, 5000, 2000);
+}
+
 static void experiment_takes_free_memory_at_once(struct kunit *test)
 {
 	struct made_up *guest = made_up(test);
@@ -439,9 +447,7 @@ static void experiment_forgives(struct kunit *test)
 {
 	struct made_up *guest = made_up(test);
 
-	await_act(guest, BALLOON_ACT_TRY, 0);
-	await_act(guest, BALLOON_ACT_END, 2000);
-	says_within(guest, BALLOON_ACT_TRY, 5000, 2000);
+	fail_trial(guest);
 	balloon_experiment_forgive(&guest->ex);
 	KUNIT_EXPECT_LE(test, await_act(guest, BALLOON_ACT_TRY, 0), 3000);
 }
@@ -451,9 +457,7 @@ static void experiment_new_target_ends_no_delay(struct kunit *test)
 {
 	struct made_up *guest = made_up(test);
 
-	await_act(guest, BALLOON_ACT_TRY, 0);
-	await_act(guest, BALLOON_ACT_END, 2000);
-	says_within(guest, BALLOON_ACT_TRY, 5000, 2000);
+	fail_trial(guest);
 	guest->now.target = 0;
 	says_within(guest, BALLOON_ACT_TRY, 1000, 0);
 	guest->now.target = MIB(2048);

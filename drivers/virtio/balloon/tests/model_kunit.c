@@ -98,17 +98,17 @@ static int modelled_deflate(struct balloon_device *bd, unsigned long want,
 	return *given ? 0 : -EBUSY;
 }
 
-static int modelled_trial_take(struct balloon_device *bd, unsigned long want,
-			       unsigned long *got)
+static unsigned long modelled_trial_take(struct balloon_device *bd,
+					 unsigned long want)
 {
 	struct modelled *mb = to_modelled(bd);
+	unsigned long got;
 
-	*got = model_guest_take(mb->guest,
-				model_guest_sparest_node(mb->guest), want,
-				true);
-	bd->trial.bm.nr_resident += *got;
-	mb->busy_until += *got * MODEL_TRIAL_NS;
-	return *got < want ? -ENOMEM : 0;
+	got = model_guest_take(mb->guest, model_guest_sparest_node(mb->guest),
+			       want, true);
+	bd->trial.bm.nr_resident += got;
+	mb->busy_until += got * MODEL_TRIAL_NS;
+	return got;
 }
 
 static void modelled_trial_end(struct balloon_device *bd)

@@ -54,11 +54,7 @@ class Work:
 
     def rate(self, start, end):
         """Work a second between two instants; None if the program did not run for long enough."""
-        between = [point for point in self.points() if start <= point[0] <= end]
-        if len(between) < 2:
-            return None
-        (first, before), (last, after) = between[0], between[-1]
-        return (after - before) / (last - first)
+        return memtool.rate(self.points(), start, end)
 
     def rates(self):
         """(seconds, work a second)."""
@@ -365,11 +361,10 @@ class Swap(ProgramCourse):
                                    " --vm-method zero-one --vm-keep --vm-hang 0")
         used = self.guest.memory - self.IDLE * MIB * 9 // 10
         until(lambda: sleeper.status is not None
-              or self.guest.meminfo()["MemAvailable"] < used - 100 * MIB, "the sleeper has its memory",
-              pause=lambda: self.sampler.watch(1))
+              or self.guest.meminfo()["MemAvailable"] < used - 100 * MIB,
+              "the sleeper has its memory", pause=lambda: self.sampler.watch(1))
         job = self.guest.spawn(f"exec memtool roam {self.WORKING}")
-        self.work = Work(job, self.sampler.elapsed(), lambda output: [
-            (look.seconds, look.writes) for look in memtool.looks(output)])
+        self.work = Work(job, self.sampler.elapsed(), memtool.looks)
         job.wait_output("roaming")
 
     def meanwhile(self):

@@ -6,15 +6,14 @@ The image has the machine's own release, from the machine's own package sources.
 
 import contextlib
 import hashlib
-import os
 import platform
 import shutil
 import subprocess
-import tempfile
 from pathlib import Path
 
+from . import disk
 from .initramfs import DISK_MODULE
-from .paths import BUILD, MIB, Unusable, alone
+from .paths import BUILD, Unusable, alone
 from .until import until
 
 PACKAGES = ("systemd", "systemd-sysv", "udev", "dbus", "kmod", "procps", "e2fsprogs",
@@ -78,14 +77,9 @@ def disks(size):
 
     QEMU has to start in the block.
     """
-    # The file has no name, so it cannot be left behind.
-    with tempfile.TemporaryFile(dir=BUILD) as data:
-        data.truncate(size * MIB)
-        path = f"/proc/{os.getpid()}/fd/{data.fileno()}"
+    with disk.empty(DISK, size) as data:
         yield ["-drive", f"file={image()},format=raw,if=none,id=root,snapshot=on,cache=unsafe",
-               "-device", "virtio-blk-pci,drive=root",
-               "-drive", f"file={path},format=raw,if=none,id={DISK},cache=unsafe",
-               "-device", f"virtio-blk-pci,drive={DISK}"]
+               "-device", "virtio-blk-pci,drive=root", *data]
 
 
 def throttle(guest, iops):

@@ -46,13 +46,18 @@ def roamed(output):
     return (looks(output) or [Look(0, 0)])[-1]
 
 
-def writes_per_second(output, start, end):
-    """Rate of `memtool roam` between two instants, in seconds since its begin, or None."""
-    between = [look for look in looks(output) if start <= look.seconds <= end]
+def rate(points, start, end):
+    """Work a second between two instants, of (seconds, work so far) pairs, or None."""
+    between = [point for point in points if start <= point[0] <= end]
     if len(between) < 2:
         return None
     (first, before), (last, after) = between[0], between[-1]
     return (after - before) / (last - first)
+
+
+def writes_per_second(output, start, end):
+    """Rate of `memtool roam` between two instants, in seconds since its begin, or None."""
+    return rate(looks(output), start, end)
 
 
 def percentile(values, percent):
