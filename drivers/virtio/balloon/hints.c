@@ -62,6 +62,10 @@ static void balloon_hint_free(struct balloon_hints *hints,
 		__folio_clear_offline(page_folio(block + i));
 	set_page_private(block, 0);
 	__free_pages(block, order);
+
+	spin_lock(&hints->lock);
+	WRITE_ONCE(hints->nr_released, hints->nr_released + (1UL << order));
+	spin_unlock(&hints->lock);
 }
 
 /**

@@ -22,6 +22,8 @@ struct shrinker;
  *             about to post
  * @nr_lent: guest pages on @blocks
  * @nr_out: guest pages on @blocks and on @in_flight
+ * @nr_released: guest pages that have gone back so far; also read without the
+ *               lock
  */
 struct balloon_hints {
 	struct shrinker *shrinker;
@@ -33,6 +35,7 @@ struct balloon_hints {
 	struct list_head in_flight;
 	unsigned long nr_lent;
 	unsigned long nr_out;
+	unsigned long nr_released;
 };
 
 static inline unsigned int balloon_hint_order(const struct page *block)

@@ -153,6 +153,23 @@ unsigned long balloon_refs(struct balloon_ledger *ledger)
 }
 
 /**
+ * balloon_released - pages that have gone back to the guest so far
+ * @ledger: the ledger
+ *
+ * Context: process, takes pages_lock.
+ * Return: guest pages; wraps around.
+ */
+unsigned long balloon_released(struct balloon_ledger *ledger)
+{
+	unsigned long released;
+
+	spin_lock(&ledger->bm.pages_lock);
+	released = ledger->nr_released;
+	spin_unlock(&ledger->bm.pages_lock);
+	return released;
+}
+
+/**
  * balloon_adjust_managed - change what the guest counts as its memory
  * @bd: the balloon
  * @page: a page of the zone that is changed

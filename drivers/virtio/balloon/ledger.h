@@ -52,6 +52,7 @@ enum balloon_page_state {
  * Protected by @bm.pages_lock, in guest pages:
  * @nr_pages: pages in the states that @bm does not count
  * @nr_refs: references that the balloon holds on pages
+ * @nr_released: pages that have gone back to the guest so far
  * @nr_unconfirmed: pages that inflation took and the host has not acknowledged
  * @nr_canary: 1 while the canary is not acknowledged, else 0
  * @wants_isolated: the kthread waits for isolated pages to come back
@@ -60,6 +61,7 @@ struct balloon_ledger {
 	struct balloon_mapping bm;
 	unsigned long nr_pages[BALLOON_PAGE_STATES];
 	unsigned long nr_refs;
+	unsigned long nr_released;
 	unsigned long nr_unconfirmed;
 	unsigned long nr_canary;
 	bool wants_isolated;
@@ -74,6 +76,7 @@ unsigned long balloon_size(struct balloon_ledger *ledger);
 unsigned long balloon_size_roughly(struct balloon_ledger *ledger);
 unsigned long balloon_actual(struct balloon_ledger *ledger);
 unsigned long balloon_refs(struct balloon_ledger *ledger);
+unsigned long balloon_released(struct balloon_ledger *ledger);
 unsigned long balloon_leaving(struct balloon_ledger *ledger);
 void balloon_adjust_managed(struct balloon_device *bd, struct page *page,
 			    long nr);

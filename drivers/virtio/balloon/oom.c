@@ -183,6 +183,56 @@ static unsigned long balloon_deflate_at_oom(struct balloon_device *bd,
 	return nr;
 }
 
+/* Returns the guest pages that were queued. */
+static unsigned long balloon_give_now(struct balloon_device *bd,
+				      unsigned long want)
+{
+	unsigned long nr, queued = 0;
+
+	if (!balloon_lock_in_time(bd))
+		return 0;
+	balloon_find_starved_zones(&bd->oom);
+	while (queued < want && !balloon_is_dying(bd) &&
+	       !balloon_is_broken(bd)) {
+		nr = balloon_deflate_at_oom(bd, want - queued);
+		if (!nr)
+			break;
+		queued += nr;
+	}
+	mutex_unlock(&bd->balloon_lock);
+	return queued;
+}
+
+/*
+ * A host that is slow to acknowledge messages has all batches. Waits until one is
+ * free. Returns false if no batch was missing.
+ */
+static bool balloon_await_batch(struct balloon_device *bd)
+{
+	struct balloon_mapping *bm = &bd->ledger.bm;
+	unsigned int puts;
+	bool missing;
+
+	spin_lock(&bm->pages_lock);
+	missing = !bd->pool.nr_free && bm->nr_resident;
+	puts = bd->pool.nr_puts;
+	bd->pool.nr_waiters += missing;
+	spin_unlock(&bm->pages_lock);
+	if (!missing)
+		return false;
+
+	balloon_event(bd);
+	wait_event_timeout(bd->wait,
+			   READ_ONCE(bd->pool.nr_puts) != puts ||
+				   balloon_is_dying(bd) ||
+				   balloon_is_broken(bd),
+			   BALLOON_LOOK_AGAIN);
+	spin_lock(&bm->pages_lock);
+	bd->pool.nr_waiters--;
+	spin_unlock(&bm->pages_lock);
+	return true;
+}
+
 /*
  * Waits while the kthread resets a broken device and releases all pages.
  * Returns how many guest pages came back meanwhile.
@@ -216,21 +266,15 @@ static unsigned long balloon_await_all_back(struct balloon_device *bd)
  */
 unsigned long balloon_give_at_oom(struct balloon_device *bd, unsigned long want)
 {
-	unsigned long nr, queued = 0;
+	unsigned long queued;
 
 	if (balloon_is_broken(bd))
 		return balloon_await_all_back(bd);
-	if (!bd->deflates_on_oom || !balloon_lock_in_time(bd))
+	if (!bd->deflates_on_oom)
 		return 0;
-	balloon_find_starved_zones(&bd->oom);
-	while (queued < want && !balloon_is_dying(bd) &&
-	       !balloon_is_broken(bd)) {
-		nr = balloon_deflate_at_oom(bd, want - queued);
-		if (!nr)
-			break;
-		queued += nr;
-	}
-	mutex_unlock(&bd->balloon_lock);
+	queued = balloon_give_now(bd, want);
+	if (!queued && balloon_await_batch(bd))
+		queued = balloon_give_now(bd, want);
 	if (!queued)
 		return 0;
 
@@ -247,6 +291,22 @@ unsigned long balloon_give_at_oom(struct balloon_device *bd, unsigned long want)
 }
 
 /*
+ * Returns how many pages have come back since the last call. The kthread may have
+ * given them after the allocation had failed. Each page counts once, so a task
+ * that finds no use for them gets no second try.
+ */
+static unsigned long balloon_came_back(struct balloon_device *bd)
+{
+	unsigned long seen = bd->oom.nr_seen, all;
+
+	all = balloon_released(&bd->ledger);
+	all += READ_ONCE(bd->trial.nr_released);
+	all += READ_ONCE(bd->hints.nr_released);
+	bd->oom.nr_seen = all;
+	return all - seen;
+}
+
+/*
  * Pages on trial go first: the host does not know of them. Hinted blocks
  * follow, then the balloon's pages. If the task needs more, mm calls again.
  */
@@ -255,14 +315,15 @@ static int balloon_oom_notify(struct notifier_block *nb, unsigned long unused,
 {
 	struct balloon_device *bd = container_of(nb, struct balloon_device,
 						 oom.notifier);
-	unsigned long given;
+	unsigned long given, came_back;
 
 	given = balloon_trial_recall_now(bd);
 	if (!given)
 		given = balloon_hints_give(&bd->hints, BALLOON_PAGES_PER_OOM);
 	if (!given)
 		given = balloon_give_at_oom(bd, BALLOON_PAGES_PER_OOM);
-	*(unsigned long *)freed += given;
+	came_back = balloon_came_back(bd);
+	*(unsigned long *)freed += given ?: came_back;
 	return NOTIFY_OK;
 }
 

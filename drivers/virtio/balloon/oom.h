@@ -18,12 +18,15 @@ struct page;
  *            if the guest may have them
  * @starved: short zones that the task which ran out of memory can use; a bit
  *           for each node and zone index; under oom_lock
+ * @nr_seen: guest pages that had come back when the notifier last ran; under
+ *           oom_lock
  * @nr_given: guest pages of the balloon that the notifier gave so far; written
  *            under oom_lock
  */
 struct balloon_oom {
 	struct notifier_block notifier;
 	DECLARE_BITMAP(starved, MAX_NUMNODES * MAX_NR_ZONES);
+	unsigned long nr_seen;
 	unsigned long nr_given;
 };
 

@@ -141,6 +141,10 @@ void balloon_batch_release(struct balloon_device *bd,
 		count_vm_events(BALLOON_DEFLATE, nr);
 	balloon_free_pages(batch->pages, nr);
 	batch->nr_pages = 0;
+
+	spin_lock(&bd->ledger.bm.pages_lock);
+	bd->ledger.nr_released += nr;
+	spin_unlock(&bd->ledger.bm.pages_lock);
 }
 
 static void balloon_settle(struct balloon_device *bd, struct list_head *acked)

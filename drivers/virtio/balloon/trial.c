@@ -278,6 +278,7 @@ void balloon_trial_end(struct balloon_device *bd)
 	trial->nr_passed = 0;
 	while ((nr = balloon_trial_remove(trial, pages, ARRAY_SIZE(pages)))) {
 		release_pages(pages, nr);
+		WRITE_ONCE(trial->nr_released, trial->nr_released + nr);
 		cond_resched();
 	}
 }

@@ -13,6 +13,7 @@ struct page;
  * struct balloon_trial - pages that the guest gets back if it refaults
  * @bm: the pages, which mm can move; they do not count as the balloon's
  * @wants_isolated: the kthread waits for isolated pages; under @bm.pages_lock
+ * @nr_released: guest pages that have gone back so far; the kthread counts
  * @nr_passed: guest pages that the next inflation takes; the kthread's own
  * @recalled: the kthread is to end the trial; any task sets it
  * @answers: number of times that the kthread has ended a recalled trial
@@ -21,6 +22,7 @@ struct page;
 struct balloon_trial {
 	struct balloon_mapping bm;
 	bool wants_isolated;
+	unsigned long nr_released;
 	unsigned long nr_passed;
 	unsigned int recalled;
 	unsigned int answers;

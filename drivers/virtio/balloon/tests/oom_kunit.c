@@ -232,6 +232,67 @@ static void oom_does_not_wait_for_lock(struct kunit *test)
 	mutex_unlock(&host->bd->balloon_lock);
 }
 
+/*
+ * The kthread gave pages after the allocation had failed, and the notifier can give
+ * none. The allocation has to be tried again, once.
+ */
+static void oom_counts_what_came_back(struct kunit *test)
+{
+	struct fake_host *host = fake_host_start(test, DEFLATE_ON_OOM);
+
+	fake_host_reach(host, 500);
+	KUNIT_EXPECT_EQ(test, balloon_give_at_oom(host->bd, 100), 100);
+	mutex_lock(&host->bd->balloon_lock);
+	KUNIT_EXPECT_EQ(test, run_out_of_memory(host), 100);
+	KUNIT_EXPECT_EQ(test, run_out_of_memory(host), 0);
+	mutex_unlock(&host->bd->balloon_lock);
+}
+
+/* The same for pages on trial. */
+static void oom_counts_trial_that_ended(struct kunit *test)
+{
+	struct fake_host *host = fake_host_start(test, DEFLATE_ON_OOM);
+
+	fake_host_put_on_trial(host, 300);
+	fake_host_set_target(host, 0);
+	fake_host_await(host, !balloon_trial_size(host->bd));
+	KUNIT_EXPECT_GE(test, run_out_of_memory(host), 300);
+	KUNIT_EXPECT_EQ(test, run_out_of_memory(host), 0);
+}
+
+static void answer_deflates(struct work_struct *work)
+{
+	struct fake_host *host = container_of(work, struct fake_host, guest_work);
+
+	fake_host_pass_time(HZ / 2);
+	host->holds[FAKE_DEFLATE] = false;
+	fake_host_answer_all(host);
+}
+
+/* The host is slow, and all batches are in use. */
+static void oom_waits_for_batch(struct kunit *test)
+{
+	struct fake_host *host = fake_host_create(test);
+	unsigned int calls = 0;
+
+	host->features |= DEFLATE_ON_OOM;
+	host->drops_above = BALLOON_SMALL_MESSAGE;
+	KUNIT_ASSERT_TRUE(test, fake_host_plug(host));
+	fake_host_reach(host, BALLOON_BATCHES * BALLOON_SMALL_MESSAGE);
+	host->holds[FAKE_DEFLATE] = true;
+	while (host->bd->pool.nr_free && calls++ < BALLOON_BATCHES)
+		KUNIT_EXPECT_GT(test, run_out_of_memory(host), 0);
+	KUNIT_EXPECT_EQ(test, host->bd->pool.nr_free, 0);
+	KUNIT_EXPECT_GT(test, balloon_size(&host->bd->ledger), 0);
+
+	INIT_WORK(&host->guest_work, answer_deflates);
+	schedule_work(&host->guest_work);
+	KUNIT_EXPECT_GT(test, run_out_of_memory(host), 0);
+	flush_work(&host->guest_work);
+	KUNIT_EXPECT_FALSE(test, host->holds[FAKE_DEFLATE]);
+	fake_host_check(host);
+}
+
 /* The holder of the page lock may be the task that needs memory. */
 static void oom_passes_over_locked_pages(struct kunit *test)
 {
@@ -289,6 +350,7 @@ static void oom_of_dead_balloon(struct kunit *test)
 	fake_host_needs_reset(host);
 	fake_host_await(host, READ_ONCE(host->bd->config.state) == BALLOON_DEAD);
 	KUNIT_EXPECT_EQ(test, balloon_refs(&host->bd->ledger), 0);
+	KUNIT_EXPECT_EQ(test, run_out_of_memory(host), 500);
 	KUNIT_EXPECT_EQ(test, run_out_of_memory(host), 0);
 }
 
@@ -304,6 +366,9 @@ static struct kunit_case oom_cases[] = {
 	KUNIT_CASE(oom_must_tell_host),
 	KUNIT_CASE(oom_must_tell_slow_host),
 	KUNIT_CASE(oom_does_not_wait_for_lock),
+	KUNIT_CASE(oom_counts_what_came_back),
+	KUNIT_CASE(oom_counts_trial_that_ended),
+	KUNIT_CASE(oom_waits_for_batch),
 	KUNIT_CASE(oom_passes_over_locked_pages),
 	KUNIT_CASE(oom_passes_over_isolated_pages),
 	KUNIT_CASE(oom_of_empty_balloon),

@@ -131,10 +131,10 @@ static void restraint_tries_nothing_while_it_refaults(struct kunit *test)
 	fake_host_set_target(host, 50000);
 	fake_host_await(host, fake_host_holds_for(host, BALLOON_HOLD_REFAULT));
 	got = fake_host_got(host);
-	for (i = 0; i < 80; i++) {
-		host->sample.refaults += 1000;
-		host->sample.reclaimed += 1000;
-		fake_host_pass_time(HZ);
+	for (i = 0; i < 800; i++) {
+		host->sample.refaults += 100;
+		host->sample.reclaimed += 100;
+		fake_host_pass_time(HZ / 10);
 	}
 	KUNIT_EXPECT_EQ(test, fake_host_got(host), got);
 }
