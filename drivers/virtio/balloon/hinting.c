@@ -151,6 +151,10 @@ static int balloon_hint_command(struct balloon_device *bd, unsigned int which,
 	return err;
 }
 
+/*
+ * A block is one descriptor: balloon_validate() declines indirect descriptors. The
+ * ring has as many descriptors as blocks that are in flight.
+ */
 static int balloon_hint_block(struct balloon_device *bd, struct page *block)
 {
 	struct balloon_hinting *hinting = &bd->hinting;

@@ -108,8 +108,9 @@ static int balloon_validate(struct virtio_device *vdev)
 	__virtio_clear_bit(vdev, VIRTIO_F_ACCESS_PLATFORM);
 
 	/*
-	 * A single buffer needs no table of descriptors. A table would have to
-	 * be allocated under balloon_lock (virtio 1.2, 2.7.5.3).
+	 * Each message is a single descriptor. A table of descriptors would
+	 * have to be allocated, for numbers under balloon_lock, and for hints
+	 * when the guest has no memory to spare (virtio 1.2, 2.7.5.3).
 	 */
 	__virtio_clear_bit(vdev, VIRTIO_RING_F_INDIRECT_DESC);
 
@@ -275,6 +276,10 @@ static void balloon_remove(struct virtio_device *vdev)
 	balloon_device_put(bd);
 }
 
+/*
+ * The host has changed the target or a command. A guest in s2idle stays awake until
+ * the driver has followed, see wakeup.c.
+ */
 static void balloon_changed(struct virtio_device *vdev)
 {
 	struct balloon_device *bd = vdev->priv;

@@ -28,7 +28,7 @@
 
 /* One call of the out-of-memory notifier gives back this many guest pages. */
 #define BALLOON_PAGES_PER_OOM	(16UL << MIB_TO_PAGES_SHIFT)
-/* Runs before other notifiers, because they free memory that is in use. */
+/* Runs before other notifiers: they free memory in use, and the balloon's is not. */
 #define BALLOON_OOM_PRIORITY	80
 
 /* The notifier looks at this many guest pages in one hold of pages_lock. */
@@ -47,7 +47,7 @@ static bool balloon_task_may_use(int nid)
 	return node_isset(nid, cpuset_current_mems_allowed);
 }
 
-/* An unmovable allocation cannot use the free memory of CMA areas. */
+/* Free CMA memory does not count: unmovable allocations cannot use it. */
 static bool balloon_zone_is_short(struct zone *zone)
 {
 	return balloon_zone_spare(zone, WMARK_HIGH) <=
@@ -60,10 +60,9 @@ static unsigned int balloon_zone_bit(int nid, unsigned int zone)
 }
 
 /*
- * The allocation has failed in every zone that it may use: none was above its
- * high watermark. So a zone above its high watermark is of no use to it,
- * perhaps because of the policy of a mapping. If all zones are above, the
- * allocation wanted a large block.
+ * The allocation has failed, so no zone that it may use is above its high
+ * watermark. The notifier gives no pages of zones above it: a mapping's policy may
+ * forbid them. If all zones are above, the allocation wanted a large block.
  */
 static void balloon_find_starved_zones(struct balloon_oom *oom)
 {
@@ -80,7 +79,7 @@ static void balloon_find_starved_zones(struct balloon_oom *oom)
 			    !balloon_task_may_use(nid) ||
 			    !balloon_zone_is_short(zone))
 				continue;
-			/* A zone that is all reserve does not count. */
+			/* A zone of reserves only is always short. */
 			any |= zone_managed_pages(zone) >
 			       balloon_zone_kept(zone, WMARK_HIGH);
 			__set_bit(balloon_zone_bit(nid, i), starved);
@@ -204,8 +203,8 @@ static unsigned long balloon_give_now(struct balloon_device *bd,
 }
 
 /*
- * A host that is slow to acknowledge messages has all batches. Waits until one is
- * free. Returns false if no batch was missing.
+ * If a slow host has all batches, and there are resident pages, waits until a batch
+ * is free. Returns whether it has waited.
  */
 static bool balloon_await_batch(struct balloon_device *bd)
 {
@@ -291,9 +290,10 @@ unsigned long balloon_give_at_oom(struct balloon_device *bd, unsigned long want)
 }
 
 /*
- * Returns how many pages have come back since the last call. The kthread may have
- * given them after the allocation had failed. Each page counts once, so a task
- * that finds no use for them gets no second try.
+ * Returns how many pages have come back since the last call, or since probe. The
+ * kthread may have given them after the allocation had failed, and then mm has to
+ * try again. Each page counts in one call only. So mm goes on to the out-of-memory
+ * killer if the task has no use for them.
  */
 static unsigned long balloon_came_back(struct balloon_device *bd)
 {
@@ -308,7 +308,8 @@ static unsigned long balloon_came_back(struct balloon_device *bd)
 
 /*
  * Pages on trial go first: the host does not know of them. Hinted blocks
- * follow, then the balloon's pages. If the task needs more, mm calls again.
+ * follow, then the balloon's pages, and only these by zone. If the task needs more,
+ * mm calls again.
  */
 static int balloon_oom_notify(struct notifier_block *nb, unsigned long unused,
 			      void *freed)

@@ -165,8 +165,8 @@ static void balloon_queues_kick(struct balloon_device *bd)
  * balloon_queues_unlock - drop balloon_lock, then notify the host of new messages
  * @bd: the balloon
  *
- * For every task that has had messages posted. A host may handle all of them before
- * it returns the CPU that notifies it. The out-of-memory notifier must not wait for
+ * For every task that has had messages posted. The notification may return only after
+ * the host has handled all messages. The out-of-memory notifier must not wait for
  * balloon_lock that long.
  *
  * Context: balloon_lock held, and not any more afterwards.
@@ -241,9 +241,9 @@ static struct balloon_batch *balloon_queues_next(struct balloon_device *bd)
 }
 
 /*
- * Inflation may take the page of a deflate again, and an inflate later in turn then
- * names it. An inflate need not wait for deflates later in turn: the host has
- * acknowledged the pages that they name as inflated.
+ * An inflate waits for all earlier deflates, because it may name their pages again.
+ * A deflate waits for no acknowledgment: it names only pages whose inflate was
+ * acknowledged.
  */
 static bool balloon_batch_may_be_posted(struct balloon_device *bd,
 					const struct balloon_batch *batch)
@@ -259,9 +259,8 @@ static bool balloon_batch_may_be_posted(struct balloon_device *bd,
 }
 
 /*
- * One buffer is one descriptor, so posting allocates nothing: the driver declines
- * indirect descriptors (virtio 1.2, 2.7.5.3), and virtio uses them only for several
- * buffers.
+ * Posting allocates nothing: a message is one descriptor, and balloon_validate()
+ * declines indirect descriptors.
  *
  * A batch leaves the list under balloon_lock only.
  */
@@ -368,8 +367,9 @@ long balloon_queues_look_in(struct balloon_device *bd)
 }
 
 /*
- * One interrupt for most messages is enough, as the kthread asks again for the rest.
- * A canary may never come back: a delayed interrupt would wait for it.
+ * A delayed interrupt comes after most messages are acknowledged, and the kthread then
+ * asks for another. A canary may never come back, so the interrupt must not wait for
+ * it.
  */
 static bool arm_one(struct balloon_device *bd, struct balloon_queue *q)
 {
@@ -406,8 +406,8 @@ bool balloon_queues_arm(struct balloon_device *bd)
  * balloon_queues_may_sleep - the same without a lock held
  * @bd: the balloon
  *
- * A host that handles messages at once has done so before it is asked for an
- * interrupt.
+ * Notifies the host first, and asks for an interrupt afterwards. A host that handles
+ * messages at once then need not send one.
  *
  * Context: process; takes balloon_lock.
  * Return: as balloon_queues_arm().

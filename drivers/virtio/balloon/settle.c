@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The end of a batch: the pages of an acknowledged inflate settle. Those of an
- * acknowledged deflate, or of a batch whose device was reset, are released.
+ * The end of a batch. The pages of an acknowledged inflate settle: they become
+ * RESIDENT. Those of an acknowledged deflate, or of a batch whose device was reset,
+ * are released. ledger.h has the rules of each state.
  */
 
 #include <linux/mm.h>
@@ -15,7 +16,10 @@
 #include "settle.h"
 #include "virtio_balloon.h"
 
-/* The host has acknowledged the pages of @batch, or never will. */
+/*
+ * The pages of @batch are no longer unconfirmed: the host has acknowledged them, or
+ * never will.
+ */
 static void balloon_batch_confirm(struct balloon_device *bd,
 				  struct balloon_batch *batch)
 {
@@ -27,8 +31,8 @@ static void balloon_batch_confirm(struct balloon_device *bd,
 }
 
 /*
- * Migration holds the lock of a page that it moves to. Pages whose lock is taken
- * stay, at the start of @batch. Returns how many.
+ * Migration holds the lock of a page that it moves to. Such pages stay in @batch,
+ * and move to its start. Returns how many stay.
  */
 static unsigned int balloon_settle_replacements(struct balloon_device *bd,
 						struct balloon_batch *batch)
@@ -107,9 +111,9 @@ balloon_batch_state(const struct balloon_device *bd,
  * @batch: holds no page afterwards; belongs to the deflate queue, or to the inflate
  *         queue and will never be acknowledged
  *
- * The hook or the walk that made a page LEAVING has locked it. Other pages are
- * locked here once. So the hook that made a page a replacement has ended before the
- * last page is released.
+ * Locks each page once that is not LEAVING. Migration holds the lock of a
+ * replacement, so its hook has ended before the page is freed. The lock of a LEAVING
+ * page was taken when the page left the mapping.
  *
  * Context: process; takes pages_lock. For an inflate takes page locks, so that
  * balloon_lock must not be held.
@@ -136,7 +140,7 @@ void balloon_batch_release(struct balloon_device *bd,
 	bd->ledger.nr_refs -= nr;
 	balloon_counts_unlock(&bd->ledger);
 
-	/* LEAVING pages were counted when they were taken. */
+	/* balloon_batch_taken() has counted LEAVING pages. */
 	if (state != BALLOON_PAGE_LEAVING)
 		count_vm_events(BALLOON_DEFLATE, nr);
 	balloon_free_pages(batch->pages, nr);
