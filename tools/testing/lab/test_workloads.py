@@ -305,14 +305,15 @@ def test_caches_are_what_needs_no_io(stats, disk):
     with guest.job(f"memtool reread {disk} 0 {HOT}") as job:
         Passes(job).next(2)
     look("clean")
-    settings = {"dirty_writeback_centisecs": "0", "dirty_background_bytes": f"{HOT * MIB}"}
-    usual = {name: guest.read(f"/proc/sys/vm/{name}").strip() for name in settings}
-    usual["dirty_background_ratio"] = guest.read("/proc/sys/vm/dirty_background_ratio").strip()
-    for name, value in settings.items():
-        guest.write(f"/proc/sys/vm/{name}", value)
+    # The kernel writes back in the background from half of the second limit on at the latest.
+    limits = {"dirty_background": HOT * MIB, "dirty": 2 * HOT * MIB}
+    usual = {name: guest.read(f"/proc/sys/vm/{name}").strip() for name in
+             ("dirty_writeback_centisecs", *(f"{limit}_ratio" for limit in limits))}
+    guest.write("/proc/sys/vm/dirty_writeback_centisecs", "0")
+    for limit, size in limits.items():
+        guest.write(f"/proc/sys/vm/{limit}_bytes", f"{size}")
     guest.run(f"dd if=/dev/zero of={disk} bs=1M count=32 conv=notrunc")
     look("dirty")
-    del usual["dirty_background_bytes"]  # the ratio takes its place
     for name, value in usual.items():
         guest.write(f"/proc/sys/vm/{name}", value)
     guest.run("sync")
