@@ -161,6 +161,7 @@ def test_moving(balloon, way, start, target):
     episode.check_over(target)
 
 
+@pytest.mark.long
 def test_again_and_again(balloon):
     """The device breaks ten times in a row, each time after the balloon is at its target.
 

@@ -21,6 +21,8 @@ NAMES = list(TRANSPORTS) if chosen() is MODERN else [chosen().name]
 # Only some boards can replace a device by another one.
 SWAPS = [name for name in NAMES if "hotplug" not in TRANSPORTS[name].board.lacks]
 STAYS = [name for name in NAMES if name not in SWAPS]
+# These say little that another one does not.
+SELDOM = ("transitional", "no-ring-features", "intx")
 
 # Bits of the negotiated features (virtio 1.2, 6).
 EVENT_IDX = 29
@@ -105,7 +107,9 @@ def check_removal(balloon):
     balloon.check_accounts()
 
 
-@pytest.mark.parametrize("guest", NAMES, indirect=True)
+@pytest.mark.parametrize("guest", [
+    pytest.param(name, marks=pytest.mark.long) if name in SELDOM and len(NAMES) > 1 else name
+    for name in NAMES], indirect=True)
 def test_transport(balloon, data, rng):
     """All functions of a balloon work over each transport."""
     transport = balloon.guest.transport

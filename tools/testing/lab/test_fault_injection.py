@@ -82,7 +82,7 @@ def test_each_step_of_probe(balloon, swap, faults, device, task, least):
     balloon.check_accounts()
 
 
-@pytest.mark.parametrize("rate", [10, 70])
+@pytest.mark.parametrize("rate", [pytest.param(10, marks=pytest.mark.long), 70])
 def test_inflation(balloon, data, faults, rate):
     """The kthread gets only some of the pages, and still reaches its target."""
     data.fill(64 * MIB)
@@ -118,7 +118,7 @@ def test_deflation_allocates_nothing(balloon, data, faults):
 
 @pytest.mark.logs(NO_PAGE)
 @pytest.mark.logs(NO_SLAB)
-@pytest.mark.parametrize("rate", [10, 50])
+@pytest.mark.parametrize("rate", [10, pytest.param(50, marks=pytest.mark.long)])
 def test_compaction(balloon, data, rng, faults, rate):
     """Allocations fail in compaction, and in the kthread that posts the migrated pages."""
     guest = balloon.guest
@@ -134,7 +134,7 @@ def test_compaction(balloon, data, rng, faults, rate):
     balloon.reach(800 * MIB)
 
 
-@pytest.mark.parametrize("rate", [20, 100])
+@pytest.mark.parametrize("rate", [20, pytest.param(100, marks=pytest.mark.long)])
 def test_hinting(balloon, swap, data, faults, rate):
     """A host asks for hints while the worker gets few blocks or none."""
     guest = balloon.guest
@@ -174,7 +174,7 @@ def test_statistics(balloon, faults):
 @pytest.mark.logs(NOT_BOUND)
 @pytest.mark.logs(NO_PAGE)
 @pytest.mark.logs(NO_SLAB)
-@pytest.mark.parametrize("rate", [2, 10])
+@pytest.mark.parametrize("rate", [pytest.param(2, marks=pytest.mark.long), 10])
 def test_bind(balloon, faults, rate):
     """Ten times, the driver is bound while some allocations of the binding task fail."""
     guest = balloon.guest

@@ -20,7 +20,8 @@ SMALL = 384 * MIB  # what the guest can afford without its driver holding back
 POISON = "page-poison"
 
 
-@pytest.fixture(scope="module", name="poisons", params=[False, True],
+@pytest.fixture(scope="module", name="poisons",
+                params=[False, pytest.param(True, marks=pytest.mark.long)],
                 ids=["plain", "init_on_free"])
 def fixture_poisons(request):
     """Does the guest write to the pages it frees?"""

@@ -100,8 +100,9 @@ def fixture_peer_seconds(machine):
     return peer_seconds
 
 
-@pytest.mark.parametrize("start, target", [(MEMORY, SMALL), (SMALL, MEMORY)],
-                         ids=["inflating", "deflating"])
+@pytest.mark.parametrize("start, target", [
+    pytest.param(MEMORY, SMALL, id="inflating"),
+    pytest.param(SMALL, MEMORY, id="deflating", marks=pytest.mark.long)])
 def test_removal_does_not_spin(traced, peer_seconds, start, target):
     """Removal is as fast as with the kernel's module, and the kthread uses hardly any CPU."""
     at_most = peer_seconds(traced, start, target) + SLOWER

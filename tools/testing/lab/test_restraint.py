@@ -100,7 +100,7 @@ def test_large_process_gets_memory_back(reserve):
     size = guest.memory * 6 // 10
     kills = guest.vmstat()["oom_kill"]
     times, stalled = [], []
-    for cycle in range(10):
+    for cycle in range(6):
         reserve.set(SMALL)
         if cycle > 1:
             cut_hold_off_short(reserve)
