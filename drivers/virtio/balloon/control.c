@@ -54,6 +54,9 @@
  */
 #define THRASH_PER_S	64U
 
+/* Processes are busy if they run for this share of a CPU's time: 6 %. */
+#define BUSY_SHIFT	4U
+
 #define NO_RATE		(~0U)
 
 /*
@@ -131,6 +134,8 @@ static void measure(struct balloon_control *control,
 
 	control->rate = div64_u64(refaults * 1000 + length - 1, length);
 	control->waited = div64_u64(waited * 1000 + length - 1, length);
+	control->busy = counted(control->from.user_ms, now->user_ms) >
+			length >> BUSY_SHIFT;
 	entry = entry_of_minute(control, div_u64(now->ms, 60000));
 	control->lowest[entry] = min(control->lowest[entry], control->rate);
 	control->least[entry] = min(control->least[entry], control->waited);

@@ -42,6 +42,7 @@ struct balloon_node {
  *             own reclaim
  * @stalls: allocations so far that had to reclaim by themselves
  * @waited_ms: time so far for which a CPU was idle while tasks waited for disks
+ * @user_ms: time so far for which CPUs ran processes in user mode
  * @idle_ms: other idle time of CPUs so far
  * @used: guest pages of files and of processes
  * @lack: guest pages that zones lack to their high watermarks
@@ -63,6 +64,7 @@ struct balloon_sample {
 	unsigned long reclaimed;
 	unsigned long stalls;
 	unsigned long waited_ms;
+	unsigned long user_ms;
 	unsigned long idle_ms;
 	unsigned long used;
 	unsigned long lack;
@@ -84,6 +86,7 @@ struct balloon_sample {
  * @from: the sample at the start of the present window
  * @rate: refaults a second in the last window
  * @waited: ms a second for which tasks waited for disks in the last window
+ * @busy: processes ran for more than BUSY_SHIFT's share of the last window
  * @calm: refaults and waits of the last window were within the baseline's
  *        limits
  * @foreign: refaults a second that the balloon cannot have caused, on average
@@ -97,6 +100,7 @@ struct balloon_control {
 	struct balloon_sample from;
 	unsigned int rate;
 	unsigned int waited;
+	bool busy;
 	bool calm;
 	unsigned int foreign;
 	unsigned int lowest[BALLOON_BASELINE_MINUTES];

@@ -41,8 +41,13 @@
 #define HALF_MS		500U
 /* The same after a failed trial: the next trial is smaller and shows less. */
 #define HALF_WARY_MS	1000U
-/* A trial ends if it has not grown, and no page has passed, for this long. */
-#define STUCK_MS	(3 * HALF_WARY_MS)
+/*
+ * The same while processes are busy. A process that reads data in a loop comes
+ * back for a page only once in a loop: a trial has to last for as long.
+ */
+#define HALF_BUSY_MS	2000U
+/* A trial ends if it has not grown, and no page has passed, for so many halves. */
+#define STUCK_HALVES	3U
 /*
  * Between two looks: TAKE_MS while the driver takes pages, LOOK_MS while it
  * waits for refaults.
@@ -383,8 +388,9 @@ static unsigned long trial_room(struct balloon_experiment *ex,
 	ex->step = min(ex->step, largest_step(now));
 	if (!ex->control.calm || ex->passed > ex->step)
 		return 0;
+	/* Long trials overlap. */
 	if (!ex->missed)
-		return min(ex->step, wanted(ex, now));
+		return min(ex->step << ex->control.busy, wanted(ex, now));
 	/*
 	 * After a failed trial only one trial runs at a time. It holds twice as
 	 * many pages as the host gets of it.
@@ -394,10 +400,18 @@ static unsigned long trial_room(struct balloon_experiment *ex,
 	return min(2 * ex->step, wanted(ex, now) + ex->step);
 }
 
+static unsigned int half_ms(const struct balloon_experiment *ex)
+{
+	if (ex->control.busy)
+		return HALF_BUSY_MS;
+	return ex->missed ? HALF_WARY_MS : HALF_MS;
+}
+
 static struct balloon_action try(struct balloon_experiment *ex,
 				 const struct balloon_sample *now)
 {
-	unsigned int half = ex->missed ? HALF_WARY_MS : HALF_MS;
+	unsigned int half = half_ms(ex);
+	unsigned int stuck = STUCK_HALVES * max(half, HALF_WARY_MS);
 	unsigned long young, most, quota, more;
 
 	/* A recovery, or a freeze, has given pages back that had passed. */
@@ -411,7 +425,7 @@ static struct balloon_action try(struct balloon_experiment *ex,
 	}
 	if (now->ms - ex->half.ms >= half)
 		pass_half(ex, now);
-	if (!ex->passed && now->ms - ex->grew_at >= STUCK_MS)
+	if (!ex->passed && now->ms - ex->grew_at >= stuck)
 		return give_trial_up(ex, now, BALLOON_HOLD_ALLOCATION);
 	young = unproven(ex, now);
 	young -= min(young, ex->old);

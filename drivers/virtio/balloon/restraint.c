@@ -113,11 +113,13 @@ static void balloon_sample_events(struct balloon_sample *sample)
  */
 static void balloon_sample_waits(struct balloon_sample *sample)
 {
-	u64 waited, waits = 0, idles = 0;
+	u64 waited, waits = 0, idles = 0, users = 0;
 	int cpu;
 
 	/* CPUs that went offline keep their times. */
 	for_each_possible_cpu(cpu) {
+		users += kcpustat_cpu(cpu).cpustat[CPUTIME_USER] +
+			 kcpustat_cpu(cpu).cpustat[CPUTIME_NICE];
 		/* The idle time of a CPU that is offline goes on. */
 		waited = cpu_online(cpu) ? get_cpu_iowait_time_us(cpu, NULL) :
 					   -1ULL;
@@ -131,6 +133,7 @@ static void balloon_sample_waits(struct balloon_sample *sample)
 		idles += get_cpu_idle_time_us(cpu, NULL) * NSEC_PER_USEC;
 	}
 	sample->waited_ms = div_u64(waits, NSEC_PER_MSEC);
+	sample->user_ms = div_u64(users, NSEC_PER_MSEC);
 	sample->idle_ms = div_u64(idles, NSEC_PER_MSEC);
 }
 

@@ -20,6 +20,7 @@
  * @nodes: the guest's nodes
  * @now: the next sample
  * @action: the action that the last step returned
+ * @busy: processes run for half of the time
  */
 struct made_up {
 	struct kunit *test;
@@ -27,6 +28,7 @@ struct made_up {
 	struct balloon_node nodes[NODES];
 	struct balloon_sample now;
 	struct balloon_action action;
+	bool busy;
 };
 
 /*
@@ -102,6 +104,8 @@ static void pass_ms(struct made_up *guest, unsigned int ms, unsigned int rate)
 
 	guest->now.ms += ms;
 	guest->now.idle_ms += ms;
+	if (guest->busy)
+		guest->now.user_ms += ms / 2;
 	guest->now.refaults += pages;
 	guest->now.reclaimed += pages;
 	guest->nodes[0].refaults += pages;
@@ -209,6 +213,28 @@ static void experiment_looks_then_tries(struct kunit *test)
 	KUNIT_EXPECT_GE(test, ms, 500);
 	KUNIT_EXPECT_LE(test, ms, 1100);
 	KUNIT_EXPECT_GT(test, guest->now.on_trial, 0);
+}
+
+/* A process that reads in a loop comes back for a page seconds later. */
+static void experiment_waits_for_busy_processes(struct kunit *test)
+{
+	struct made_up *guest = made_up(test);
+	unsigned long held;
+	unsigned int ms;
+
+	guest->busy = true;
+	await_act(guest, BALLOON_ACT_TRY, 0);
+	ms = await_act(guest, BALLOON_ACT_HAND_OVER, 0);
+	KUNIT_EXPECT_GE(test, ms, 2000);
+	KUNIT_EXPECT_LE(test, ms, 4100);
+	/* Other pages are on trial meanwhile. */
+	held = guest->now.on_trial + guest->now.size;
+	KUNIT_EXPECT_GT(test, held, guest->now.size + MIB(1));
+	/* After a failed trial the next ones last as long. */
+	await_act(guest, BALLOON_ACT_END, 2000);
+	says_within(guest, BALLOON_ACT_TRY, 5000, 2000);
+	await_act(guest, BALLOON_ACT_TRY, 0);
+	KUNIT_EXPECT_GE(test, await_act(guest, BALLOON_ACT_HAND_OVER, 0), 2000);
 }
 
 /* An idle cache of 2 GiB. The kernel's own driver takes it in about 2 s. */
@@ -821,6 +847,7 @@ static struct kunit_case experiment_cases[] = {
 	KUNIT_CASE(experiment_takes_no_more_than_is_wanted),
 	KUNIT_CASE(experiment_leaves_floor),
 	KUNIT_CASE(experiment_looks_then_tries),
+	KUNIT_CASE(experiment_waits_for_busy_processes),
 	KUNIT_CASE(experiment_takes_cold_cache_fast),
 	KUNIT_CASE(experiment_ends_trial_that_refaults),
 	KUNIT_CASE(experiment_notices_slow_disk),

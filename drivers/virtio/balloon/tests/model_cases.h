@@ -128,7 +128,7 @@ struct model_result {
 	u32 stalls;
 };
 
-#define MODEL_NR_CASES	33
+#define MODEL_NR_CASES	36
 extern const struct model_case model_cases[MODEL_NR_CASES];
 
 void model_case_run(const struct model_case *row, struct model_guest *guest,

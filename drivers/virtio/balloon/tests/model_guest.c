@@ -32,6 +32,8 @@
 #define ZRAM_NS			8000U
 /* No disk reads more than 2 GiB a second. */
 #define PAGE_NS			2000U
+/* The part of an access in user mode, at most. */
+#define ACCESS_USER_NS		4000ULL
 /* Swap is written in clusters, at most this far ahead of the device. */
 #define SWAP_WRITE_AHEAD	(100 * MODEL_MS)
 
@@ -681,6 +683,7 @@ static void access(struct model_guest *guest, struct model_task *task,
 
 	task->accesses++;
 	*when += task->access_ns;
+	guest->user_ns += min(task->access_ns, ACCESS_USER_NS);
 	if (!(page_at(guest, nr)->flags & RESIDENT)) {
 		task->misses += bring_in(guest, task, nr, when);
 		for (i = 1; i < task->readahead; i++) {

@@ -199,6 +199,7 @@ struct model_driver {
  * @total: pages, without those of the kernel itself
  * @stalls: ALLOCSTALL
  * @waited_ns: time for which tasks waited for disks
+ * @user_ns: time for which tasks ran in user mode
  * @scanned: PGSCAN of kswapd and direct reclaim
  * @stolen: PGSTEAL of both
  * @swapped_out: PSWPOUT
@@ -232,6 +233,7 @@ struct model_guest {
 
 	u64 stalls;
 	u64 waited_ns;
+	u64 user_ns;
 	u64 scanned;
 	u64 stolen;
 	u64 swapped_out;
