@@ -86,7 +86,7 @@ struct balloon_sample {
  * @from: the sample at the start of the present window
  * @rate: refaults a second in the last window
  * @waited: ms a second for which tasks waited for disks in the last window
- * @busy: processes ran for more than BUSY_SHIFT's share of the last window
+ * @busy: processes ran for more than 6 % of a CPU's time in the last window
  * @calm: refaults and waits of the last window were within the baseline's
  *        limits
  * @foreign: refaults a second that the balloon cannot have caused, on average

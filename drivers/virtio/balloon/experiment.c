@@ -390,7 +390,8 @@ static unsigned long trial_room(struct balloon_experiment *ex,
 		return 0;
 	/* Long trials overlap. */
 	if (!ex->missed)
-		return min(ex->step << ex->control.busy, wanted(ex, now));
+		return min(ex->control.busy ? 2 * ex->step : ex->step,
+			   wanted(ex, now));
 	/*
 	 * After a failed trial only one trial runs at a time. It holds twice as
 	 * many pages as the host gets of it.

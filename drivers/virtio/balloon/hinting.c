@@ -152,8 +152,8 @@ static int balloon_hint_command(struct balloon_device *bd, unsigned int which,
 }
 
 /*
- * A block is one descriptor: balloon_validate() declines indirect descriptors. The
- * ring has as many descriptors as blocks that are in flight.
+ * A block in flight takes one descriptor of the ring: balloon_validate() declines
+ * indirect descriptors.
  */
 static int balloon_hint_block(struct balloon_device *bd, struct page *block)
 {

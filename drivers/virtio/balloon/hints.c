@@ -63,6 +63,7 @@ static void balloon_hint_free(struct balloon_hints *hints,
 	set_page_private(block, 0);
 	__free_pages(block, order);
 
+	/* After the block is free, see balloon_came_back(). */
 	spin_lock(&hints->lock);
 	WRITE_ONCE(hints->nr_released, hints->nr_released + (1UL << order));
 	spin_unlock(&hints->lock);

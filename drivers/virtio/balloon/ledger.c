@@ -42,6 +42,17 @@ void balloon_counts_unlock(struct balloon_ledger *ledger)
 	spin_unlock(&ledger->bm.pages_lock);
 }
 
+static unsigned long balloon_read(struct balloon_ledger *ledger,
+				  const unsigned long *count)
+{
+	unsigned long value;
+
+	spin_lock(&ledger->bm.pages_lock);
+	value = *count;
+	spin_unlock(&ledger->bm.pages_lock);
+	return value;
+}
+
 static unsigned long __balloon_size(struct balloon_ledger *ledger)
 {
 	return ledger->nr_refs - ledger->nr_pages[BALLOON_PAGE_LEAVING] -
@@ -98,12 +109,7 @@ unsigned long balloon_actual(struct balloon_ledger *ledger)
  */
 unsigned long balloon_leaving(struct balloon_ledger *ledger)
 {
-	unsigned long leaving;
-
-	spin_lock(&ledger->bm.pages_lock);
-	leaving = ledger->nr_pages[BALLOON_PAGE_LEAVING];
-	spin_unlock(&ledger->bm.pages_lock);
-	return leaving;
+	return balloon_read(ledger, &ledger->nr_pages[BALLOON_PAGE_LEAVING]);
 }
 
 /**
@@ -144,12 +150,7 @@ unsigned long balloon_size_roughly(struct balloon_ledger *ledger)
  */
 unsigned long balloon_refs(struct balloon_ledger *ledger)
 {
-	unsigned long refs;
-
-	spin_lock(&ledger->bm.pages_lock);
-	refs = ledger->nr_refs;
-	spin_unlock(&ledger->bm.pages_lock);
-	return refs;
+	return balloon_read(ledger, &ledger->nr_refs);
 }
 
 /**
@@ -161,12 +162,7 @@ unsigned long balloon_refs(struct balloon_ledger *ledger)
  */
 unsigned long balloon_released(struct balloon_ledger *ledger)
 {
-	unsigned long released;
-
-	spin_lock(&ledger->bm.pages_lock);
-	released = ledger->nr_released;
-	spin_unlock(&ledger->bm.pages_lock);
-	return released;
+	return balloon_read(ledger, &ledger->nr_released);
 }
 
 /**

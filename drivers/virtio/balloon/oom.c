@@ -292,8 +292,8 @@ unsigned long balloon_give_at_oom(struct balloon_device *bd, unsigned long want)
 /*
  * Returns how many pages have come back since the last call, or since probe. The
  * kthread may have given them after the allocation had failed, and then mm has to
- * try again. Each page counts in one call only. So mm goes on to the out-of-memory
- * killer if the task has no use for them.
+ * try again. Each page counts in one call of this function only. So mm goes on to
+ * the out-of-memory killer if the task has no use for them.
  */
 static unsigned long balloon_came_back(struct balloon_device *bd)
 {

@@ -108,10 +108,11 @@ static void balloon_sample_events(struct balloon_sample *sample)
 }
 
 /*
- * Counts the time for which a CPU is idle while a task waits for a disk. A
- * module has no better sign of lost time: the kernel does not export PSI.
+ * Counts the time for which CPUs run processes, and for which a CPU is idle while
+ * a task waits for a disk. A module has no better sign of lost time: the kernel
+ * does not export PSI.
  */
-static void balloon_sample_waits(struct balloon_sample *sample)
+static void balloon_sample_times(struct balloon_sample *sample)
 {
 	u64 waited, waits = 0, idles = 0, users = 0;
 	int cpu;
@@ -213,7 +214,7 @@ void balloon_sample_read(struct balloon_device *bd,
 	bd->restraint.counted_at = jiffies;
 	if (count) {
 		balloon_sample_events(sample);
-		balloon_sample_waits(sample);
+		balloon_sample_times(sample);
 	}
 	balloon_sample_nodes(bd, sample, count);
 	balloon_sample_lists(sample);

@@ -146,6 +146,7 @@ void balloon_batch_release(struct balloon_device *bd,
 	balloon_free_pages(batch->pages, nr);
 	batch->nr_pages = 0;
 
+	/* After the pages are free, see balloon_came_back(). */
 	spin_lock(&bd->ledger.bm.pages_lock);
 	bd->ledger.nr_released += nr;
 	spin_unlock(&bd->ledger.bm.pages_lock);

@@ -4,10 +4,10 @@
  * idle.
  *
  * The transport's interrupt wakes the guest, if the device was not reset for the
- * suspend: virtio-pci leaves a device with No_Soft_Reset alone. For a new target, the driver keeps
- * the guest awake until the kthread has moved as far as it can. For a request
- * of statistics, it does so until the statistics are posted. User space enables
- * this by power/wakeup.
+ * suspend: virtio-pci leaves a device with No_Soft_Reset alone. For a new target,
+ * the driver keeps the guest awake until the kthread has moved as far as it can.
+ * For a request of statistics, it does so until the statistics are posted. User
+ * space enables this by power/wakeup.
  */
 
 #include <linux/bits.h>

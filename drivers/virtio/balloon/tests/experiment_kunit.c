@@ -219,7 +219,6 @@ static void experiment_looks_then_tries(struct kunit *test)
 static void experiment_waits_for_busy_processes(struct kunit *test)
 {
 	struct made_up *guest = made_up(test);
-	unsigned long held;
 	unsigned int ms;
 
 	guest->busy = true;
@@ -228,13 +227,12 @@ static void experiment_waits_for_busy_processes(struct kunit *test)
 	KUNIT_EXPECT_GE(test, ms, 2000);
 	KUNIT_EXPECT_LE(test, ms, 4100);
 	/* Other pages are on trial meanwhile. */
-	held = guest->now.on_trial + guest->now.size;
-	KUNIT_EXPECT_GT(test, held, guest->now.size + MIB(1));
+	KUNIT_EXPECT_GT(test, guest->now.on_trial, MIB(1));
 	/* After a failed trial the next ones last as long. */
 	await_act(guest, BALLOON_ACT_END, 2000);
 	says_within(guest, BALLOON_ACT_TRY, 5000, 2000);
 	await_act(guest, BALLOON_ACT_TRY, 0);
-	KUNIT_EXPECT_GE(test, await_act(guest, BALLOON_ACT_HAND_OVER, 0), 2000);
+	KUNIT_EXPECT_GE(test, await_act(guest, BALLOON_ACT_HAND_OVER, 0), 3900);
 }
 
 /* An idle cache of 2 GiB. The kernel's own driver takes it in about 2 s. */

@@ -181,6 +181,24 @@ static void oom_gives_hints_first(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, run_out_of_memory(host), 500);
 }
 
+/* The shrinker or the kthread gave blocks after the allocation had failed. */
+static void oom_counts_hints_that_came_back(struct kunit *test)
+{
+	struct fake_host *host = fake_host_start(test,
+				BIT_ULL(VIRTIO_BALLOON_F_FREE_PAGE_HINT));
+	unsigned long given;
+
+	fake_host_set_command(host, 7);
+	fake_host_await(host, READ_ONCE(host->bd->hints.nr_lent) &&
+			list_empty(&host->bd->hints.in_flight));
+	flush_delayed_work(&host->bd->hinting.work);
+	KUNIT_EXPECT_GT(test, run_out_of_memory(host), 0);
+	given = balloon_hints_give(&host->bd->hints, ULONG_MAX);
+	KUNIT_EXPECT_GT(test, given, 0);
+	KUNIT_EXPECT_EQ(test, run_out_of_memory(host), given);
+	KUNIT_EXPECT_EQ(test, run_out_of_memory(host), 0);
+}
+
 static void oom_not_offered(struct kunit *test)
 {
 	struct fake_host *host = fake_host_start(test, 0);
@@ -273,6 +291,7 @@ static void answer_deflates(struct work_struct *work)
 static void oom_waits_for_batch(struct kunit *test)
 {
 	struct fake_host *host = fake_host_create(test);
+	unsigned long since;
 	unsigned int calls = 0;
 
 	host->features |= DEFLATE_ON_OOM;
@@ -284,6 +303,10 @@ static void oom_waits_for_batch(struct kunit *test)
 		KUNIT_EXPECT_GT(test, run_out_of_memory(host), 0);
 	KUNIT_EXPECT_EQ(test, host->bd->pool.nr_free, 0);
 	KUNIT_EXPECT_GT(test, balloon_size(&host->bd->ledger), 0);
+
+	since = jiffies;
+	KUNIT_EXPECT_EQ(test, run_out_of_memory(host), 0);
+	KUNIT_EXPECT_LE(test, jiffies - since, 2 * HZ);
 
 	INIT_WORK(&host->guest_work, answer_deflates);
 	schedule_work(&host->guest_work);
@@ -362,6 +385,7 @@ static struct kunit_case oom_cases[] = {
 	KUNIT_CASE(oom_does_not_wait_for_locked_replacement),
 	KUNIT_CASE(oom_gives_what_task_can_use),
 	KUNIT_CASE(oom_gives_hints_first),
+	KUNIT_CASE(oom_counts_hints_that_came_back),
 	KUNIT_CASE(oom_not_offered),
 	KUNIT_CASE(oom_must_tell_host),
 	KUNIT_CASE(oom_must_tell_slow_host),
